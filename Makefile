@@ -1,0 +1,121 @@
+# siltfs: `make` builds build/siltfs and build/liblsm.a, `make run` tries it out,
+# `make test` tests it. Everything that is built lies in build/.
+#
+#   make                the program, the engine, the benchmarks
+#   make run            build, make a store, mount it, copy files in   [STORE= MNT=]
+#   make test           every test, real mounts included               [T=part of a name]
+#   make asan tsan      the unit tests under the sanitizers
+#   make bench-quick    first figures, under two minutes
+#   make check-layers   no include points upward
+#   make format         clang-format over the tree
+
+B       ?= build
+CC      ?= gcc
+OPT     ?= -O2
+# `make Q=` shows the commands.
+Q       ?= @
+WARN     = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+           -Wpointer-arith -Wno-unused-parameter
+CFLAGS   = -std=gnu11 $(OPT) -g $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread \
+           -fno-omit-frame-pointer $(SAN)
+LDFLAGS  = -pthread $(SAN)
+LSM_LIBS = -lxxhash -llz4 -lzstd
+
+# Looked up when first used: pkg-config itself may have to be installed first.
+FUSE_CFLAGS  = $(shell pkg-config --cflags fuse3) -DFUSE_USE_VERSION=314
+FUSE_LIBS    = $(shell pkg-config --libs fuse3)
+CHECK_CFLAGS = $(shell pkg-config --cflags check)
+CHECK_LIBS   = $(shell pkg-config --libs check)
+
+objs      = $(patsubst %.c,$(B)/%.o,$(1))
+LSM_OBJ   = $(call objs,$(wildcard lsm/*.c))
+FS_OBJ    = $(call objs,$(wildcard fs/*.c))
+MOUNT_OBJ = $(call objs,$(wildcard mount/*.c))
+# tests/test_X.c is a program; every other tests/*.c but the fuzzers is linked into all.
+TEST_OBJ  = $(call objs,$(filter-out tests/test_%.c tests/fuzz_%.c tests/tool_%.c,$(wildcard tests/*.c)))
+TESTS     = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
+TOOLS     = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/tool_*.c))
+BENCHES   = $(patsubst bench/%.c,$(B)/%,$(wildcard bench/*-quick.c))
+
+.PHONY: all run test unit asan tsan bench-quick check-layers format clean deps
+.SECONDARY:
+
+all: $(B)/siltfs $(B)/liblsm.a $(BENCHES)
+
+# ---- packages ----
+
+PACKAGES = gcc make libc6-dev pkg-config libfuse3-dev fuse3 libxxhash-dev check liblz4-dev libzstd-dev
+
+# Cheap when everything is there; asks apt only for what is missing.
+deps $(B)/.deps:
+	@sh tests/install $(PACKAGES)
+	@mkdir -p $(B) && touch $(B)/.deps
+
+# ---- building ----
+
+$(B)/liblsm.a: $(LSM_OBJ)
+	@rm -f $@
+	@echo "  AR $@"
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/libfs.a: $(FS_OBJ)
+	@rm -f $@
+	@echo "  AR $@"
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/siltfs: $(MOUNT_OBJ) $(B)/libfs.a $(B)/liblsm.a
+	@echo "  LD $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(LSM_LIBS)
+
+$(B)/tests/%: $(B)/tests/%.o $(TEST_OBJ) $(B)/libfs.a $(B)/liblsm.a
+	@echo "  LD $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LSM_LIBS)
+
+$(B)/%-quick: $(B)/bench/%-quick.o $(B)/libfs.a $(B)/liblsm.a
+	@echo "  LD $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LSM_LIBS) -lm
+
+$(B)/mount/%.o: EXTRA = $(FUSE_CFLAGS)
+$(B)/tests/%.o: EXTRA = $(CHECK_CFLAGS) -I.
+$(B)/bench/%.o: EXTRA = -I.
+
+$(B)/%.o: %.c | $(B)/.deps
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	$(Q)$(CC) $(CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+
+-include $(shell [ -d $(B) ] && find $(B) -maxdepth 2 -name '*.d' 2>/dev/null)
+
+# ---- trying and testing ----
+
+STORE ?= $(CURDIR)/build/demo-store
+MNT   ?= $(CURDIR)/build/demo-mnt
+
+run: all
+	@sh tests/demo $(B)/siltfs "$(STORE)" "$(MNT)"
+
+test: all $(TESTS) $(TOOLS) check-layers
+	@B=$(B) bash tests/run $(T)
+
+unit: $(TESTS)
+	@B=$(B) bash tests/run unit $(T)
+
+asan:
+	@$(MAKE) --no-print-directory B=$(B)/asan OPT=-O1 \
+	  SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -DLOCK_CHECK" unit
+
+tsan:
+	@$(MAKE) --no-print-directory B=$(B)/tsan OPT=-O1 \
+	  SAN="-fsanitize=thread -DLOCK_CHECK" unit
+
+bench-quick: all
+	@bash bench/quick $(B)
+
+check-layers:
+	@bash tests/layers
+
+format:
+	clang-format -i fs/*.[ch] lsm/*.[ch] mount/*.[ch] tests/*.[ch] bench/*.[ch]
+
+clean:
+	rm -rf $(B)

@@ -1,0 +1,36 @@
+/*
+ * arena.h - memory that is given out piece by piece and freed as a whole.
+ *
+ * arena_alloc is safe from any thread and mostly one atomic add.
+ */
+#ifndef LSM_ARENA_H
+#define LSM_ARENA_H
+
+#include <stdatomic.h>
+
+#include "lock.h"
+#include "slice.h"
+
+struct arena_chunk;
+
+struct arena {
+    _Atomic(struct arena_chunk *) current;
+    _Atomic size_t bytes; /* of all chunks */
+    struct mutex mu;      /* protects the list of chunks */
+    struct arena_chunk *chunks;
+    size_t chunk_bytes;
+};
+
+void arena_init(struct arena *a, size_t chunk_bytes);
+void arena_release(struct arena *a);
+
+/* n bytes, aligned to 8, not zeroed; NULL when memory is out. */
+void *arena_alloc(struct arena *a, size_t n);
+
+/* Memory taken from the system. */
+static inline size_t arena_bytes(struct arena *a)
+{
+    return atomic_load_explicit(&a->bytes, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * bloom.c - see bloom.h. Bytes: FORMAT.md, "Bloom filter".
+ *
+ * The upper half of the hash picks the line, the lower half the bits in it: each
+ * probe multiplies it by an odd constant and takes the nine highest bits.
+ */
+#include "bloom.h"
+
+enum { BIT_SHIFT = 32 - 9 }; /* a line has 512 bits */
+
+#define REMIX 0x9E3779B9u
+
+size_t bloom_bytes(uint64_t n_keys, unsigned bits_per_key)
+{
+    uint64_t bits = n_keys * bits_per_key;
+    uint64_t lines = (bits + BLOOM_LINE * 8 - 1) / (BLOOM_LINE * 8);
+
+    return (size_t)(lines ? lines : 1) * BLOOM_LINE;
+}
+
+/* Fewer than the textbook's 0.69 per bit: the bits share one line. */
+unsigned bloom_probes(unsigned bits_per_key)
+{
+    static const uint8_t probes[] = {1, 1, 1, 2, 2, 3, 4, 4, 5, 5, 6, 7, 7};
+
+    if (bits_per_key < sizeof(probes))
+        return probes[bits_per_key];
+    return bits_per_key < 15   ? 8
+           : bits_per_key < 17 ? 9
+           : bits_per_key < 19 ? 10
+           : bits_per_key < 23 ? 11
+                               : 12;
+}
+
+static inline size_t line_at(size_t bytes, uint64_t hash)
+{
+    uint64_t lines = bytes / BLOOM_LINE;
+
+    return (size_t)((hash >> 32) * lines >> 32) * BLOOM_LINE;
+}
+
+void bloom_add(uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash)
+{
+    uint8_t *line = lines + line_at(bytes, hash);
+    uint32_t h = (uint32_t)hash;
+
+    for (; probes; probes--) {
+        uint32_t bit;
+
+        h *= REMIX;
+        bit = h >> BIT_SHIFT;
+        line[bit >> 3] |= (uint8_t)(1u << (bit & 7));
+    }
+}
+
+void bloom_add_concurrent(uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash)
+{
+    uint8_t *line = lines + line_at(bytes, hash);
+    uint32_t h = (uint32_t)hash;
+
+    for (; probes; probes--) {
+        uint32_t bit;
+        uint8_t mask;
+
+        h *= REMIX;
+        bit = h >> BIT_SHIFT;
+        mask = (uint8_t)(1u << (bit & 7));
+        /* Asking first keeps the line shared when the bit is already there. */
+        if (!(__atomic_load_n(&line[bit >> 3], __ATOMIC_RELAXED) & mask))
+            __atomic_fetch_or(&line[bit >> 3], mask, __ATOMIC_RELAXED);
+    }
+}
+
+/* All probes, without a branch among them: they hit the same line, and a wrongly
+ * predicted early exit costs more than the loads it saves. */
+bool bloom_may_contain(const uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash)
+{
+    const uint8_t *line = lines + line_at(bytes, hash);
+    uint32_t h = (uint32_t)hash;
+    unsigned all = 1;
+
+    for (; probes; probes--) {
+        uint32_t bit;
+
+        h *= REMIX;
+        bit = h >> BIT_SHIFT;
+        all &= (unsigned)__atomic_load_n(&line[bit >> 3], __ATOMIC_RELAXED) >> (bit & 7);
+    }
+    return all & 1;
+}

@@ -1,0 +1,467 @@
+/*
+ * cache.c - see cache.h.
+ *
+ * Each shard is a hash table of chained entries under a mutex; but a hit takes
+ * no lock. That works because entries are never given back to malloc before
+ * cache_free, only reused: a reader that stands on a reused entry sees a wrong
+ * key, or a chain that is not its own, and then asks again under the mutex.
+ *
+ * An entry's state holds its pins and the bits below. A reader pins with one
+ * compare-and-swap, and only an entry that is ALIVE; eviction is the
+ * compare-and-swap of an unpinned state to 0. So whoever has the pin has the
+ * value. Hash chains, the free list and the slabs change under the mutex.
+ *
+ * The clock hand walks over the slabs. An entry starts unvisited, so that a scan
+ * that touches each block once does not drive out what is used again.
+ */
+#include "cache.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+enum {
+    SHARD_BITS = 4,
+    SHARD_MIN_BYTES = 256 * 1024, /* fewer shards rather than smaller ones */
+    SLAB_ENTRIES = 128,
+    BUCKET_BYTES = 4096, /* a bucket for so many bytes of capacity */
+    CHAIN_MAX = 32,      /* steps without the lock before asking with it */
+    EVICT_BATCH = 16,
+    STRIPES = 16, /* of counters */
+};
+
+enum {
+    STATE_ALIVE = 1,
+    STATE_VISITED = 2,
+    STATE_DETACHED = 4, /* too large to keep: in no chain, freed by unpin */
+    STATE_PIN = 8,      /* times the number of pins */
+};
+
+struct cache_entry {
+    _Atomic uint32_t state;
+    uint32_t shard;
+    _Atomic uint64_t file;
+    _Atomic uint64_t offset;
+    struct cache_entry *_Atomic next; /* in its chain, or the free list */
+    void *value;
+    size_t charge;
+    void (*free_value)(void *);
+} __attribute__((aligned(64)));
+
+struct slab {
+    struct cache_entry entries[SLAB_ENTRIES];
+};
+
+struct shard {
+    struct cache_entry *_Atomic *buckets;
+    uint64_t mask;
+    size_t capacity;
+    _Atomic size_t bytes; /* charged; changed under mu */
+    struct mutex mu;
+    struct slab **slabs;
+    size_t n_slabs;
+    struct cache_entry *free_list;
+    size_t hand; /* index over all slabs' entries */
+} __attribute__((aligned(64)));
+
+struct stripe {
+    _Atomic uint64_t hits;
+    _Atomic uint64_t misses;
+} __attribute__((aligned(64)));
+
+struct cache {
+    struct shard *shards;
+    unsigned n_shards; /* a power of two */
+    struct stripe stripes[STRIPES];
+};
+
+struct dead {
+    void *value;
+    void (*free_value)(void *);
+};
+
+/* ---- counting ---- */
+
+static struct stripe *my_stripe(struct cache *c)
+{
+    static _Atomic unsigned next;
+    static __thread unsigned mine;
+
+    if (!mine)
+        mine = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % STRIPES + 1;
+    return &c->stripes[mine - 1];
+}
+
+/* Not a fetch_add: a count lost when two threads share a stripe is no matter. */
+static void count(_Atomic uint64_t *n)
+{
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+/* ---- making and freeing ---- */
+
+static int shard_init(struct shard *s, size_t capacity)
+{
+    size_t buckets = 64;
+
+    while (buckets * BUCKET_BYTES < capacity)
+        buckets *= 2;
+    s->buckets = calloc(buckets, sizeof(*s->buckets));
+    if (!s->buckets)
+        return -1;
+    s->mask = buckets - 1;
+    s->capacity = capacity;
+    mutex_init(&s->mu, LOCK_CACHE);
+    return 0;
+}
+
+static void shard_release(struct shard *s)
+{
+    size_t i, k;
+
+    for (i = 0; i < s->n_slabs; i++) {
+        for (k = 0; k < SLAB_ENTRIES; k++) {
+            struct cache_entry *e = &s->slabs[i]->entries[k];
+
+            if (atomic_load(&e->state) & STATE_ALIVE)
+                e->free_value(e->value);
+        }
+        free(s->slabs[i]);
+    }
+    free(s->slabs);
+    free(s->buckets);
+    mutex_release(&s->mu);
+}
+
+struct cache *cache_new(size_t capacity_bytes)
+{
+    struct cache *c = aligned_alloc(64, sizeof(*c));
+    unsigned n = 1;
+    unsigned i;
+
+    if (!c)
+        return NULL;
+    memset(c, 0, sizeof(*c));
+    while (n < 1u << SHARD_BITS && capacity_bytes / n >= 2 * (size_t)SHARD_MIN_BYTES)
+        n *= 2;
+    c->shards = aligned_alloc(64, n * sizeof(*c->shards));
+    if (!c->shards) {
+        free(c);
+        return NULL;
+    }
+    memset(c->shards, 0, n * sizeof(*c->shards));
+    for (i = 0; i < n; i++, c->n_shards++) {
+        if (shard_init(&c->shards[i], capacity_bytes / n) != 0) {
+            cache_free(c);
+            return NULL;
+        }
+    }
+    return c;
+}
+
+void cache_free(struct cache *c)
+{
+    unsigned i;
+
+    if (!c)
+        return;
+    for (i = 0; i < c->n_shards; i++)
+        shard_release(&c->shards[i]);
+    free(c->shards);
+    free(c);
+}
+
+/* ---- entries ---- */
+
+static inline uint64_t mix(uint64_t file, uint64_t offset)
+{
+    uint64_t h = file * 0x9E3779B97F4A7C15ull ^ offset;
+
+    h = (h ^ h >> 32) * 0xD6E8FEB86659FD93ull;
+    return h ^ h >> 32;
+}
+
+static inline struct shard *shard_of(struct cache *c, uint64_t hash)
+{
+    return &c->shards[hash >> 48 & (c->n_shards - 1)];
+}
+
+static inline struct cache_entry *_Atomic *bucket_of(struct shard *s, uint64_t hash)
+{
+    return &s->buckets[hash & s->mask];
+}
+
+static inline bool has_key(struct cache_entry *e, uint64_t file, uint64_t offset)
+{
+    return atomic_load_explicit(&e->offset, memory_order_relaxed) == offset &&
+           atomic_load_explicit(&e->file, memory_order_relaxed) == file;
+}
+
+/* False: the entry is dead, or dying. */
+static inline bool try_pin(struct cache_entry *e)
+{
+    uint32_t old = atomic_load_explicit(&e->state, memory_order_relaxed);
+
+    while (old & STATE_ALIVE)
+        if (atomic_compare_exchange_weak_explicit(
+                &e->state, &old, (old + STATE_PIN) | STATE_VISITED, memory_order_acquire,
+                memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static struct cache_entry *find_locked(struct shard *s, uint64_t hash, uint64_t file,
+                                       uint64_t offset)
+{
+    struct cache_entry *e = atomic_load(bucket_of(s, hash));
+
+    for (; e; e = atomic_load(&e->next))
+        if (has_key(e, file, offset) && try_pin(e))
+            return e;
+    return NULL;
+}
+
+static void push_free_locked(struct shard *s, struct cache_entry *e)
+{
+    atomic_store(&e->next, s->free_list);
+    s->free_list = e;
+}
+
+static int grow_locked(struct cache *c, struct shard *s)
+{
+    struct slab **slabs = realloc(s->slabs, (s->n_slabs + 1) * sizeof(*slabs));
+    struct slab *slab;
+    unsigned i;
+
+    if (!slabs)
+        return -1;
+    s->slabs = slabs;
+    slab = aligned_alloc(64, sizeof(*slab));
+    if (!slab)
+        return -1;
+    memset(slab, 0, sizeof(*slab));
+    s->slabs[s->n_slabs++] = slab;
+    for (i = 0; i < SLAB_ENTRIES; i++) {
+        slab->entries[i].shard = (uint32_t)(s - c->shards);
+        push_free_locked(s, &slab->entries[i]);
+    }
+    return 0;
+}
+
+static struct cache_entry *take_free_locked(struct cache *c, struct shard *s)
+{
+    struct cache_entry *e;
+
+    if (!s->free_list && grow_locked(c, s) != 0)
+        return NULL;
+    e = s->free_list;
+    s->free_list = atomic_load(&e->next);
+    return e;
+}
+
+static void unlink_locked(struct shard *s, struct cache_entry *e)
+{
+    struct cache_entry *_Atomic *at =
+        bucket_of(s, mix(atomic_load(&e->file), atomic_load(&e->offset)));
+
+    while (atomic_load(at) != e)
+        at = &atomic_load(at)->next;
+    atomic_store(at, atomic_load(&e->next));
+}
+
+/* ---- eviction ---- */
+
+/* True, and the entry is ours, when it was alive, unpinned and not visited. */
+static bool try_kill(struct cache_entry *e)
+{
+    uint32_t old = atomic_load_explicit(&e->state, memory_order_relaxed);
+
+    if (!(old & STATE_ALIVE) || old >= STATE_PIN || (old & STATE_DETACHED))
+        return false;
+    if (old & STATE_VISITED) {
+        /* A lost race means it was used just now: let it be. */
+        atomic_compare_exchange_strong_explicit(
+            &e->state, &old, old & ~(uint32_t)STATE_VISITED, memory_order_relaxed,
+            memory_order_relaxed);
+        return false;
+    }
+    return atomic_compare_exchange_strong_explicit(
+        &e->state, &old, 0, memory_order_acquire, memory_order_relaxed);
+}
+
+/* Moves the hand until the shard fits or the hand came around twice. */
+static unsigned evict_locked(struct shard *s, struct dead dead[EVICT_BATCH])
+{
+    size_t n_entries = s->n_slabs * SLAB_ENTRIES;
+    size_t steps;
+    unsigned n = 0;
+
+    for (steps = 0; steps < 2 * n_entries && n < EVICT_BATCH; steps++) {
+        struct cache_entry *e;
+
+        if (atomic_load_explicit(&s->bytes, memory_order_relaxed) <= s->capacity)
+            break;
+        s->hand = s->hand + 1 < n_entries ? s->hand + 1 : 0;
+        e = &s->slabs[s->hand / SLAB_ENTRIES]->entries[s->hand % SLAB_ENTRIES];
+        if (!try_kill(e))
+            continue;
+        unlink_locked(s, e);
+        atomic_fetch_sub_explicit(&s->bytes, e->charge, memory_order_relaxed);
+        dead[n++] = (struct dead){e->value, e->free_value};
+        push_free_locked(s, e);
+    }
+    return n;
+}
+
+/* Drops and takes s->mu: values are freed without it. */
+static void shrink_locked(struct shard *s)
+{
+    struct dead dead[EVICT_BATCH];
+    unsigned n;
+
+    while ((n = evict_locked(s, dead)) > 0) {
+        mutex_unlock(&s->mu);
+        while (n > 0) {
+            n--;
+            dead[n].free_value(dead[n].value);
+        }
+        mutex_lock(&s->mu);
+    }
+}
+
+/* ---- the interface ---- */
+
+struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset)
+{
+    uint64_t hash = mix(file, offset);
+    struct shard *s = shard_of(c, hash);
+    struct cache_entry *e =
+        atomic_load_explicit(bucket_of(s, hash), memory_order_acquire);
+    unsigned steps;
+
+    for (steps = 0; e && steps < CHAIN_MAX; steps++) {
+        if (has_key(e, file, offset) && try_pin(e)) {
+            if (has_key(e, file, offset)) {
+                count(&my_stripe(c)->hits);
+                return e;
+            }
+            cache_unpin(c, e); /* it was reused before we had the pin */
+            break;
+        }
+        e = atomic_load_explicit(&e->next, memory_order_acquire);
+    }
+    mutex_lock(&s->mu);
+    e = find_locked(s, hash, file, offset);
+    mutex_unlock(&s->mu);
+    count(e ? &my_stripe(c)->hits : &my_stripe(c)->misses);
+    return e;
+}
+
+static void link_locked(struct shard *s, uint64_t hash, struct cache_entry *e)
+{
+    struct cache_entry *_Atomic *bucket = bucket_of(s, hash);
+
+    atomic_store(&e->next, atomic_load(bucket));
+    atomic_store_explicit(bucket, e, memory_order_release);
+    atomic_fetch_add_explicit(&s->bytes, e->charge, memory_order_relaxed);
+}
+
+struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
+                              void *value, size_t charge, void (*free_value)(void *))
+{
+    uint64_t hash = mix(file, offset);
+    struct shard *s = shard_of(c, hash);
+    bool keep = charge <= s->capacity / 4;
+    struct cache_entry *e;
+
+    mutex_lock(&s->mu);
+    e = find_locked(s, hash, file, offset);
+    if (!e && (e = take_free_locked(c, s)) != NULL) {
+        atomic_store_explicit(&e->file, file, memory_order_relaxed);
+        atomic_store_explicit(&e->offset, offset, memory_order_relaxed);
+        e->value = value;
+        e->charge = charge;
+        e->free_value = free_value;
+        atomic_store_explicit(&e->state,
+                              STATE_PIN | STATE_ALIVE | (keep ? 0 : STATE_DETACHED),
+                              memory_order_release);
+        if (keep)
+            link_locked(s, hash, e);
+        value = NULL;
+        shrink_locked(s);
+    }
+    mutex_unlock(&s->mu);
+    if (value)
+        free_value(value);
+    return e;
+}
+
+void *cache_value(const struct cache_entry *e)
+{
+    return e->value;
+}
+
+/* A reader may have come upon the entry by a stale chain and have pinned it since:
+ * then it stays alive, and that reader frees it. */
+static void free_detached(struct shard *s, struct cache_entry *e)
+{
+    struct dead dead = {NULL, NULL};
+    uint32_t old;
+
+    mutex_lock(&s->mu);
+    old = atomic_load_explicit(&e->state, memory_order_relaxed);
+    if ((old & STATE_ALIVE) && (old & STATE_DETACHED) && old < STATE_PIN &&
+        atomic_compare_exchange_strong_explicit(&e->state, &old, 0, memory_order_acquire,
+                                                memory_order_relaxed)) {
+        dead = (struct dead){e->value, e->free_value};
+        push_free_locked(s, e);
+    }
+    mutex_unlock(&s->mu);
+    if (dead.free_value)
+        dead.free_value(dead.value);
+}
+
+void cache_unpin(struct cache *c, struct cache_entry *e)
+{
+    struct shard *s = &c->shards[e->shard];
+    uint32_t old = atomic_fetch_sub_explicit(&e->state, STATE_PIN, memory_order_acq_rel);
+
+    if (old >= 2 * STATE_PIN)
+        return;
+    if (old & STATE_DETACHED) {
+        free_detached(s, e);
+        return;
+    }
+    if (atomic_load_explicit(&s->bytes, memory_order_relaxed) > s->capacity) {
+        mutex_lock(&s->mu);
+        shrink_locked(s);
+        mutex_unlock(&s->mu);
+    }
+}
+
+void cache_get_stats(struct cache *c, struct cache_stats *out)
+{
+    unsigned i;
+    size_t k;
+
+    memset(out, 0, sizeof(*out));
+    for (i = 0; i < STRIPES; i++) {
+        out->hits += atomic_load_explicit(&c->stripes[i].hits, memory_order_relaxed);
+        out->misses += atomic_load_explicit(&c->stripes[i].misses, memory_order_relaxed);
+    }
+    for (i = 0; i < c->n_shards; i++) {
+        struct shard *s = &c->shards[i];
+
+        mutex_lock(&s->mu);
+        out->bytes += atomic_load_explicit(&s->bytes, memory_order_relaxed);
+        for (k = 0; k < s->n_slabs * SLAB_ENTRIES; k++) {
+            struct cache_entry *e =
+                &s->slabs[k / SLAB_ENTRIES]->entries[k % SLAB_ENTRIES];
+
+            if (atomic_load_explicit(&e->state, memory_order_relaxed) >= STATE_PIN)
+                out->pinned += e->charge;
+        }
+        mutex_unlock(&s->mu);
+    }
+}

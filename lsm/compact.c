@@ -1,0 +1,326 @@
+/*
+ * compact.c - merging sorted input into tables. Used by flush and compaction.
+ *
+ * What may go. Snapshots cut the sequence numbers into stripes: two versions in
+ * one stripe look the same to every reader, so of a key only the newest of each
+ * stripe stays, and a version covered by a range delete of its own stripe goes.
+ * A tombstone of the oldest stripe goes when nothing below can hold its key.
+ *
+ * Outputs are cut between user keys only, so tables below L0 never share one,
+ * and a range delete can be cut at the same keys.
+ */
+#include <stdlib.h>
+
+#include "db_impl.h"
+
+enum {
+    CHECK_EVERY = 1024,      /* entries between looks at `closing` */
+    GRANDPARENT_FACTOR = 10, /* an output overlaps at most so many tables' bytes */
+};
+
+struct run {
+    struct compact_job *job;
+    uint64_t *snaps; /* ascending; the last one is now */
+    size_t n_snaps;
+    struct rangedel_set *ranges;
+    struct range_tombstone *keep; /* of them, what goes to the outputs */
+    size_t n_keep, keep_at;
+
+    struct table_builder *builder; /* of the output under way */
+    struct buf lower; /* outputs so far end here */
+    bool has_lower;
+    size_t grandparent;
+    uint64_t grandparent_bytes;
+
+    struct buf user; /* the key of the last entry */
+    bool has_user;
+    size_t stripe; /* of its last version */
+    struct rangedel_span span;
+    uint64_t span_seq;
+    bool has_span;
+};
+
+/* ---- what may go ---- */
+
+/* Index of the first snapshot that sees seq. */
+static size_t stripe_of(const struct run *r, uint64_t seq)
+{
+    size_t lo = 0, hi = r->n_snaps - 1;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (r->snaps[mid] < seq)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static bool is_bottom(const struct run *r, struct slice lo, struct slice hi, bool hi_open)
+{
+    const struct compact_job *j = r->job;
+    struct key_range range = {lo, hi, hi_open};
+    unsigned level;
+
+    if (j->c)
+        return pick_is_bottom(j->version, j->c, &range);
+    for (level = 0; level < LSM_LEVELS; level++)
+        if (j->version->n[level])
+            return false;
+    return true;
+}
+
+/* Does a range delete of the same stripe cover it? */
+static bool is_covered(struct run *r, struct slice user, uint64_t seq, size_t stripe)
+{
+    struct rangedel_span *s = &r->span;
+    uint64_t at = r->snaps[stripe];
+
+    if (!r->ranges || !r->ranges->n)
+        return false;
+    if (!r->has_span || r->span_seq != at ||
+        (s->has_lo && slice_cmp(user, s->lo) < 0) ||
+        (s->has_hi && slice_cmp(user, s->hi) >= 0)) {
+        rangedel_span_init(s);
+        rangedel_ask(r->ranges->list, r->ranges->n, user, at, s);
+        r->span_seq = at;
+        r->has_span = true;
+    }
+    return s->seq > seq;
+}
+
+/* Notes the entry as the last one, and says whether it can be left out. */
+static bool is_hidden(struct run *r, struct slice ikey)
+{
+    struct slice user = ikey_user(ikey);
+    uint64_t seq = ikey_seq(ikey);
+    size_t stripe = stripe_of(r, seq);
+    bool same_key = r->has_user && slice_eq(user, buf_slice(&r->user));
+
+    if (same_key && stripe == r->stripe)
+        return true;
+    if (!same_key)
+        buf_assign(&r->user, user);
+    r->has_user = true;
+    r->stripe = stripe;
+    if (is_covered(r, user, seq, stripe))
+        return true;
+    return ikey_type(ikey) == IKEY_DELETE && stripe == 0 && is_bottom(r, user, user, false);
+}
+
+/* The fragments that stay: the newest of each stripe, unless nothing is below. */
+static int choose_ranges(struct run *r)
+{
+    const struct compact_job *j = r->job;
+    size_t i, last_stripe = 0;
+    int rc;
+
+    if (!j->n_ranges)
+        return 0;
+    rc = rangedel_build(j->ranges, j->n_ranges, &r->ranges);
+    if (rc)
+        return rc;
+    r->keep = malloc((r->ranges->n + 1) * sizeof(*r->keep));
+    if (!r->keep)
+        return -ENOMEM;
+    for (i = 0; i < r->ranges->n; i++) {
+        const struct range_tombstone *t = &r->ranges->list[i];
+        size_t stripe = stripe_of(r, t->seq);
+        bool same = i > 0 && slice_eq(t->start, r->ranges->list[i - 1].start);
+
+        if (same && stripe == last_stripe)
+            continue;
+        last_stripe = stripe;
+        if (stripe == 0 && is_bottom(r, t->start, t->end, true))
+            continue;
+        r->keep[r->n_keep++] = *t;
+    }
+    return 0;
+}
+
+/* ---- outputs ---- */
+
+static int open_output(struct run *r)
+{
+    struct lsm *db = r->job->db;
+    bool last = r->job->output_level == LSM_LEVELS - 1;
+    struct table_builder_options o = {
+        .env = db->env,
+        .number = db_new_number(db),
+        .block_bytes = db->o.block_bytes,
+        .filter_bits = db->o.filter_bits,
+        .compression = (enum compression)(last ? db->o.last : db->o.upper),
+    };
+    char *path = file_path(db->dir, FILE_TABLE, o.number);
+    int rc;
+
+    if (!path)
+        return -ENOMEM;
+    o.path = path;
+    rc = table_builder_open(&o, &r->builder);
+    free(path);
+    return rc;
+}
+
+/* Add the part of fragment t that lies in [lower, upper) of the output. */
+static int add_range(struct run *r, const struct range_tombstone *t,
+                     const struct slice *upper)
+{
+    struct slice start = t->start, end = t->end;
+    int rc = 0;
+
+    if (r->has_lower && slice_cmp(start, buf_slice(&r->lower)) < 0)
+        start = buf_slice(&r->lower);
+    if (upper && slice_cmp(end, *upper) > 0)
+        end = *upper;
+    if (slice_cmp(start, end) >= 0)
+        return 0;
+    if (!r->builder)
+        rc = open_output(r);
+    return rc ? rc : table_builder_add_range_delete(r->builder, start, end, t->seq);
+}
+
+/* End the output under way before the user key upper (NULL: at the end of all). */
+static int close_output(struct run *r, const struct slice *upper)
+{
+    struct compact_job *j = r->job;
+    struct table_meta meta = {0};
+    size_t i;
+    int rc = 0;
+
+    while (r->keep_at < r->n_keep && r->has_lower &&
+           slice_cmp(r->keep[r->keep_at].end, buf_slice(&r->lower)) <= 0)
+        r->keep_at++;
+    for (i = r->keep_at; i < r->n_keep && !rc; i++) {
+        if (upper && slice_cmp(r->keep[i].start, *upper) >= 0)
+            break;
+        rc = add_range(r, &r->keep[i], upper);
+    }
+    if (rc)
+        return rc;
+    if (upper) {
+        buf_assign(&r->lower, *upper);
+        r->has_lower = true;
+        if (buf_error(&r->lower))
+            return -ENOMEM;
+    }
+    if (!r->builder)
+        return 0;
+    rc = table_builder_finish(r->builder, &meta);
+    r->builder = NULL;
+    if (rc)
+        return rc;
+    j->written += meta.size;
+    rc = edit_add_table(j->e, j->output_level, &meta);
+    table_meta_release(&meta);
+    return rc;
+}
+
+/* Bytes of the level after next that the output overlaps so far. */
+static bool overlaps_too_much(struct run *r, struct slice user)
+{
+    const struct version *v = r->job->version;
+    unsigned level = r->job->output_level + 1;
+
+    if (level >= LSM_LEVELS)
+        return false;
+    while (r->grandparent < v->n[level] &&
+           table_range_cmp(&v->file[level][r->grandparent]->meta, user) > 0) {
+        if (r->builder)
+            r->grandparent_bytes += v->file[level][r->grandparent]->meta.size;
+        r->grandparent++;
+    }
+    return r->grandparent_bytes > (uint64_t)GRANDPARENT_FACTOR * r->job->db->o.table_bytes;
+}
+
+static bool wants_cut(struct run *r, struct slice user)
+{
+    bool too_wide;
+
+    if (r->job->flush)
+        return false;
+    too_wide = overlaps_too_much(r, user);
+    return r->builder && (too_wide || table_builder_size(r->builder) >=
+                                          r->job->db->o.table_bytes);
+}
+
+static int add_entry(struct run *r, struct slice key, struct slice value, bool new_user)
+{
+    struct slice user = ikey_user(key);
+    int rc = 0;
+
+    if (new_user && wants_cut(r, user)) {
+        rc = close_output(r, &user);
+        r->grandparent_bytes = 0;
+    }
+    if (!rc && !r->builder)
+        rc = open_output(r);
+    return rc ? rc : table_builder_add(r->builder, key, value);
+}
+
+/* ---- the run ---- */
+
+static int run_points(struct run *r)
+{
+    struct iter *in = r->job->input;
+    unsigned since_check = 0;
+    int rc = 0;
+
+    for (iter_first(in); in->valid && !rc; iter_next(in)) {
+        bool new_user;
+
+        if (++since_check == CHECK_EVERY) {
+            since_check = 0;
+            if (atomic_load(&r->job->db->closing) && !r->job->flush)
+                return -ECANCELED;
+        }
+        new_user = !r->has_user || !slice_eq(ikey_user(in->key), buf_slice(&r->user));
+        if (is_hidden(r, in->key))
+            continue;
+        rc = buf_error(&r->user);
+        if (!rc)
+            rc = add_entry(r, in->key, in->value, new_user);
+    }
+    if (!rc)
+        rc = in->err;
+    return rc ? rc : close_output(r, NULL);
+}
+
+/* Outputs that no edit will name. */
+static void remove_outputs(struct compact_job *j)
+{
+    size_t i;
+
+    for (i = 0; i < j->e->n_added; i++) {
+        char *path = file_path(j->db->dir, FILE_TABLE, j->e->added[i].meta.number);
+
+        if (path)
+            env_unlink(j->db->env, path); /* else the next open removes it */
+        free(path);
+    }
+}
+
+int compact_run(struct compact_job *job)
+{
+    struct run r = {.job = job};
+    int rc = db_snapshots(job->db, &r.snaps, &r.n_snaps);
+
+    if (!rc)
+        rc = choose_ranges(&r);
+    if (!rc)
+        rc = run_points(&r);
+    /* For a flush also the name of the log that the edit will begin with. */
+    if (!rc && (job->e->n_added || job->flush))
+        rc = env_sync_dir(job->db->env, job->db->dir);
+    table_builder_abandon(r.builder);
+    if (rc)
+        remove_outputs(job);
+    rangedel_free(r.ranges);
+    free(r.keep);
+    free(r.snaps);
+    buf_release(&r.user);
+    buf_release(&r.lower);
+    return rc;
+}

@@ -1,0 +1,176 @@
+/*
+ * compress.c - see compress.h.
+ *
+ * Compressor states are kept for each thread: making ZSTD's anew for every
+ * 4 KiB block would cost more than compressing it.
+ */
+#include "compress.h"
+
+#include <limits.h>
+#include <lz4.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <zstd.h>
+
+enum {
+    ZSTD_LEVEL = 1,
+    SAMPLE_FROM = 2048,    /* shorter inputs are simply tried */
+    SAMPLE_WINDOWS = 16,   /* spread over the input, */
+    SAMPLE_WINDOW = 64,    /* so many bytes each */
+    SAMPLE_REPEATS = 1024, /* bytes searched for repeated strings */
+};
+
+struct thread_state {
+    ZSTD_CCtx *cctx;
+    ZSTD_DCtx *dctx;
+};
+
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+static int thread_key_error;
+static __thread struct thread_state *thread_state;
+
+static void thread_state_free(void *arg)
+{
+    struct thread_state *s = arg;
+
+    ZSTD_freeCCtx(s->cctx);
+    ZSTD_freeDCtx(s->dctx);
+    free(s);
+}
+
+static void make_thread_key(void)
+{
+    thread_key_error = pthread_key_create(&thread_key, thread_state_free);
+}
+
+/* NULL: no memory. */
+static struct thread_state *get_thread_state(void)
+{
+    struct thread_state *s = thread_state;
+
+    if (s)
+        return s;
+    pthread_once(&thread_once, make_thread_key);
+    if (thread_key_error)
+        return NULL;
+    s = calloc(1, sizeof(*s));
+    if (s && pthread_setspecific(thread_key, s) != 0) {
+        free(s);
+        s = NULL;
+    }
+    thread_state = s;
+    return s;
+}
+
+/* Are the bytes of some windows as evenly distributed as random ones? With n
+ * random bytes the sum of squared counts is near n + n*n/256. */
+static bool bytes_look_random(struct slice in)
+{
+    enum { N = SAMPLE_WINDOWS * SAMPLE_WINDOW, RANDOM = N + N * (N / 256) };
+    uint16_t count[256] = {0};
+    uint32_t sum = 0;
+    size_t step = (in.len - SAMPLE_WINDOW) / (SAMPLE_WINDOWS - 1);
+    unsigned w, i;
+
+    for (w = 0; w < SAMPLE_WINDOWS; w++)
+        for (i = 0; i < SAMPLE_WINDOW; i++)
+            count[in.data[w * step + i]]++;
+    for (i = 0; i < 256; i++)
+        sum += (uint32_t)count[i] * count[i];
+    return sum < RANDOM + RANDOM / 6;
+}
+
+/* Random bytes may still come twice, so look for repeats before giving up. */
+static bool looks_incompressible(struct slice in)
+{
+    char out[SAMPLE_REPEATS - SAMPLE_REPEATS / 16];
+
+    if (in.len < SAMPLE_FROM || !bytes_look_random(in))
+        return false;
+    return LZ4_compress_default((const char *)in.data + in.len / 2, out, SAMPLE_REPEATS,
+                                sizeof(out)) == 0;
+}
+
+/* Bytes written, at most cap; 0 when it does not fit. */
+static size_t compress_into(enum compression want, struct slice in, uint8_t *to,
+                            size_t cap)
+{
+    struct thread_state *s;
+    size_t n;
+
+    if (want == COMPRESS_LZ4) {
+        int done;
+
+        if (in.len > LZ4_MAX_INPUT_SIZE)
+            return 0;
+        done = LZ4_compress_default((const char *)in.data, (char *)to, (int)in.len,
+                                    (int)cap);
+        return done > 0 ? (size_t)done : 0;
+    }
+    s = get_thread_state();
+    if (!s || (!s->cctx && !(s->cctx = ZSTD_createCCtx())))
+        return 0;
+    n = ZSTD_compressCCtx(s->cctx, to, cap, in.data, in.len, ZSTD_LEVEL);
+    return ZSTD_isError(n) ? 0 : n;
+}
+
+enum compression compress(enum compression want, struct slice in, struct buf *out)
+{
+    size_t cap = in.len - in.len / 8;
+    uint8_t *to;
+    size_t n;
+
+    if (want == COMPRESS_RAW || in.len == 0 || out->failed || looks_incompressible(in))
+        return COMPRESS_RAW;
+    to = buf_reserve(out, cap);
+    if (!to) {
+        out->failed = false; /* nothing was lost: the caller stores `in` */
+        return COMPRESS_RAW;
+    }
+    n = compress_into(want, in, to, cap);
+    if (n == 0 || n >= in.len)
+        return COMPRESS_RAW;
+    memmove(out->data, to, n);
+    out->len = n;
+    return want;
+}
+
+static int decompress_lz4(struct slice in, void *to, size_t raw_len)
+{
+    if (in.len > INT_MAX || raw_len > INT_MAX)
+        return -EUCLEAN;
+    if (LZ4_decompress_safe((const char *)in.data, to, (int)in.len, (int)raw_len) !=
+        (int)raw_len)
+        return -EUCLEAN;
+    return 0;
+}
+
+static int decompress_zstd(struct slice in, void *to, size_t raw_len)
+{
+    struct thread_state *s = get_thread_state();
+
+    if (!s || (!s->dctx && !(s->dctx = ZSTD_createDCtx())))
+        return -ENOMEM;
+    /* An error code of ZSTD is never a length we ask for. */
+    if (ZSTD_decompressDCtx(s->dctx, to, raw_len, in.data, in.len) != raw_len)
+        return -EUCLEAN;
+    return 0;
+}
+
+int decompress(enum compression type, struct slice in, void *to, size_t raw_len)
+{
+    switch (type) {
+    case COMPRESS_RAW:
+        if (in.len != raw_len)
+            return -EUCLEAN;
+        if (raw_len)
+            memcpy(to, in.data, raw_len);
+        return 0;
+    case COMPRESS_LZ4:
+        return decompress_lz4(in, to, raw_len);
+    case COMPRESS_ZSTD:
+        return decompress_zstd(in, to, raw_len);
+    }
+    return -EUCLEAN;
+}

@@ -1,0 +1,322 @@
+/*
+ * db.c - opening and closing a store, its options, its errors.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "db_impl.h"
+
+void lsm_options_init(struct lsm_options *o)
+{
+    *o = (struct lsm_options){
+        .memtable_bytes = 64 << 20,
+        .memtables = 3,
+        .cache_bytes = 64 << 20,
+        .block_bytes = 4096,
+        .table_bytes = 32 << 20,
+        .l0_trigger = 4,
+        .level_ratio = 10,
+        .l1_bytes = 40 << 20,
+        .filter_bits = 10,
+        .separate_bytes = 4096,
+        .segment_bytes = 64 << 20,
+        .upper = LSM_LZ4,
+        .last = LSM_ZSTD,
+        .vlog = LSM_LZ4,
+        .workers = 2,
+        .sync_interval_ms = 5000,
+        .verify_bytes = 64 << 20,
+    };
+}
+
+static int check_options(const struct lsm_options *o)
+{
+    const char *wrong = NULL;
+
+    if (o->memtable_bytes < 4096)
+        wrong = "memtable_bytes is under 4096";
+    else if (o->memtables < 2 || o->memtables > IMM_MAX)
+        wrong = "memtables is not 2 to 16";
+    else if (o->block_bytes < 256 || o->block_bytes > (4 << 20))
+        wrong = "block_bytes is not 256 bytes to 4 MiB";
+    else if (o->table_bytes < 4096)
+        wrong = "table_bytes is under 4096";
+    else if (o->l0_trigger < 1)
+        wrong = "l0_trigger is 0";
+    else if (o->level_ratio < 2)
+        wrong = "level_ratio is under 2";
+    else if (o->filter_bits > 64)
+        wrong = "filter_bits is over 64";
+    else if (o->separate_bytes && o->separate_bytes < 64)
+        wrong = "separate_bytes is under 64";
+    else if (o->segment_bytes < 4096)
+        wrong = "segment_bytes is under 4096";
+    else if (o->upper > LSM_ZSTD || o->last > LSM_ZSTD || o->vlog > LSM_ZSTD)
+        wrong = "an unknown compression";
+    else if (o->workers > 64)
+        wrong = "workers is over 64";
+    if (!wrong)
+        return 0;
+    err_log("options: %s", wrong);
+    return -EINVAL;
+}
+
+uint64_t db_new_number(struct lsm *db)
+{
+    return atomic_fetch_add(&db->next_number, 1);
+}
+
+int db_fail(struct lsm *db, int rc, const char *what)
+{
+    int none = 0;
+
+    if (atomic_compare_exchange_strong(&db->error, &none, rc))
+        err_log("%s: %s failed: %s; the store is read-only until it is opened again",
+                db->dir, what, strerror(-rc));
+    return rc;
+}
+
+int db_writable(struct lsm *db)
+{
+    return db->o.read_only || atomic_load_explicit(&db->error, memory_order_relaxed)
+               ? -EROFS
+               : 0;
+}
+
+bool lsm_is_store(struct env *env, const char *path)
+{
+    char *current = file_path(path, FILE_CURRENT, 0);
+    uint64_t size;
+    bool is = current && env_stat(env ? env : env_posix(), current, &size) == 0;
+
+    free(current);
+    return is;
+}
+
+int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail)
+{
+    return env_space(db->env, db->dir, total, avail);
+}
+
+static void table_dead(void *arg, uint64_t number)
+{
+    struct lsm *db = arg;
+
+    mutex_lock(&db->dead_mu);
+    if (db->n_dead == db->cap_dead) {
+        size_t cap = db->cap_dead ? 2 * db->cap_dead : 16;
+        void *p = realloc(db->dead, cap * sizeof(*db->dead));
+
+        if (p) {
+            db->dead = p;
+            db->cap_dead = cap;
+        }
+    }
+    if (db->n_dead < db->cap_dead) /* else the next open deletes it */
+        db->dead[db->n_dead++] = number;
+    mutex_unlock(&db->dead_mu);
+}
+
+static void init_locks(struct lsm *db)
+{
+    mutex_init(&db->manifest_mu, LOCK_DB_MANIFEST);
+    rwlock_init(&db->values, LOCK_DB_VALUES);
+    mutex_init(&db->write_mu, LOCK_DB_WRITE);
+    mutex_init(&db->sync_mu, LOCK_DB_SYNC);
+    mutex_init(&db->state_mu, LOCK_DB_STATE);
+    mutex_init(&db->snap_mu, LOCK_SNAPSHOTS);
+    mutex_init(&db->dead_mu, LOCK_DB_DEAD);
+    cond_init(&db->sync_done);
+    cond_init(&db->work);
+    cond_init(&db->room);
+    cond_init(&db->tick);
+    db->snaps.next = db->snaps.prev = &db->snaps;
+}
+
+static uint64_t number_for_vlog(void *arg)
+{
+    return db_new_number(arg);
+}
+
+static struct lsm *db_new(const char *path, const struct lsm_options *o)
+{
+    struct lsm *db = aligned_alloc(64, (sizeof(*db) + 63) / 64 * 64);
+
+    if (!db)
+        return NULL;
+    memset(db, 0, sizeof(*db));
+    db->o = *o;
+    db->env = o->env ? o->env : env_posix();
+    db->dir = strdup(path);
+    db->cache = cache_new(o->cache_bytes);
+    atomic_init(&db->next_number, 1);
+    init_locks(db);
+    table_cache_init(&db->tables, db->env, db->dir, db->cache, table_dead, db);
+    return db;
+}
+
+/* Everything but the threads and the files' last state. */
+static void db_free(struct lsm *db)
+{
+    struct view *v = atomic_load(&db->view);
+
+    db_view_install_locked(db, NULL);
+    (void)v;
+    db_view_reap(db);
+    while (db->logs) {
+        struct log *next = db->logs->next;
+
+        wal_close(db->logs->wal, true);
+        free(db->logs);
+        db->logs = next;
+    }
+    manifest_close(db->manifest, false);
+    if (db->vlog)
+        vlog_close(db->vlog);
+    table_cache_release(&db->tables);
+    if (db->cache)
+        cache_free(db->cache);
+    env_unlock(db->env, db->lock);
+    rwlock_release(&db->values);
+    mutex_release(&db->manifest_mu);
+    mutex_release(&db->write_mu);
+    mutex_release(&db->sync_mu);
+    mutex_release(&db->state_mu);
+    mutex_release(&db->snap_mu);
+    mutex_release(&db->dead_mu);
+    free(db->sealed);
+    free(db->dead);
+    free(db->dir);
+    free(db);
+}
+
+/* The directory and a manifest that says "empty". */
+static int make_store(struct lsm *db, bool *made_dir)
+{
+    struct edit empty = {.has_next_number = true,
+                         .has_log_number = true,
+                         .has_last_seq = true,
+                         .next_number = 2,
+                         .log_number = NO_LOG};
+    struct manifest *m;
+    int rc = env_mkdir(db->env, db->dir);
+
+    *made_dir = rc == 0;
+    if (rc && rc != -EEXIST)
+        return rc;
+    rc = manifest_create(db->env, db->dir, 1, &empty, &m);
+    return rc ? rc : manifest_close(m, true);
+}
+
+static int take_lock(struct lsm *db)
+{
+    char *path = file_path(db->dir, FILE_LOCK, 0);
+    int rc = path ? env_lock(db->env, path, &db->lock) : -ENOMEM;
+
+    free(path);
+    if (rc == -EWOULDBLOCK)
+        return -EBUSY;
+    /* A store on read-only media can have no writer. */
+    if (db->o.read_only && (rc == -EROFS || rc == -EACCES))
+        return 0;
+    return rc;
+}
+
+static int open_files(struct lsm *db)
+{
+    bool exists = lsm_is_store(db->env, db->dir), made_dir;
+    struct vlog_options vo = {
+        .env = db->env,
+        .dir = db->dir,
+        .segment_bytes = db->o.segment_bytes,
+        .compression = (enum compression)db->o.vlog,
+        .next_number = number_for_vlog,
+        .arg = db,
+    };
+    int rc = 0;
+
+    if (exists && db->o.create && db->o.must_be_new)
+        return -EEXIST;
+    if (!exists && !db->o.create)
+        return -ENOENT;
+    if (!exists)
+        rc = make_store(db, &made_dir);
+    if (!rc)
+        rc = take_lock(db);
+    if (!rc)
+        rc = vlog_open(&vo, &db->vlog);
+    if (!rc)
+        rc = db_recover(db);
+    return rc;
+}
+
+int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
+{
+    struct lsm *db;
+    uint64_t start;
+    int rc = check_options(o);
+
+    if (rc)
+        return rc;
+    db = db_new(path, o);
+    if (!db)
+        return -ENOMEM;
+    start = env_now_ns(db->env);
+    rc = db->dir && db->cache ? open_files(db) : -ENOMEM;
+    if (!rc)
+        rc = db_bg_start(db);
+    if (rc) {
+        db_free(db);
+        return rc;
+    }
+    db->recovery_ns = env_now_ns(db->env) - start;
+    *out = db;
+    return 0;
+}
+
+/*
+ * A clean end: no log to replay, no preallocated space. The last edit says that
+ * no log is needed; CURRENT notes the manifest's final length.
+ */
+static int close_clean(struct lsm *db)
+{
+    struct edit e = {0};
+    int rc = lsm_flush(db);
+
+    db_bg_stop(db);
+    if (rc)
+        return rc;
+    rc = vlog_seal(db->vlog);
+    if (!rc)
+        rc = env_sync_dir(db->env, db->dir);
+    if (rc)
+        return db_fail(db, rc, "sealing the value log");
+    e.has_log_number = true;
+    e.log_number = NO_LOG;
+    rc = db_install(db, &e, NULL);
+    edit_release(&e);
+    if (rc)
+        return rc;
+    db_drop_logs(db, NO_LOG, false);
+    db_purge(db);
+    rc = manifest_close(db->manifest, true);
+    db->manifest = NULL;
+    return rc ? db_fail(db, rc, "closing the manifest") : 0;
+}
+
+int lsm_close(struct lsm *db)
+{
+    int rc = 0;
+
+    if (!db)
+        return 0;
+    if (db->o.read_only)
+        db_bg_stop(db);
+    else if (atomic_load(&db->error))
+        rc = atomic_load(&db->error);
+    else
+        rc = close_clean(db);
+    db_bg_stop(db);
+    db_free(db);
+    return rc;
+}

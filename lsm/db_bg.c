@@ -1,0 +1,520 @@
+/*
+ * db_bg.c - the background: one thread flushes, `workers` threads compact, one
+ * keeps time (periodic sync, idle flush, deleting files). With workers == 0
+ * there are no threads, and db_bg_inline does all that is due.
+ *
+ * Only the timekeeper deletes value-log segments: that takes `values` for
+ * writing, which a writer may hold while it waits for the flusher.
+ */
+#include <stdlib.h>
+
+#include "db_impl.h"
+
+enum {
+    TICK_MS = 200,
+    IDLE_TICKS = 15,          /* without a write: the store rests */
+    TOMBSTONES_MIN = 32,      /* deletes in a resting memtable worth a flush */
+    UNSYNCED_MAX = 64 << 20,  /* bytes of values that start a sync early */
+    MEMTABLE_AGE_S = 30,      /* deletes do not wait longer for their effect */
+    INLINE_ROUNDS = 1000,
+    L0_SLOW_FACTOR = 3,       /* L0 tables over its trigger that slow writers down */
+    DELAY_UNIT_NS = 100,
+    RETRY_NS = 1000000000,
+};
+
+struct pick_options db_pick_options(const struct lsm *db)
+{
+    return (struct pick_options){
+        .l0_trigger = db->o.l0_trigger,
+        .level_ratio = db->o.level_ratio,
+        .l1_bytes = db->o.l1_bytes,
+        .table_bytes = db->o.table_bytes,
+    };
+}
+
+/* A smooth price, no cliff: it grows with the square of what L0 is behind. */
+void db_set_delay_locked(struct lsm *db)
+{
+    size_t n = atomic_load(&db->view)->version->n[0];
+    size_t limit = (size_t)L0_SLOW_FACTOR * db->o.l0_trigger;
+    uint64_t over = n > limit ? n - limit : 0;
+
+    atomic_store(&db->delay_ns_per_kib, over * over * DELAY_UNIT_NS);
+}
+
+void db_bg_wake_locked(struct lsm *db)
+{
+    pthread_cond_broadcast(&db->work);
+}
+
+/* ---- flush ---- */
+
+static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
+                     uint64_t log_number)
+{
+    struct edit e = {.has_log_number = true, .log_number = log_number};
+    struct compact_job job = {.db = db, .flush = true, .version = v, .e = &e};
+    bool large = memtable_bytes(m) >= db->o.memtable_bytes / 2;
+    int rc;
+
+    db_wait_visible(db, memtable_place(m)->last_seq);
+    /* What the table points to must last before the table does. */
+    rc = vlog_sync(db->vlog);
+    if (rc)
+        return db_fail(db, rc, "syncing the value log");
+    job.input = memtable_iter_new(m);
+    rc = job.input ? memtable_fragments(m, &job.ranges, &job.n_ranges) : -ENOMEM;
+    if (!rc)
+        rc = compact_run(&job);
+    if (!rc)
+        rc = db_install(db, &e, m);
+    iter_free(job.input);
+    edit_release(&e);
+    if (rc)
+        return rc;
+    atomic_fetch_add(&db->count.flushes, 1);
+    atomic_fetch_add(&db->count.flush_bytes, job.written);
+    atomic_fetch_add(&db->count.level_written[0], job.written);
+    db_drop_logs(db, log_number, large);
+    return 0;
+}
+
+int db_flush_one(struct lsm *db)
+{
+    struct memtable *oldest = NULL;
+    struct view *v;
+    uint64_t log_number = 0;
+    int rc = 0;
+
+    mutex_lock(&db->state_mu);
+    while (db->flushing)
+        cond_wait(&db->room, &db->state_mu);
+    v = atomic_load(&db->view);
+    atomic_fetch_add(&v->refs, 1);
+    if (v->n_imm) {
+        struct memtable *after = v->n_imm > 1 ? v->imm[v->n_imm - 2] : v->mem;
+
+        oldest = v->imm[v->n_imm - 1];
+        log_number = memtable_place(after)->log_number;
+        db->flushing = true;
+    }
+    mutex_unlock(&db->state_mu);
+    if (oldest)
+        rc = run_flush(db, oldest, v->version, log_number);
+    db_view_unref(v);
+    mutex_lock(&db->state_mu);
+    if (oldest)
+        db->flushing = false;
+    db->flush_error = rc;
+    pthread_cond_broadcast(&db->room);
+    mutex_unlock(&db->state_mu);
+    if (rc && rc != -ENOSPC && rc != -EROFS)
+        db_fail(db, rc, "flushing");
+    return rc;
+}
+
+/* ---- compaction ---- */
+
+static void set_compacting_locked(struct compaction *c, bool on)
+{
+    unsigned which;
+    size_t i;
+
+    for (which = 0; which < 2; which++)
+        for (i = 0; i < c->n[which]; i++)
+            c->inputs[which][i]->compacting = on;
+}
+
+/* The points of the inputs, merged; their range deletes into *ranges. */
+static int open_inputs(struct compaction *c, struct iter **out,
+                       struct range_tombstone **ranges, size_t *n_ranges)
+{
+    struct iter **child = calloc(c->n[0] + 2, sizeof(*child));
+    struct merge *m;
+    unsigned which, n = 0;
+    size_t i, j;
+    int rc = child ? 0 : -ENOMEM;
+
+    for (which = 0; which < 2 && !rc; which++) {
+        for (i = 0; i < c->n[which] && !rc; i++) {
+            const struct range_tombstone *list;
+            struct table *t;
+            size_t count;
+            void *p;
+
+            rc = tfile_table(c->inputs[which][i], &t);
+            if (rc)
+                break;
+            list = table_range_deletes(t, &count);
+            p = realloc(*ranges, (*n_ranges + count + 1) * sizeof(**ranges));
+            if (!p) {
+                rc = -ENOMEM;
+                break;
+            }
+            *ranges = p;
+            for (j = 0; j < count; j++)
+                (*ranges)[(*n_ranges)++] = list[j];
+            if (c->level == 0 && which == 0) {
+                child[n] = table_iter_new(t, TABLE_ITER_COMPACT);
+                rc = child[n++] ? 0 : -ENOMEM;
+            }
+        }
+        if (!rc && c->n[which] && !(c->level == 0 && which == 0)) {
+            child[n] = level_iter_new(c->inputs[which], c->n[which], TABLE_ITER_COMPACT,
+                                      NULL);
+            rc = child[n++] ? 0 : -ENOMEM;
+        }
+    }
+    if (rc) {
+        while (n)
+            iter_free(child[--n]);
+        free(child);
+        return rc;
+    }
+    m = merge_new(child, n);
+    free(child);
+    *out = m ? merge_iter(m) : NULL;
+    return m ? 0 : -ENOMEM;
+}
+
+static int edit_removals(struct lsm *db, struct compaction *c, struct edit *e)
+{
+    unsigned which;
+    size_t i;
+    int rc = 0;
+
+    for (which = 0; which < 2; which++) {
+        unsigned level = which ? c->output_level : c->level;
+
+        for (i = 0; i < c->n[which] && !rc; i++) {
+            const struct table_meta *m = &c->inputs[which][i]->meta;
+
+            rc = edit_remove_table(e, level, m->number);
+            if (c->move)
+                continue;
+            atomic_fetch_add(&db->count.compact_read, m->size);
+            atomic_fetch_add(&db->count.level_read[level], m->size);
+        }
+    }
+    return rc;
+}
+
+static int run_move(struct compaction *c, struct edit *e)
+{
+    struct table_meta copy = {0};
+    int rc = table_meta_copy(&copy, &c->inputs[0][0]->meta);
+
+    if (!rc)
+        rc = edit_add_table(e, c->output_level, &copy);
+    table_meta_release(&copy);
+    return rc;
+}
+
+static int run_merge(struct lsm *db, struct version *v, struct compaction *c,
+                     struct edit *e)
+{
+    struct range_tombstone *ranges = NULL;
+    struct compact_job job = {
+        .db = db, .output_level = c->output_level, .version = v, .c = c, .e = e};
+    int rc = open_inputs(c, &job.input, &ranges, &job.n_ranges);
+
+    job.ranges = ranges;
+    if (!rc)
+        rc = compact_run(&job);
+    iter_free(job.input);
+    free(ranges);
+    atomic_fetch_add(&db->count.compact_written, job.written);
+    atomic_fetch_add(&db->count.level_written[c->output_level], job.written);
+    return rc;
+}
+
+int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
+{
+    struct edit e = {0};
+    int rc = c->move ? run_move(c, &e) : run_merge(db, v, c, &e);
+
+    if (!rc)
+        rc = edit_removals(db, c, &e);
+    if (!rc)
+        rc = db_install(db, &e, NULL);
+    if (!rc)
+        atomic_fetch_add(c->move ? &db->count.moves : &db->count.compactions, 1);
+    edit_release(&e);
+    mutex_lock(&db->state_mu);
+    set_compacting_locked(c, false);
+    db->compactions_running--;
+    if (rc && rc != -ECANCELED)
+        db->retry_at_ns = env_now_ns(db->env) + RETRY_NS * (rc == -ENOSPC ? 1 : 30);
+    db_bg_wake_locked(db);
+    pthread_cond_broadcast(&db->room);
+    mutex_unlock(&db->state_mu);
+    compaction_release(c);
+    version_unref(v);
+    atomic_store(&db->purge_due, true);
+    if (rc && rc != -ECANCELED && rc != -EROFS)
+        err_log("%s: a compaction failed: %s; it will be tried again", db->dir,
+                strerror(-rc));
+    return rc;
+}
+
+/* Choose one and mark its inputs. False: nothing to do. *v is referenced. */
+static bool choose_locked(struct lsm *db, bool full, struct version **v,
+                          struct compaction *c)
+{
+    struct pick_options o = db_pick_options(db);
+    int rc;
+
+    memset(c, 0, sizeof(*c));
+    if (atomic_load(&db->error) || env_now_ns(db->env) < db->retry_at_ns)
+        return false;
+    *v = atomic_load(&db->view)->version;
+    rc = full ? pick_full(*v, &o, c) : pick_compaction(*v, &o, c);
+    if (rc || c->reason == PICK_NOTHING) {
+        compaction_release(c);
+        return false;
+    }
+    version_ref(*v);
+    set_compacting_locked(c, true);
+    db->compactions_running++;
+    return true;
+}
+
+/* ---- threads ---- */
+
+static void *flusher(void *arg)
+{
+    struct lsm *db = arg;
+
+    mutex_lock(&db->state_mu);
+    while (!atomic_load(&db->closing)) {
+        bool work = atomic_load(&db->view)->n_imm > 0 && !atomic_load(&db->error);
+        int rc;
+
+        if (!work) {
+            cond_wait(&db->work, &db->state_mu);
+            continue;
+        }
+        mutex_unlock(&db->state_mu);
+        rc = db_flush_one(db);
+        mutex_lock(&db->state_mu);
+        if (rc && !atomic_load(&db->closing))
+            cond_wait_ns(&db->work, &db->state_mu, RETRY_NS);
+    }
+    mutex_unlock(&db->state_mu);
+    return NULL;
+}
+
+static void *worker(void *arg)
+{
+    struct lsm *db = arg;
+
+    mutex_lock(&db->state_mu);
+    while (!atomic_load(&db->closing)) {
+        struct compaction c;
+        struct version *v;
+
+        if (!choose_locked(db, false, &v, &c)) {
+            cond_wait_ns(&db->work, &db->state_mu, RETRY_NS);
+            continue;
+        }
+        mutex_unlock(&db->state_mu);
+        db_compact_one(db, v, &c);
+        mutex_lock(&db->state_mu);
+    }
+    mutex_unlock(&db->state_mu);
+    return NULL;
+}
+
+/* Deletes free space only when they reach what they delete: do not let them lie
+ * in a memtable that nobody fills. */
+static void flush_resting(struct lsm *db, unsigned idle_ticks)
+{
+    struct memtable *m;
+    uint64_t age;
+
+    mutex_lock(&db->write_mu);
+    m = db->mem;
+    age = env_now_ns(db->env) - memtable_place(m)->born_ns;
+    if (memtable_deletes(m) >= TOMBSTONES_MIN &&
+        (idle_ticks >= IDLE_TICKS || age > MEMTABLE_AGE_S * 1000000000ull))
+        (void)db_switch_locked(db); /* if it cannot be now, then later */
+    mutex_unlock(&db->write_mu);
+}
+
+struct timekeeping {
+    uint64_t seen_seq;
+    uint64_t unsynced_since;
+    unsigned idle_ticks;
+};
+
+static void tick(struct lsm *db, struct timekeeping *t)
+{
+    uint64_t seq = atomic_load(&db->visible_seq), now = env_now_ns(db->env), synced;
+
+    t->idle_ticks = seq == t->seen_seq ? t->idle_ticks + 1 : 0;
+    t->seen_seq = seq;
+    mutex_lock(&db->sync_mu);
+    synced = db->synced_seq;
+    mutex_unlock(&db->sync_mu);
+    if (seq <= synced || !t->unsynced_since)
+        t->unsynced_since = now;
+    if (db->o.sync_interval_ms && seq > synced && !atomic_load(&db->error) &&
+        (now - t->unsynced_since >= db->o.sync_interval_ms * 1000000ull ||
+         vlog_unsynced(db->vlog) > UNSYNCED_MAX)) {
+        db_sync_to(db, seq);
+        t->unsynced_since = 0;
+    }
+    if (!db_writable(db))
+        flush_resting(db, t->idle_ticks);
+    if (t->idle_ticks == IDLE_TICKS)
+        db_drop_spare(db);
+    if (atomic_exchange(&db->purge_due, false))
+        db_purge(db);
+}
+
+static void *timer(void *arg)
+{
+    struct lsm *db = arg;
+    struct timekeeping t = {0};
+
+    mutex_lock(&db->state_mu);
+    while (!atomic_load(&db->closing)) {
+        bool replaced;
+
+        cond_wait_ns(&db->tick, &db->state_mu, TICK_MS * 1000000ull);
+        replaced = db->replaced != NULL; /* iterators may have let go of it */
+        mutex_unlock(&db->state_mu);
+        if (replaced)
+            atomic_store(&db->purge_due, true);
+        tick(db, &t);
+        mutex_lock(&db->state_mu);
+    }
+    mutex_unlock(&db->state_mu);
+    return NULL;
+}
+
+int db_bg_start(struct lsm *db)
+{
+    int rc;
+
+    if (!db->o.workers || db->o.read_only)
+        return 0;
+    db->worker = calloc(db->o.workers, sizeof(*db->worker));
+    if (!db->worker)
+        return -ENOMEM;
+    rc = pthread_create(&db->flusher, NULL, flusher, db);
+    db->has_flusher = rc == 0;
+    if (!rc)
+        rc = pthread_create(&db->timer, NULL, timer, db);
+    db->has_timer = rc == 0 && db->has_flusher;
+    while (!rc && db->n_workers < db->o.workers) {
+        rc = pthread_create(&db->worker[db->n_workers], NULL, worker, db);
+        db->n_workers += rc == 0;
+    }
+    if (rc)
+        db_bg_stop(db);
+    return -rc;
+}
+
+void db_bg_stop(struct lsm *db)
+{
+    mutex_lock(&db->state_mu);
+    atomic_store(&db->closing, true);
+    pthread_cond_broadcast(&db->work);
+    pthread_cond_broadcast(&db->room);
+    pthread_cond_broadcast(&db->tick);
+    mutex_unlock(&db->state_mu);
+    if (db->has_flusher)
+        pthread_join(db->flusher, NULL);
+    if (db->has_timer)
+        pthread_join(db->timer, NULL);
+    while (db->n_workers)
+        pthread_join(db->worker[--db->n_workers], NULL);
+    db->has_flusher = db->has_timer = false;
+    free(db->worker);
+    db->worker = NULL;
+}
+
+/* ---- without threads, and on demand ---- */
+
+static bool compact_here(struct lsm *db, bool full)
+{
+    struct compaction c;
+    struct version *v;
+    bool some;
+
+    mutex_lock(&db->state_mu);
+    some = choose_locked(db, full, &v, &c);
+    mutex_unlock(&db->state_mu);
+    return some && db_compact_one(db, v, &c) == 0;
+}
+
+void db_bg_inline(struct lsm *db)
+{
+    unsigned round;
+    bool more = true;
+
+    for (round = 0; more && round < INLINE_ROUNDS; round++) {
+        mutex_lock(&db->state_mu);
+        more = atomic_load(&db->view)->n_imm > 0;
+        mutex_unlock(&db->state_mu);
+        if (more)
+            more = db_flush_one(db) == 0;
+        more = compact_here(db, false) || more;
+    }
+    if (atomic_exchange(&db->purge_due, false))
+        db_purge(db);
+}
+
+int lsm_flush(struct lsm *db)
+{
+    uint64_t target;
+    int rc = db_writable(db);
+
+    if (rc)
+        return rc;
+    mutex_lock(&db->write_mu);
+    while (memtable_entries(db->mem) || memtable_has_range_deletes(db->mem)) {
+        rc = db_switch_locked(db);
+        if (rc != -EAGAIN)
+            break;
+        mutex_unlock(&db->write_mu);
+        rc = db_flush_one(db);
+        mutex_lock(&db->write_mu);
+        if (rc)
+            break;
+    }
+    target = db->last_seq;
+    mutex_unlock(&db->write_mu);
+    while (!rc) {
+        struct view *v = db_view_ref(db);
+        bool done = !v->n_imm || memtable_place(v->imm[v->n_imm - 1])->last_seq > target;
+
+        db_view_unref(v);
+        if (done)
+            break;
+        rc = db_flush_one(db);
+    }
+    return rc;
+}
+
+int lsm_compact(struct lsm *db, bool full)
+{
+    int rc = lsm_flush(db);
+
+    while (!rc) {
+        bool worked = compact_here(db, full), busy;
+
+        mutex_lock(&db->state_mu);
+        busy = db->compactions_running > 0;
+        if (!worked && busy)
+            cond_wait(&db->room, &db->state_mu);
+        mutex_unlock(&db->state_mu);
+        rc = db_writable(db);
+        if (!worked && !busy)
+            break;
+    }
+    if (!rc)
+        db_purge(db);
+    return rc;
+}

@@ -1,0 +1,258 @@
+/*
+ * db_impl.h - the inside of struct lsm, for the db_*.c files only.
+ *
+ * Locks, outermost first (ranks in lock.h):
+ *   manifest_mu  one edit at a time: version -> manifest -> view. Held over I/O.
+ *   values       read-held from writing values to the value log until their
+ *                pointers are in the memtable; write-held by segment collection,
+ *                so that it never misses a pointer in flight.
+ *   write_mu     the commit order: sequence numbers, log appends, which memtable
+ *                and log are active. Held over a log append, not over a sync.
+ *   sync_mu      what is synced; the list of logs.
+ *   state_mu     the current view, the work queue of the background threads.
+ *   snap_mu      the list of snapshots.
+ *   dead_mu      files to delete.
+ *
+ * Reading takes none of them. A *view* is what a reader reads: the memtables
+ * and a version. A reader announces the view it uses in its thread's slot (a
+ * hazard pointer; Michael, "Hazard Pointers", 2004); a replaced view is freed
+ * when no slot names it. Iterators count references instead, being long.
+ */
+#ifndef LSM_DB_IMPL_H
+#define LSM_DB_IMPL_H
+
+#include "batch.h"
+#include "hash.h"
+#include "manifest.h"
+#include "memtable.h"
+#include "merge.h"
+#include "names.h"
+#include "pick.h"
+#include "vlog.h"
+#include "wal.h"
+
+enum {
+    IMM_MAX = 16,
+    SLOTS = 64, /* threads that read without a shared counter */
+    LOGS_SPARE = 1,
+};
+
+/* In the manifest: no log is needed, the store was closed. */
+#define NO_LOG UINT64_MAX
+
+struct view {
+    _Atomic unsigned refs;
+    struct memtable *mem;
+    struct memtable *imm[IMM_MAX]; /* newest first */
+    unsigned n_imm;
+    struct version *version;
+    struct view *next; /* in the list of replaced views */
+};
+
+/* One thread's place; padded so that no two share a cache line. */
+struct slot {
+    _Atomic(struct view *) view;
+    _Atomic uint64_t gets, hits, seeks, nexts;
+    _Atomic uint64_t filter_checked, filter_rejected, filter_false;
+    char pad[64];
+} __attribute__((aligned(64)));
+
+/* A write-ahead log that is still needed; wal is NULL for one replayed at open. */
+struct log {
+    uint64_t number;
+    uint64_t bytes;
+    struct wal *wal;
+    bool synced;
+    struct log *next; /* toward newer */
+};
+
+struct lsm_snapshot {
+    uint64_t seq;
+    struct lsm_snapshot *next, *prev;
+};
+
+/* Counters that writers and background threads keep. */
+struct counters {
+    _Atomic uint64_t user_bytes, wal_bytes, puts, deletes, range_deletes, batches, syncs;
+    _Atomic uint64_t flushes, compactions, moves, flush_bytes, compact_read, compact_written;
+    _Atomic uint64_t level_read[LSM_LEVELS], level_written[LSM_LEVELS];
+    _Atomic uint64_t stalls, stall_ns, stall_max_ns;
+};
+
+struct lsm {
+    struct lsm_options o;
+    struct env *env;
+    char *dir;
+    struct env_lock *lock;
+    struct cache *cache;
+    struct table_cache tables;
+    struct vlog *vlog;
+    struct counters count;
+    _Atomic uint64_t next_number;
+    _Atomic int error; /* sticky: why the store is read-only */
+
+    struct mutex manifest_mu;
+    struct manifest *manifest;
+    uint64_t manifest_log; /* the log number of the last edit that had one */
+    struct edit_segment *sealed; /* what the manifest knows of segments */
+    size_t n_sealed;
+
+    struct rwlock values;
+
+    struct mutex write_mu;
+    uint64_t last_seq;
+    uint64_t log_end;      /* length of the active log */
+    struct wal *wal;       /* of the active log, the last in `logs` */
+    struct memtable *mem;
+    _Atomic uint64_t visible_seq;
+    _Atomic uint64_t last_write_ns; /* coarse: set by the timer */
+
+    struct mutex sync_mu;
+    pthread_cond_t sync_done;
+    bool syncing;
+    bool dir_dirty;        /* a log's name is not durable yet */
+    uint64_t synced_seq;
+    struct log *logs;      /* oldest first */
+    uint64_t spare_log;    /* an obsolete log kept for recycling; 0: none */
+
+    struct mutex state_mu;
+    pthread_cond_t work;   /* for the background threads */
+    pthread_cond_t room;   /* for writers, and waiters for quiet */
+    _Atomic(struct view *) view;
+    struct view *replaced;
+    _Atomic bool closing;
+    bool flushing;
+    unsigned compactions_running;
+    int flush_error;       /* of the last flush; 0 when it went well */
+    uint64_t retry_at_ns;  /* no compaction before: the last one failed */
+    _Atomic bool purge_due;
+    pthread_cond_t tick;   /* wakes the timekeeper early */
+    _Atomic bool need_room; /* all memtables are full: writers wait first */
+    _Atomic uint64_t delay_ns_per_kib; /* write throttle, from the debt */
+    _Atomic uint64_t delay_due_ns;     /* owed by writers and not slept yet */
+
+    struct mutex snap_mu;
+    struct lsm_snapshot snaps; /* ring; ascending by seq */
+
+    struct mutex dead_mu;
+    uint64_t *dead;        /* tables to delete */
+    size_t n_dead, cap_dead;
+    bool purging;
+
+    pthread_t flusher, timer, *worker;
+    bool has_flusher, has_timer;
+    unsigned n_workers;
+
+    uint64_t recovered_logs, recovered_batches, recovered_bytes, torn_bytes, recovery_ns;
+    struct slot slot[SLOTS];
+};
+
+/* ---- db.c: views, errors, numbers ---- */
+
+/* This thread's slot in every store; NULL when there are more threads than slots. */
+struct slot *db_slot(struct lsm *db);
+/* The current view, safe until db_view_done with the same slot. */
+struct view *db_view(struct lsm *db, struct slot *s);
+void db_view_done(struct slot *s, struct view *v);
+void db_count(_Atomic uint64_t *c, uint64_t n);
+/* A counted reference to the current view. */
+struct view *db_view_ref(struct lsm *db);
+void db_view_unref(struct view *v);
+/* Like the current view, with other parts; taken references are the new one's. */
+struct view *db_view_new(struct memtable *mem, struct memtable *const *imm,
+                         unsigned n_imm, struct version *version);
+/* Make v (taken) current; the old one is freed when its readers are gone. */
+void db_view_install_locked(struct lsm *db, struct view *v);
+/* Free replaced views that nobody reads. Not under state_mu. */
+void db_view_reap(struct lsm *db);
+
+uint64_t db_new_number(struct lsm *db);
+/* Note a failure after which nothing may be written; logged once. Returns rc. */
+int db_fail(struct lsm *db, int rc, const char *what);
+/* Why writing is refused now: 0, -EROFS. */
+int db_writable(struct lsm *db);
+
+/* ---- db_install.c: changing what the store consists of ---- */
+
+/*
+ * Make the edit durable and its version current. imm (may be NULL) leaves the
+ * view: it has become the edit's table. On failure nothing changed in memory,
+ * and the store is read-only.
+ */
+int db_install(struct lsm *db, struct edit *e, struct memtable *imm);
+/* Edit that describes everything, to begin a manifest with. */
+int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_number,
+                     struct edit *e);
+/* Delete files that nothing refers to any more: tables, segments, logs. */
+void db_purge(struct lsm *db);
+/* Forget and delete logs below number, keeping one for recycling if keep_spare. */
+void db_drop_logs(struct lsm *db, uint64_t number, bool keep_spare);
+/* Delete the spare log, if any. */
+void db_drop_spare(struct lsm *db);
+
+/* ---- db_write.c ---- */
+
+/* Apply a decoded batch to m. -EUCLEAN (unlogged) when wire is damaged. */
+int db_apply(struct memtable *m, struct slice wire);
+/* A new log, made the active one. Under write_mu (or before threads start). */
+int db_new_log_locked(struct lsm *db);
+/* Make the active memtable a waiting one, with a new log. Under write_mu.
+ * -EAGAIN when too many are waiting. */
+int db_switch_locked(struct lsm *db);
+/* Everything up to seq survives power loss when it returns 0. */
+int db_sync_to(struct lsm *db, uint64_t seq);
+/* Wait until every batch up to seq is in its memtable. */
+void db_wait_visible(struct lsm *db, uint64_t seq);
+
+/* ---- db_read.c ---- */
+
+/* Where a key's newest version at seq is, without its value. Result of a
+ * lookup that is valid while v is. */
+int db_find(struct view *v, struct lookup *l);
+
+/* ---- db_bg.c ---- */
+
+int db_bg_start(struct lsm *db);
+/* Stop and join the threads; what they were doing is given up. */
+void db_bg_stop(struct lsm *db);
+/* There is something to flush or to compact. */
+void db_bg_wake_locked(struct lsm *db);
+/* With workers == 0: do the work that is due, here. */
+void db_bg_inline(struct lsm *db);
+/* Flush the oldest waiting memtable, if any. */
+int db_flush_one(struct lsm *db);
+/* Do c, which this takes. */
+int db_compact_one(struct lsm *db, struct version *v, struct compaction *c);
+/* Recompute the write throttle. Under state_mu. */
+void db_set_delay_locked(struct lsm *db);
+struct pick_options db_pick_options(const struct lsm *db);
+
+/* ---- compact.c ---- */
+
+/*
+ * Merge sorted input into tables, dropping what no reader can see. Appends the
+ * outputs to e at output_level. On failure the outputs are removed.
+ */
+struct compact_job {
+    struct lsm *db;
+    struct iter *input;                  /* borrowed */
+    const struct range_tombstone *ranges; /* of all inputs, any order; borrowed */
+    size_t n_ranges;
+    unsigned output_level;
+    bool flush;                          /* one output, never cut */
+    const struct version *version;       /* for the bottom and the grandparents */
+    const struct compaction *c;          /* NULL for a flush */
+    struct edit *e;
+    uint64_t written;                    /* out: bytes */
+};
+int compact_run(struct compact_job *job);
+
+/* ---- db_recover.c ---- */
+
+/* Read the manifest and the logs of db->dir into db. */
+int db_recover(struct lsm *db);
+
+/* Snapshots alive, ascending, plus the current sequence; malloc'ed. */
+int db_snapshots(struct lsm *db, uint64_t **seqs, size_t *n);
+
+#endif

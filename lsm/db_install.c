@@ -1,0 +1,403 @@
+/*
+ * db_install.c - changing what the store consists of, and deleting what it no
+ * longer consists of.
+ *
+ * Order: new files are synced and named before db_install; it writes the edit
+ * and syncs it; only then is the version current, and only after that may
+ * anything be deleted.
+ */
+#include <stdlib.h>
+
+#include "db_impl.h"
+
+enum { MANIFEST_ROLL_BYTES = 4 << 20 };
+
+/* ---- installing ---- */
+
+static bool is_sealed_known(const struct lsm *db, uint64_t number)
+{
+    size_t i;
+
+    for (i = 0; i < db->n_sealed; i++)
+        if (db->sealed[i].number == number)
+            return true;
+    return false;
+}
+
+static int remember_sealed(struct lsm *db, uint64_t number, uint64_t size)
+{
+    void *p = realloc(db->sealed, (db->n_sealed + 1) * sizeof(*db->sealed));
+
+    if (!p)
+        return -ENOMEM;
+    db->sealed = p;
+    db->sealed[db->n_sealed++] = (struct edit_segment){number, size};
+    return 0;
+}
+
+static void forget_sealed(struct lsm *db, uint64_t number)
+{
+    size_t i;
+
+    for (i = 0; i < db->n_sealed; i++)
+        if (db->sealed[i].number == number)
+            db->sealed[i--] = db->sealed[--db->n_sealed];
+}
+
+/* Segments sealed since the last edit: their size goes into this one. */
+static int add_sealed(struct lsm *db, struct edit *e)
+{
+    struct vlog_segment *list = NULL;
+    bool synced = false;
+    size_t n, i;
+    int rc = vlog_segments(db->vlog, &list, &n);
+
+    for (i = 0; i < n && !rc; i++) {
+        if (list[i].active || is_sealed_known(db, list[i].number))
+            continue;
+        if (!synced)
+            rc = vlog_sync(db->vlog);
+        synced = true;
+        if (!rc)
+            rc = edit_seal_segment(e, list[i].number, list[i].size);
+    }
+    free(list);
+    return rc;
+}
+
+/* The manifest has taken e: what it says of segments is known from now on. */
+static int learn_sealed(struct lsm *db, const struct edit *e)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < e->n_sealed && !rc; i++)
+        rc = remember_sealed(db, e->sealed[i].number, e->sealed[i].size);
+    for (i = 0; i < e->n_dropped; i++)
+        forget_sealed(db, e->dropped[i]);
+    return rc;
+}
+
+int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_number,
+                     struct edit *e)
+{
+    unsigned level;
+    size_t i;
+    int rc = 0;
+
+    e->has_next_number = e->has_log_number = e->has_last_seq = true;
+    e->next_number = atomic_load(&db->next_number);
+    e->log_number = log_number;
+    e->last_seq = atomic_load(&db->visible_seq);
+    for (level = 0; level < LSM_LEVELS && !rc; level++) {
+        for (i = 0; i < v->n[level] && !rc; i++) {
+            struct table_meta copy = {0};
+
+            rc = table_meta_copy(&copy, &v->file[level][i]->meta);
+            if (!rc)
+                rc = edit_add_table(e, level, &copy);
+            table_meta_release(&copy);
+        }
+    }
+    for (i = 0; i < db->n_sealed && !rc; i++)
+        rc = edit_seal_segment(e, db->sealed[i].number, db->sealed[i].size);
+    return rc;
+}
+
+/* A new manifest when the old one has grown by many edits. */
+static int roll_manifest(struct lsm *db, const struct version *v, uint64_t log_number)
+{
+    uint64_t old_number = manifest_number(db->manifest);
+    struct manifest *m;
+    struct edit e = {0};
+    char *path;
+    int rc = db_snapshot_edit(db, v, log_number, &e);
+
+    if (!rc)
+        rc = manifest_create(db->env, db->dir, db_new_number(db), &e, &m);
+    edit_release(&e);
+    if (rc)
+        return rc;
+    manifest_close(db->manifest, false);
+    db->manifest = m;
+    path = file_path(db->dir, FILE_MANIFEST, old_number);
+    if (path)
+        env_unlink(db->env, path); /* else the next open removes it */
+    free(path);
+    return 0;
+}
+
+static void mark_obsolete(const struct version *base, const struct version *v)
+{
+    unsigned level, l;
+    size_t i, j;
+
+    for (level = 0; level < LSM_LEVELS; level++) {
+        for (i = 0; i < base->n[level]; i++) {
+            struct tfile *f = base->file[level][i];
+            bool kept = false;
+
+            for (l = 0; l < LSM_LEVELS && !kept; l++) {
+                if (l == 0) {
+                    for (j = 0; j < v->n[0] && !kept; j++)
+                        kept = v->file[0][j] == f;
+                } else {
+                    j = version_find(v, l, buf_slice(&f->meta.smallest));
+                    kept = j < v->n[l] && v->file[l][j] == f;
+                }
+            }
+            if (!kept)
+                atomic_store(&f->obsolete, true);
+        }
+    }
+}
+
+/* The view with the new version, and without imm. Returns the oldest log needed. */
+static int swap_view(struct lsm *db, struct version *v, const struct memtable *imm)
+{
+    struct memtable *left[IMM_MAX];
+    struct view *old, *new;
+    unsigned i, n = 0;
+
+    mutex_lock(&db->state_mu);
+    old = atomic_load(&db->view);
+    for (i = 0; i < old->n_imm; i++)
+        if (old->imm[i] != imm)
+            left[n++] = old->imm[i];
+    new = db_view_new(old->mem, left, n, v);
+    if (new) {
+        db_view_install_locked(db, new);
+        db_set_delay_locked(db);
+        db_bg_wake_locked(db);
+        if (n + 1 < db->o.memtables)
+            atomic_store(&db->need_room, false);
+        pthread_cond_broadcast(&db->room);
+    }
+    mutex_unlock(&db->state_mu);
+    return new ? 0 : -ENOMEM;
+}
+
+static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
+{
+    /* Only this function replaces the version, so it stays while we hold the lock. */
+    struct view *view = db_view_ref(db);
+    struct version *v = NULL;
+    int rc;
+
+    e->has_next_number = e->has_last_seq = true;
+    e->next_number = atomic_load(&db->next_number);
+    e->last_seq = atomic_load(&db->visible_seq);
+    rc = add_sealed(db, e);
+    if (!rc)
+        rc = version_apply(view->version, e, &db->tables, db->dir, &v);
+    if (!rc)
+        rc = manifest_append(db->manifest, e);
+    if (!rc)
+        rc = learn_sealed(db, e);
+    if (!rc)
+        rc = swap_view(db, v, imm);
+    if (!rc) {
+        mark_obsolete(view->version, v);
+        if (e->has_log_number)
+            db->manifest_log = e->log_number;
+        if (manifest_bytes(db->manifest) > MANIFEST_ROLL_BYTES)
+            rc = roll_manifest(db, v, db->manifest_log);
+    }
+    version_unref(v);
+    db_view_unref(view);
+    return rc;
+}
+
+int db_install(struct lsm *db, struct edit *e, struct memtable *imm)
+{
+    int rc;
+
+    mutex_lock(&db->manifest_mu);
+    rc = atomic_load(&db->error) ? -EROFS : install_locked(db, e, imm);
+    /* A full disk leaves everything as it was: to be tried again. */
+    if (rc && rc != -EROFS && rc != -ENOSPC)
+        db_fail(db, rc, "writing the manifest");
+    mutex_unlock(&db->manifest_mu);
+    db_view_reap(db);
+    atomic_store(&db->purge_due, true);
+    return rc;
+}
+
+/* ---- deleting ---- */
+
+static void remove_file(struct lsm *db, enum file_kind kind, uint64_t number)
+{
+    char *path = file_path(db->dir, kind, number);
+    int rc = path ? env_unlink(db->env, path) : -ENOMEM;
+
+    if (rc && rc != -ENOENT)
+        err_log("%s: cannot be deleted: %s; the next open will", path ? path : db->dir,
+                strerror(-rc));
+    free(path);
+}
+
+static void purge_tables(struct lsm *db)
+{
+    for (;;) {
+        uint64_t number = 0;
+
+        mutex_lock(&db->dead_mu);
+        if (db->n_dead)
+            number = db->dead[--db->n_dead];
+        mutex_unlock(&db->dead_mu);
+        if (!number)
+            return;
+        remove_file(db, FILE_TABLE, number);
+    }
+}
+
+struct marking {
+    const struct vlog_segment *list; /* ascending */
+    size_t n;
+    bool *live;
+};
+
+static void mark_segment(void *arg, uint64_t segment, uint64_t bytes)
+{
+    struct marking *m = arg;
+    size_t lo = 0, hi = m->n;
+
+    (void)bytes;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (m->list[mid].number < segment)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo < m->n && m->list[lo].number == segment)
+        m->live[lo] = true;
+}
+
+static void mark_view(const struct view *v, struct marking *m)
+{
+    unsigned i;
+
+    memtable_segments(v->mem, mark_segment, m);
+    for (i = 0; i < v->n_imm; i++)
+        memtable_segments(v->imm[i], mark_segment, m);
+}
+
+/*
+ * Which segments does anything alive refer to? With `values` held for writing
+ * no pointer is on its way into a memtable. Every memtable alive is in a view
+ * that is current or waits for its readers.
+ */
+static void mark_live(struct lsm *db, struct marking *m)
+{
+    struct view *v;
+
+    rwlock_write(&db->values);
+    mutex_lock(&db->state_mu);
+    mark_view(atomic_load(&db->view), m);
+    for (v = db->replaced; v; v = v->next)
+        mark_view(v, m);
+    table_cache_segments(&db->tables, mark_segment, m);
+    mutex_unlock(&db->state_mu);
+    rwlock_unlock(&db->values);
+}
+
+static void purge_segments(struct lsm *db)
+{
+    struct marking m = {0};
+    struct vlog_segment *list = NULL;
+    struct edit e = {0};
+    size_t n, i;
+    int rc = vlog_segments(db->vlog, &list, &n);
+
+    if (rc || !n)
+        goto out;
+    m.list = list;
+    m.n = n;
+    m.live = calloc(n, sizeof(*m.live));
+    if (!m.live)
+        goto out;
+    mark_live(db, &m);
+    for (i = 0; i < n && !rc; i++)
+        if (!list[i].active && !m.live[i])
+            rc = edit_drop_segment(&e, list[i].number);
+    if (rc || !e.n_dropped)
+        goto out;
+    /* The manifest first: a segment that it expects must be there. */
+    rc = db_install(db, &e, NULL);
+    for (i = 0; i < e.n_dropped && !rc; i++)
+        rc = vlog_delete_segment(db->vlog, e.dropped[i]);
+out:
+    edit_release(&e);
+    free(m.live);
+    free(list);
+}
+
+void db_purge(struct lsm *db)
+{
+    bool busy;
+
+    db_view_reap(db);
+    mutex_lock(&db->dead_mu);
+    busy = db->purging;
+    db->purging = true;
+    mutex_unlock(&db->dead_mu);
+    if (busy)
+        return;
+    purge_tables(db);
+    if (!db_writable(db))
+        purge_segments(db);
+    mutex_lock(&db->dead_mu);
+    db->purging = false;
+    mutex_unlock(&db->dead_mu);
+}
+
+/* ---- logs ---- */
+
+void db_drop_logs(struct lsm *db, uint64_t number, bool keep_spare)
+{
+    struct log *gone = NULL, **tail = &gone;
+
+    mutex_lock(&db->sync_mu);
+    while (db->syncing)
+        cond_wait(&db->sync_done, &db->sync_mu);
+    while (db->logs && db->logs->number < number) {
+        *tail = db->logs;
+        tail = &db->logs->next;
+        db->logs = db->logs->next;
+        *tail = NULL;
+    }
+    mutex_unlock(&db->sync_mu);
+    while (gone) {
+        struct log *next = gone->next;
+        bool spare = false;
+
+        /* What is in it has become tables: an error to close it loses nothing. */
+        wal_close(gone->wal, false);
+        mutex_lock(&db->sync_mu);
+        if (keep_spare && gone->wal && !db->spare_log) {
+            db->spare_log = gone->number;
+            spare = true;
+        }
+        mutex_unlock(&db->sync_mu);
+        if (!spare)
+            remove_file(db, FILE_LOG, gone->number);
+        free(gone);
+        gone = next;
+    }
+    if (!keep_spare)
+        db_drop_spare(db);
+}
+
+void db_drop_spare(struct lsm *db)
+{
+    uint64_t number;
+
+    mutex_lock(&db->sync_mu);
+    number = db->spare_log;
+    db->spare_log = 0;
+    mutex_unlock(&db->sync_mu);
+    if (number)
+        remove_file(db, FILE_LOG, number);
+}

@@ -1,0 +1,609 @@
+/*
+ * db_recover.c - from the files of a directory to a running store.
+ *
+ * The manifest tells which tables and sealed segments there are; all of them
+ * must be there, whole. The logs from the manifest's log number on are replayed
+ * into one memtable. Each log's header names the log before it and how far that
+ * one reached, so the logs form a chain: replay ends at the first tear, and
+ * nothing later is taken, unless a later frame proves that what is torn had
+ * been synced: then it is damage, and the store is not opened.
+ *
+ * Nothing is changed on disk before all that has succeeded. Then: what was
+ * replayed is synced, a new log and a new manifest are started, and files that
+ * are not part of the store are deleted.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "db_impl.h"
+
+struct found_file {
+    enum file_kind kind;
+    uint64_t number;
+    uint64_t size;
+};
+
+/* What a first pass over a log tells. */
+struct found_log {
+    struct wal_replay r;
+    uint64_t size;
+    char *path;
+    uint64_t limit;    /* replay no frame that ends behind this */
+};
+
+struct recovery {
+    struct lsm *db;
+    struct version *version;
+    uint64_t next_number, log_number, last_seq;
+    struct found_file *file;
+    size_t n_files, cap_files;
+    struct found_log *log; /* the chain, oldest first */
+    size_t n_logs;
+    const struct found_log *now; /* being replayed */
+    struct memtable *mem;
+    uint64_t old_manifest;
+};
+
+/* ---- manifest ---- */
+
+static int apply_edit(void *arg, const struct edit *e, const char *path)
+{
+    struct recovery *r = arg;
+    struct lsm *db = r->db;
+    struct version *v;
+    size_t i, j;
+    int rc = version_apply(r->version, e, &db->tables, path, &v);
+
+    if (rc)
+        return rc;
+    version_unref(r->version);
+    r->version = v;
+    if (e->has_next_number)
+        r->next_number = e->next_number;
+    if (e->has_log_number)
+        r->log_number = e->log_number;
+    if (e->has_last_seq && e->last_seq > r->last_seq)
+        r->last_seq = e->last_seq;
+    if (e->n_sealed) {
+        void *p = realloc(db->sealed,
+                          (db->n_sealed + e->n_sealed) * sizeof(*db->sealed));
+
+        if (!p)
+            return -ENOMEM;
+        db->sealed = p;
+        memcpy(db->sealed + db->n_sealed, e->sealed, e->n_sealed * sizeof(*e->sealed));
+        db->n_sealed += e->n_sealed;
+    }
+    for (i = 0; i < e->n_dropped; i++)
+        for (j = 0; j < db->n_sealed; j++)
+            if (db->sealed[j].number == e->dropped[i])
+                db->sealed[j--] = db->sealed[--db->n_sealed];
+    return 0;
+}
+
+/* ---- files ---- */
+
+static int note_file(void *arg, const char *name)
+{
+    struct recovery *r = arg;
+    struct found_file f = {0};
+    char *path;
+    int rc;
+
+    f.kind = file_parse(name, &f.number);
+    if (f.kind == FILE_OTHER || f.kind == FILE_CURRENT || f.kind == FILE_LOCK)
+        return 0;
+    path = file_path(r->db->dir, f.kind, f.number);
+    rc = path ? env_stat(r->db->env, path, &f.size) : -ENOMEM;
+    free(path);
+    if (rc)
+        return rc;
+    if (r->n_files == r->cap_files) {
+        size_t cap = r->cap_files ? 2 * r->cap_files : 64;
+        void *p = realloc(r->file, cap * sizeof(*r->file));
+
+        if (!p)
+            return -ENOMEM;
+        r->file = p;
+        r->cap_files = cap;
+    }
+    r->file[r->n_files++] = f;
+    if (f.number >= r->next_number)
+        r->next_number = f.number + 1;
+    return 0;
+}
+
+static int file_order(const void *a, const void *b)
+{
+    const struct found_file *x = a, *y = b;
+
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static const struct found_file *find_file(const struct recovery *r, enum file_kind kind,
+                                          uint64_t number)
+{
+    struct found_file key = {.kind = kind, .number = number};
+
+    return bsearch(&key, r->file, r->n_files, sizeof(*r->file), file_order);
+}
+
+static int damaged(const struct recovery *r, enum file_kind kind, uint64_t number,
+                   uint64_t offset, const char *why)
+{
+    char *path = file_path(r->db->dir, kind, number);
+    int rc = err_corrupt(path ? path : r->db->dir, offset, "%s", why);
+
+    free(path);
+    return rc;
+}
+
+static int check_tables(const struct recovery *r)
+{
+    unsigned level;
+    size_t i;
+
+    for (level = 0; level < LSM_LEVELS; level++) {
+        for (i = 0; i < r->version->n[level]; i++) {
+            const struct table_meta *m = &r->version->file[level][i]->meta;
+            const struct found_file *f = find_file(r, FILE_TABLE, m->number);
+
+            if (!f)
+                return damaged(r, FILE_TABLE, m->number, 0, "the table is missing");
+            if (f->size != m->size)
+                return damaged(r, FILE_TABLE, m->number, f->size,
+                               "the table does not have the size it was written with");
+        }
+    }
+    return 0;
+}
+
+struct missing {
+    const struct recovery *r;
+    int rc;
+};
+
+static void check_ref(void *arg, uint64_t segment, uint64_t bytes)
+{
+    struct missing *m = arg;
+
+    (void)bytes;
+    if (!m->rc && !find_file(m->r, FILE_SEGMENT, segment))
+        m->rc = damaged(m->r, FILE_SEGMENT, segment, 0, "the segment is missing");
+}
+
+/* Sealed segments have their size from the manifest, others from the file. */
+static int add_segments(struct recovery *r)
+{
+    struct lsm *db = r->db;
+    struct missing m = {.r = r};
+    size_t i, j;
+    int rc = 0;
+
+    for (i = 0; i < db->n_sealed; i++) {
+        const struct found_file *f = find_file(r, FILE_SEGMENT, db->sealed[i].number);
+
+        if (!f)
+            return damaged(r, FILE_SEGMENT, db->sealed[i].number, 0,
+                           "the segment is missing");
+        if (f->size < db->sealed[i].size)
+            return damaged(r, FILE_SEGMENT, f->number, f->size,
+                           "the segment is cut short");
+    }
+    table_cache_segments(&db->tables, check_ref, &m);
+    for (i = 0; i < r->n_files && !m.rc && !rc; i++) {
+        uint64_t size = r->file[i].size;
+
+        if (r->file[i].kind != FILE_SEGMENT)
+            continue;
+        for (j = 0; j < db->n_sealed; j++)
+            if (db->sealed[j].number == r->file[i].number)
+                size = db->sealed[j].size;
+        rc = vlog_add_segment(db->vlog, r->file[i].number, size);
+    }
+    return m.rc ? m.rc : rc;
+}
+
+/* ---- logs ---- */
+
+static int ignore_payload(void *arg, struct slice payload, uint64_t end)
+{
+    (void)arg;
+    (void)payload;
+    (void)end;
+    return 0;
+}
+
+static int scan_log(struct recovery *r, const struct found_file *f, struct found_log *log)
+{
+    int rc;
+
+    memset(log, 0, sizeof(*log));
+    log->r.number = f->number;
+    log->size = f->size;
+    log->path = file_path(r->db->dir, FILE_LOG, f->number);
+    if (!log->path)
+        return -ENOMEM;
+    rc = wal_replay(r->db->env, log->path, &log->r, ignore_payload, NULL);
+    if (rc)
+        free(log->path);
+    return rc;
+}
+
+/* Put log in front of the chain. */
+static int push_log(struct recovery *r, struct found_log *log)
+{
+    void *p = realloc(r->log, (r->n_logs + 1) * sizeof(*r->log));
+
+    if (!p) {
+        free(log->path);
+        return -ENOMEM;
+    }
+    r->log = p;
+    memmove(r->log + 1, r->log, r->n_logs * sizeof(*r->log));
+    r->log[0] = *log;
+    r->n_logs++;
+    return 0;
+}
+
+/*
+ * A log that the chain needs is not there, or has no header. That is a tear at
+ * its very start, and what was logged after it goes too; unless that was synced.
+ */
+static int break_chain(struct recovery *r, uint64_t number)
+{
+    size_t i;
+
+    for (i = 0; i < r->n_logs; i++)
+        if (r->log[i].r.synced)
+            return damaged(r, FILE_LOG, number, 0,
+                           "the log is missing, but a later log was synced");
+    while (r->n_logs) {
+        r->n_logs--;
+        r->db->torn_bytes += r->log[r->n_logs].r.length;
+        free(r->log[r->n_logs].path);
+    }
+    return 0;
+}
+
+/*
+ * From the newest log with a header back along the headers to the manifest's
+ * log number. A newest log without header had nothing in it yet. Logs that the
+ * chain passes by are from before an earlier recovery.
+ */
+static int find_chain(struct recovery *r)
+{
+    uint64_t want = 0, limit = UINT64_MAX;
+    size_t i;
+    int rc = 0;
+
+    if (r->log_number != NO_LOG && !find_file(r, FILE_LOG, r->log_number))
+        return damaged(r, FILE_LOG, r->log_number, 0, "the log is missing");
+    for (i = r->n_files; i-- > 0 && !rc;) {
+        const struct found_file *f = &r->file[i];
+        struct found_log log;
+
+        if (f->kind != FILE_LOG || f->number < r->log_number ||
+            (want && f->number > want))
+            continue;
+        if (want && f->number < want) {
+            rc = break_chain(r, want);
+            want = 0;
+            limit = UINT64_MAX;
+        }
+        if (!rc)
+            rc = scan_log(r, f, &log);
+        if (rc)
+            break;
+        if (!log.r.have_header) {
+            free(log.path);
+            rc = break_chain(r, f->number);
+            want = 0;
+            limit = UINT64_MAX;
+            continue;
+        }
+        log.limit = limit;
+        limit = log.r.prev_length;
+        want = log.r.prev_number;
+        rc = push_log(r, &log);
+        if (!rc && want < r->log_number)
+            return 0;
+    }
+    return rc || !want ? rc : break_chain(r, want);
+}
+
+/* Are all values that the batch points to there? Decodes it fully, too. */
+static int check_batch(struct recovery *r, struct slice wire, bool check_values,
+                       uint64_t *last)
+{
+    struct batch_reader reader;
+    struct batch_entry e;
+    int rc;
+
+    if (!batch_reader_init(&reader, wire) || reader.first_seq <= r->last_seq)
+        return -EUCLEAN;
+    while ((rc = batch_reader_next(&reader, &e)) > 0) {
+        struct vptr p;
+
+        if (e.type != IKEY_PUT_REF)
+            continue;
+        if (!vptr_decode(&e.value, &p) || e.value.len)
+            return -EUCLEAN;
+        if (check_values && vlog_check(r->db->vlog, &p, true))
+            return WAL_STOP;
+    }
+    *last = reader.first_seq + reader.count - 1;
+    return rc;
+}
+
+static int replay_batch(void *arg, struct slice payload, uint64_t end)
+{
+    struct recovery *r = arg;
+    uint64_t last;
+    int rc;
+
+    if (end > r->now->limit)
+        return WAL_STOP;
+    rc = check_batch(r, payload, end > r->now->r.synced, &last);
+    if (!rc)
+        rc = db_apply(r->mem, payload);
+    if (rc == -EUCLEAN)
+        return err_corrupt(r->now->path, end, "a batch that ends here makes no sense");
+    if (rc)
+        return rc;
+    r->last_seq = last;
+    r->db->recovered_batches++;
+    r->db->recovered_bytes += payload.len;
+    return 0;
+}
+
+/* A later log may not claim to be synced when an earlier one is torn. */
+static int check_nothing_synced_after(const struct recovery *r, size_t torn,
+                                      uint64_t offset)
+{
+    size_t i;
+
+    for (i = torn + 1; i < r->n_logs; i++)
+        if (r->log[i].r.synced)
+            return err_corrupt(r->log[torn].path, offset,
+                               "the log ends here, but a later log was synced");
+    return 0;
+}
+
+static int replay_logs(struct recovery *r)
+{
+    struct lsm *db = r->db;
+    size_t i, j;
+    int rc = 0;
+
+    for (i = 0; i < r->n_logs && !rc; i++) {
+        struct wal_replay again = {.number = r->log[i].r.number};
+        struct found_log *log = &r->log[i];
+
+        r->now = log;
+        rc = wal_replay(db->env, log->path, &again, replay_batch, r);
+        if (rc)
+            return rc;
+        db->recovered_logs++;
+        log->r.length = again.length;
+        if (log->limit == UINT64_MAX) {
+            db->torn_bytes += again.torn_bytes;
+        } else if (again.length < log->limit) {
+            rc = check_nothing_synced_after(r, i, again.length);
+            for (j = i + 1; j < r->n_logs; j++) {
+                db->torn_bytes += r->log[j].r.length;
+                free(r->log[j].path);
+            }
+            r->n_logs = i + 1;
+        } else {
+            log->r.length = log->limit;
+        }
+    }
+    return rc;
+}
+
+/* ---- becoming a running store ---- */
+
+static int sync_file(struct lsm *db, enum file_kind kind, uint64_t number)
+{
+    char *path = file_path(db->dir, kind, number);
+    struct env_file *f;
+    int rc = path ? env_open(db->env, path, ENV_READ, 0, &f) : -ENOMEM;
+
+    free(path);
+    if (rc)
+        return rc;
+    rc = env_file_sync(f);
+    env_file_close(f);
+    return rc;
+}
+
+/* What was replayed may be in the page cache only; later syncs do not cover it. */
+static int make_durable(struct recovery *r)
+{
+    struct lsm *db = r->db;
+    struct log **tail = &db->logs;
+    size_t i, j;
+    int rc = 0;
+
+    for (i = 0; i < r->n_files && !rc; i++) {
+        if (r->file[i].kind != FILE_SEGMENT)
+            continue;
+        for (j = 0; j < db->n_sealed && db->sealed[j].number != r->file[i].number; j++)
+            ;
+        if (j == db->n_sealed)
+            rc = sync_file(db, FILE_SEGMENT, r->file[i].number);
+    }
+    for (i = 0; i < r->n_logs && !rc; i++) {
+        struct log *log = calloc(1, sizeof(*log));
+
+        if (!log)
+            return -ENOMEM;
+        log->number = r->log[i].r.number;
+        log->bytes = r->log[i].r.length;
+        log->synced = true;
+        *tail = log;
+        tail = &log->next;
+        rc = sync_file(db, FILE_LOG, log->number);
+    }
+    return rc ? rc : env_sync_dir(db->env, db->dir);
+}
+
+static int start_manifest(struct recovery *r, uint64_t log_number)
+{
+    struct lsm *db = r->db;
+    struct vlog_segment *list = NULL;
+    struct edit e = {0};
+    size_t n, i;
+    int rc = vlog_segments(db->vlog, &list, &n);
+
+    free(db->sealed);
+    db->n_sealed = 0;
+    db->sealed = calloc(n + 1, sizeof(*db->sealed));
+    if (!rc && !db->sealed)
+        rc = -ENOMEM;
+    for (i = 0; i < n && !rc; i++)
+        db->sealed[db->n_sealed++] = (struct edit_segment){list[i].number, list[i].size};
+    free(list);
+    if (!rc)
+        rc = db_snapshot_edit(db, r->version, log_number, &e);
+    if (!rc)
+        rc = manifest_create(db->env, db->dir, db_new_number(db), &e, &db->manifest);
+    edit_release(&e);
+    db->manifest_log = log_number;
+    return rc;
+}
+
+static bool is_wanted(const struct recovery *r, const struct found_file *f)
+{
+    unsigned level;
+    size_t i;
+
+    switch (f->kind) {
+    case FILE_SEGMENT:
+        return true; /* db_purge decides */
+    case FILE_LOG:
+        for (i = 0; i < r->n_logs; i++)
+            if (r->log[i].r.number == f->number)
+                return true;
+        return false;
+    case FILE_TABLE:
+        for (level = 0; level < LSM_LEVELS; level++)
+            for (i = 0; i < r->version->n[level]; i++)
+                if (r->version->file[level][i]->meta.number == f->number)
+                    return true;
+        return false;
+    default:
+        return false; /* older manifests, temporaries */
+    }
+}
+
+static void remove_unwanted(const struct recovery *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->n_files; i++) {
+        char *path;
+
+        if (is_wanted(r, &r->file[i]))
+            continue;
+        path = file_path(r->db->dir, r->file[i].kind, r->file[i].number);
+        if (path && env_unlink(r->db->env, path))
+            err_log("%s: left over, and cannot be deleted", path);
+        free(path);
+    }
+}
+
+static int start_writing(struct recovery *r)
+{
+    struct lsm *db = r->db;
+    uint64_t log_number;
+    int rc = make_durable(r);
+
+    if (!rc)
+        rc = db_new_log_locked(db);
+    if (rc)
+        return rc;
+    log_number = r->n_logs ? r->log[0].r.number : wal_number(db->wal);
+    memtable_place(r->mem)->log_number = log_number;
+    rc = start_manifest(r, log_number);
+    if (rc)
+        return rc;
+    remove_unwanted(r);
+    atomic_store(&db->purge_due, true);
+    return 0;
+}
+
+static int make_view(struct recovery *r)
+{
+    struct lsm *db = r->db;
+    struct view *v = db_view_new(r->mem, NULL, 0, r->version);
+
+    if (!v)
+        return -ENOMEM;
+    memtable_place(r->mem)->born_ns = env_now_ns(db->env);
+    db->mem = r->mem;
+    db->last_seq = r->last_seq;
+    db->synced_seq = r->last_seq;
+    atomic_store(&db->visible_seq, r->last_seq);
+    atomic_store(&db->next_number, r->next_number);
+    atomic_store(&db->view, v);
+    return 0;
+}
+
+static int verify_small(struct recovery *r)
+{
+    uint64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < r->n_files; i++)
+        if (r->file[i].kind == FILE_TABLE || r->file[i].kind == FILE_SEGMENT)
+            bytes += r->file[i].size;
+    return r->db->o.verify_bytes && bytes <= r->db->o.verify_bytes ? lsm_verify(r->db)
+                                                                   : 0;
+}
+
+static void recovery_release(struct recovery *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->n_logs; i++)
+        free(r->log[i].path);
+    free(r->log);
+    free(r->file);
+    memtable_unref(r->mem);
+    version_unref(r->version);
+}
+
+int db_recover(struct lsm *db)
+{
+    struct recovery r = {.db = db, .next_number = 2, .version = version_new()};
+    uint64_t length;
+    int rc;
+
+    r.mem = memtable_new(db->o.memtable_bytes);
+    rc = r.mem && r.version ? manifest_read(db->env, db->dir, apply_edit, &r,
+                                            &r.old_manifest, &length)
+                            : -ENOMEM;
+    if (!rc)
+        rc = env_list(db->env, db->dir, note_file, &r);
+    qsort(r.file, r.n_files, sizeof(*r.file), file_order);
+    if (!rc)
+        rc = check_tables(&r);
+    if (!rc)
+        rc = add_segments(&r);
+    if (!rc)
+        rc = find_chain(&r);
+    if (!rc)
+        rc = replay_logs(&r);
+    if (!rc)
+        rc = make_view(&r);
+    if (!rc)
+        rc = verify_small(&r);
+    if (!rc && !db->o.read_only)
+        rc = start_writing(&r);
+    recovery_release(&r);
+    return rc;
+}

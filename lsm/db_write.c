@@ -1,0 +1,520 @@
+/*
+ * db_write.c - the commit path: values to the value log, the batch to the WAL,
+ * its operations to the memtable, its sequence numbers visible in order.
+ *
+ * A short mutex gives a batch its sequence numbers and its place in the log
+ * (Pebble's commit pipeline); inserting into the memtable happens outside, in
+ * parallel; then each batch waits for its predecessor to be visible. Syncs are
+ * shared: one thread syncs for all who wait.
+ */
+#include <sched.h>
+#include <stdlib.h>
+
+#include "db_impl.h"
+
+enum {
+    LOG_CHUNK = 4 << 20, /* preallocated at a time */
+    SPINS = 64,
+    DELAY_MIN_NS = 1000000,  /* shorter delays are saved up */
+    DELAY_MAX_NS = 50000000, /* no single one is longer */
+    SYNC_AHEAD = 256,        /* logs that one sync covers */
+};
+
+/* ---- room ---- */
+
+static void note_stall(struct lsm *db, uint64_t ns)
+{
+    uint64_t max = atomic_load(&db->count.stall_max_ns);
+
+    atomic_fetch_add(&db->count.stalls, 1);
+    atomic_fetch_add(&db->count.stall_ns, ns);
+    while (ns > max && !atomic_compare_exchange_weak(&db->count.stall_max_ns, &max, ns))
+        ;
+}
+
+/*
+ * All memtables are full: wait for a flush. No locks may be held. -ENOSPC when
+ * flushing fails for want of space: then writing does, too.
+ */
+static int wait_for_room(struct lsm *db)
+{
+    uint64_t start = env_now_ns(db->env);
+    int rc = 0;
+
+    if (!db->o.workers)
+        db_bg_inline(db);
+    env_about_to_block();
+    mutex_lock(&db->state_mu);
+    while (atomic_load(&db->need_room) && !atomic_load(&db->error) && !db->closing && !rc) {
+        rc = db->flush_error;
+        if (!rc)
+            cond_wait(&db->room, &db->state_mu);
+    }
+    mutex_unlock(&db->state_mu);
+    note_stall(db, env_now_ns(db->env) - start);
+    return rc;
+}
+
+/*
+ * Pay for what compaction is behind: so many nanoseconds for each KiB, saved up
+ * until they are worth a sleep.
+ */
+static void throttle(struct lsm *db, size_t bytes)
+{
+    uint64_t rate = atomic_load_explicit(&db->delay_ns_per_kib, memory_order_relaxed);
+    uint64_t due;
+
+    if (!rate)
+        return;
+    due = atomic_fetch_add(&db->delay_due_ns, rate * (bytes + 64) / 1024);
+    if (due < DELAY_MIN_NS)
+        return;
+    due = atomic_exchange(&db->delay_due_ns, 0);
+    if (due > DELAY_MAX_NS)
+        due = DELAY_MAX_NS;
+    if (!due)
+        return;
+    env_about_to_block();
+    env_sleep_ns(db->env, due);
+    note_stall(db, due);
+}
+
+/* ---- logs and memtables ---- */
+
+/* Turn the spare log into path; 0 when there was one. */
+static int recycle_log(struct lsm *db, const char *path)
+{
+    uint64_t spare;
+    char *old;
+    int rc;
+
+    mutex_lock(&db->sync_mu);
+    spare = db->spare_log;
+    db->spare_log = 0;
+    mutex_unlock(&db->sync_mu);
+    if (!spare)
+        return -ENOENT;
+    old = file_path(db->dir, FILE_LOG, spare);
+    rc = old ? env_rename(db->env, old, path) : -ENOMEM;
+    free(old);
+    return rc;
+}
+
+int db_new_log_locked(struct lsm *db)
+{
+    struct log *log = calloc(1, sizeof(*log)), **tail;
+    struct wal_create c = {.env = db->env, .number = db_new_number(db)};
+    char *path = file_path(db->dir, FILE_LOG, c.number);
+    int rc = -ENOMEM;
+
+    if (!log || !path)
+        goto out;
+    c.path = path;
+    c.preallocate = db->o.memtable_bytes < LOG_CHUNK ? db->o.memtable_bytes : LOG_CHUNK;
+    c.reuse = recycle_log(db, path) == 0;
+    mutex_lock(&db->sync_mu);
+    for (tail = &db->logs; *tail; tail = &(*tail)->next) {
+        c.prev_number = (*tail)->number;
+        c.prev_length = (*tail)->wal ? wal_length((*tail)->wal) : (*tail)->bytes;
+    }
+    mutex_unlock(&db->sync_mu);
+    rc = wal_create(&c, &log->wal);
+    if (rc)
+        goto out;
+    log->number = c.number;
+    mutex_lock(&db->sync_mu);
+    for (tail = &db->logs; *tail; tail = &(*tail)->next)
+        ;
+    *tail = log;
+    db->dir_dirty = true;
+    db->wal = log->wal;
+    db->log_end = wal_length(log->wal);
+    log = NULL;
+    mutex_unlock(&db->sync_mu);
+out:
+    free(log);
+    free(path);
+    return rc;
+}
+
+int db_switch_locked(struct lsm *db)
+{
+    struct memtable *imm[IMM_MAX], *fresh;
+    struct view *old, *new = NULL;
+    bool full;
+    int rc;
+
+    mutex_lock(&db->state_mu);
+    full = atomic_load(&db->view)->n_imm + 1 >= db->o.memtables;
+    mutex_unlock(&db->state_mu);
+    if (full)
+        return -EAGAIN;
+    fresh = memtable_new(db->o.memtable_bytes);
+    if (!fresh)
+        return -ENOMEM;
+    rc = db_new_log_locked(db);
+    if (rc) {
+        memtable_unref(fresh);
+        return rc;
+    }
+    memtable_place(db->mem)->last_seq = db->last_seq;
+    memtable_place(fresh)->log_number = wal_number(db->wal);
+    memtable_place(fresh)->born_ns = env_now_ns(db->env);
+    mutex_lock(&db->state_mu);
+    old = atomic_load(&db->view);
+    imm[0] = db->mem;
+    memcpy(imm + 1, old->imm, old->n_imm * sizeof(*imm));
+    new = db_view_new(fresh, imm, old->n_imm + 1, old->version);
+    if (new) {
+        db->mem = fresh;
+        db_view_install_locked(db, new);
+        db_bg_wake_locked(db);
+    }
+    mutex_unlock(&db->state_mu);
+    memtable_unref(fresh); /* the view has it */
+    return new ? 0 : db_fail(db, -ENOMEM, "changing memtables");
+}
+
+/* ---- values ---- */
+
+static bool is_large(const struct lsm *db, const struct batch_op *op)
+{
+    return op->kind == BATCH_PUT && db->o.separate_bytes &&
+           op->value_len >= db->o.separate_bytes;
+}
+
+static bool touches_values(const struct lsm *db, const struct lsm_batch *b)
+{
+    size_t i;
+
+    for (i = 0; i < b->n; i++)
+        if (b->ops[i].kind == BATCH_SHARE || is_large(db, &b->ops[i]))
+            return true;
+    return false;
+}
+
+static int set_pointer(struct lsm_batch *b, struct batch_op *op, const struct vptr *p)
+{
+    struct buf enc = {0};
+
+    vptr_append(&enc, p);
+    batch_set_value(b, op, BATCH_POINTER, buf_slice(&enc));
+    buf_release(&enc);
+    return b->err;
+}
+
+/* The part [off, off + len) of what a lookup found becomes op's value. */
+static int take_part(struct lsm_batch *b, struct batch_op *op, const struct lookup *l)
+{
+    size_t off = op->share_off, len = op->share_len;
+    struct slice in = l->value, part;
+    struct vptr p;
+
+    if ((l->trailer & 0xff) != IKEY_PUT_REF) {
+        if (off > in.len || len > in.len - off)
+            return -EINVAL;
+        part = slice_of(in.data + off, len);
+        batch_set_value(b, op, BATCH_PUT, part);
+        return b->err;
+    }
+    if (!vptr_decode(&in, &p))
+        return -EUCLEAN;
+    if (off > p.len || len > p.len - off)
+        return -EINVAL;
+    p.off += (uint32_t)off;
+    p.len = (uint32_t)len;
+    return set_pointer(b, op, &p);
+}
+
+static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *op)
+{
+    struct slot *s = db_slot(db);
+    struct view *v = db_view(db, s);
+    struct slice src = batch_value(b, op);
+    struct buf key = {0}, src_copy = {0};
+    struct lookup l = {.seq = atomic_load(&db->visible_seq)};
+    int rc;
+
+    /* The batch's bytes move when the value is set. */
+    buf_assign(&src_copy, src);
+    l.user = buf_slice(&src_copy);
+    ikey_append_seek(&key, l.user, l.seq);
+    l.ikey = buf_slice(&key);
+    l.hash = hash_key(l.user);
+    rc = buf_error(&key) ? -ENOMEM : buf_error(&src_copy);
+    if (!rc)
+        rc = db_find(v, &l);
+    if (!rc)
+        rc = take_part(b, op, &l);
+    table_unpin(&l.pin);
+    db_view_done(s, v);
+    buf_release(&key);
+    buf_release(&src_copy);
+    return rc;
+}
+
+/* Shares and large values become pointers. `values` is held. */
+static int resolve_values(struct lsm *db, struct lsm_batch *b)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < b->n && !rc; i++) {
+        struct batch_op *op = &b->ops[i];
+        struct vptr p;
+
+        if (op->kind == BATCH_SHARE) {
+            rc = resolve_share(db, b, op);
+        } else if (is_large(db, op)) {
+            rc = vlog_append(db->vlog, batch_value(b, op), &p);
+            if (!rc)
+                rc = set_pointer(b, op, &p);
+        }
+    }
+    return rc;
+}
+
+/* ---- commit ---- */
+
+int db_apply(struct memtable *m, struct slice wire)
+{
+    struct batch_reader r;
+    struct batch_entry e;
+    int rc;
+
+    if (!batch_reader_init(&r, wire))
+        return -EUCLEAN;
+    while ((rc = batch_reader_next(&r, &e)) > 0) {
+        rc = memtable_insert(m, e.type, e.key, e.seq, e.value);
+        if (rc)
+            return rc == -EINVAL ? -EUCLEAN : rc;
+    }
+    return rc;
+}
+
+static bool memtable_full(const struct lsm *db)
+{
+    return memtable_bytes(db->mem) >= db->o.memtable_bytes || memtable_crowded(db->mem);
+}
+
+/* Sequence numbers and a place in the log. */
+static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t *first,
+                     struct memtable **mem)
+{
+    struct slice part;
+    int rc = 0;
+
+    mutex_lock(&db->write_mu);
+    if (memtable_full(db))
+        rc = db_switch_locked(db);
+    if (rc == -EAGAIN) {
+        /* Over the limit by what is in flight; the next ones wait first. */
+        atomic_store(&db->need_room, true);
+        rc = 0;
+    }
+    if (!rc)
+        rc = db_writable(db);
+    if (!rc) {
+        *first = db->last_seq + 1;
+        batch_stamp(b, *first);
+        part = buf_slice(&b->wire);
+        rc = wal_append(db->wal, &part, 1, &db->log_end);
+    }
+    if (!rc) {
+        db->last_seq += b->n;
+        *mem = db->mem;
+    }
+    mutex_unlock(&db->write_mu);
+    return rc;
+}
+
+void db_wait_visible(struct lsm *db, uint64_t seq)
+{
+    unsigned spins = 0;
+
+    while (atomic_load_explicit(&db->visible_seq, memory_order_acquire) < seq)
+        if (++spins > SPINS)
+            sched_yield();
+}
+
+static void count_batch(struct lsm *db, const struct lsm_batch *b)
+{
+    struct counters *c = &db->count;
+    uint64_t puts = 0, deletes = 0, ranges = 0;
+    size_t i;
+
+    for (i = 0; i < b->n; i++) {
+        puts += b->ops[i].kind == BATCH_PUT || b->ops[i].kind == BATCH_POINTER;
+        deletes += b->ops[i].kind == BATCH_DELETE;
+        ranges += b->ops[i].kind == BATCH_DELETE_RANGE;
+    }
+    /* Under the order of publication: one writer at a time. */
+    db_count(&c->batches, 1);
+    db_count(&c->puts, puts);
+    db_count(&c->deletes, deletes);
+    db_count(&c->range_deletes, ranges);
+    db_count(&c->user_bytes, b->user_bytes);
+    db_count(&c->wal_bytes, b->wire.len);
+}
+
+static int commit(struct lsm *db, struct lsm_batch *b, uint64_t *last)
+{
+    struct memtable *mem;
+    uint64_t first;
+    int rc = batch_encode(b);
+
+    if (!rc)
+        rc = enter_log(db, b, &first, &mem);
+    if (rc)
+        return rc;
+    *last = first + b->n - 1;
+    /* mem stays: it is not flushed before our numbers are visible. */
+    rc = db_apply(mem, buf_slice(&b->wire));
+    if (rc)
+        db_fail(db, rc, "filling the memtable"); /* the log has it: reopen to see it */
+    db_wait_visible(db, first - 1);
+    count_batch(db, b);
+    atomic_store_explicit(&db->visible_seq, *last, memory_order_release);
+    return rc;
+}
+
+int lsm_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d)
+{
+    bool values;
+    uint64_t last = 0;
+    int rc = b->err ? b->err : db_writable(db);
+
+    if (rc)
+        return rc;
+    if (!b->n)
+        return d == LSM_SYNC ? lsm_sync(db) : 0;
+    throttle(db, b->user_bytes);
+    if (atomic_load_explicit(&db->need_room, memory_order_relaxed))
+        rc = wait_for_room(db);
+    if (rc)
+        return rc;
+    values = touches_values(db, b);
+    if (values) {
+        rwlock_read(&db->values);
+        rc = resolve_values(db, b);
+    }
+    if (!rc)
+        rc = commit(db, b, &last);
+    if (values)
+        rwlock_unlock(&db->values);
+    if (!rc && d == LSM_SYNC)
+        rc = db_sync_to(db, last);
+    if (!db->o.workers)
+        db_bg_inline(db);
+    return rc;
+}
+
+static int write_one(struct lsm *db, struct slice key, const struct slice *value)
+{
+    struct lsm_batch b = {0};
+    struct batch_op op[1];
+    int rc;
+
+    b.ops = op;
+    b.cap = 1;
+    if (value)
+        lsm_batch_put_ref(&b, key, *value);
+    else
+        lsm_batch_delete(&b, key);
+    rc = lsm_write(db, &b, LSM_NOSYNC);
+    buf_release(&b.bytes);
+    buf_release(&b.wire);
+    return rc;
+}
+
+int lsm_put(struct lsm *db, struct slice key, struct slice value)
+{
+    return write_one(db, key, &value);
+}
+
+int lsm_delete(struct lsm *db, struct slice key)
+{
+    return write_one(db, key, NULL);
+}
+
+/* ---- sync ---- */
+
+/*
+ * What was appended up to now: the values, then the logs in order, then the
+ * active log. Frames claim to be synced only up to `end`, the length before the
+ * values were synced. The leader alone runs this; logs are not dropped
+ * meanwhile (db_drop_logs waits).
+ */
+static int sync_all(struct lsm *db, uint64_t end, struct wal *active, bool dir_dirty)
+{
+    struct log *log[SYNC_AHEAD];
+    size_t n = 0, i;
+    int rc = vlog_sync(db->vlog);
+
+    mutex_lock(&db->sync_mu);
+    for (struct log *l = db->logs; l && n < SYNC_AHEAD && l->wal != active; l = l->next)
+        if (!l->synced)
+            log[n++] = l;
+    mutex_unlock(&db->sync_mu);
+    for (i = 0; i < n && !rc; i++) {
+        if (log[i]->wal)
+            rc = wal_sync(log[i]->wal);
+        log[i]->synced = rc == 0;
+    }
+    if (!rc && dir_dirty)
+        rc = env_sync_dir(db->env, db->dir);
+    return rc ? rc : wal_sync_upto(active, end);
+}
+
+int db_sync_to(struct lsm *db, uint64_t seq)
+{
+    uint64_t target, end;
+    struct wal *active;
+    bool dir_dirty;
+    int rc;
+
+    mutex_lock(&db->sync_mu);
+    while (db->syncing && db->synced_seq < seq) {
+        mutex_unlock(&db->sync_mu);
+        env_about_to_block();
+        mutex_lock(&db->sync_mu);
+        if (db->syncing && db->synced_seq < seq)
+            cond_wait(&db->sync_done, &db->sync_mu);
+    }
+    rc = atomic_load(&db->error);
+    if (rc || db->synced_seq >= seq) {
+        mutex_unlock(&db->sync_mu);
+        return rc;
+    }
+    db->syncing = true;
+    mutex_unlock(&db->sync_mu);
+
+    mutex_lock(&db->write_mu);
+    target = db->last_seq;
+    active = db->wal;
+    end = db->log_end;
+    mutex_lock(&db->sync_mu);
+    dir_dirty = db->dir_dirty;
+    db->dir_dirty = false;
+    mutex_unlock(&db->sync_mu);
+    mutex_unlock(&db->write_mu);
+    rc = sync_all(db, end, active, dir_dirty);
+    atomic_fetch_add(&db->count.syncs, 1);
+    if (rc)
+        db_fail(db, rc, "syncing");
+
+    mutex_lock(&db->sync_mu);
+    db->syncing = false;
+    if (!rc)
+        db->synced_seq = target;
+    pthread_cond_broadcast(&db->sync_done);
+    mutex_unlock(&db->sync_mu);
+    return rc;
+}
+
+int lsm_sync(struct lsm *db)
+{
+    if (db->o.read_only)
+        return 0;
+    return db_sync_to(db, atomic_load(&db->visible_seq));
+}

@@ -1,0 +1,211 @@
+/*
+ * env.h - the engine's only door to the operating system.
+ *
+ * Implementations: env_posix.c (a directory) and, for the tests, tests/env_mem.c
+ * (knows what was synced; crashes and fails on demand). Paths are strings that
+ * the engine builds as "<store>/<name>". Files are written append-only; the
+ * only file ever overwritten is a recycled log (ENV_REUSE).
+ *
+ * Durability, as POSIX has it and no more: bytes last after env_file_sync, a
+ * file's name (created, renamed, linked, removed) after env_sync_dir.
+ *
+ * Every call is safe from any thread, except that one env_file is appended to
+ * and truncated by one thread at a time (reads and syncs may run beside it). All
+ * return 0 or -errno; EINTR and short transfers are dealt with inside.
+ */
+#ifndef LSM_ENV_H
+#define LSM_ENV_H
+
+#include "slice.h"
+
+enum env_mode {
+    ENV_READ,   /* existing file, reading only */
+    ENV_CREATE, /* new file (-EEXIST if there is one); append and read */
+    ENV_REUSE,  /* existing file; the append position starts at 0, and old bytes
+                   stay until overwritten */
+};
+
+struct env;
+struct env_lock;
+
+struct env_file {
+    const struct env_file_ops *ops;
+};
+
+struct env_file_ops {
+    int (*pread)(struct env_file *f, uint64_t off, void *to, size_t len, size_t *got);
+    int (*append)(struct env_file *f, const struct slice *parts, unsigned n);
+    int (*sync)(struct env_file *f);
+    int (*truncate)(struct env_file *f, uint64_t size);
+    int (*size)(struct env_file *f, uint64_t *size);
+    void (*readahead)(struct env_file *f, uint64_t off, size_t len);
+    int (*close)(struct env_file *f);
+};
+
+typedef int env_list_fn(void *arg, const char *name);
+
+struct env_ops {
+    int (*open)(struct env *e, const char *path, enum env_mode mode, uint64_t preallocate,
+                struct env_file **out);
+    int (*rename)(struct env *e, const char *from, const char *to);
+    int (*unlink)(struct env *e, const char *path);
+    int (*link)(struct env *e, const char *from, const char *to);
+    int (*mkdir)(struct env *e, const char *path);
+    int (*list)(struct env *e, const char *path, env_list_fn *fn, void *arg);
+    int (*sync_dir)(struct env *e, const char *path);
+    int (*stat)(struct env *e, const char *path, uint64_t *size);
+    int (*lock)(struct env *e, const char *path, struct env_lock **out);
+    void (*unlock)(struct env *e, struct env_lock *l);
+    int (*space)(struct env *e, const char *path, uint64_t *total, uint64_t *avail);
+    uint64_t (*now_ns)(struct env *e);
+    void (*sleep_ns)(struct env *e, uint64_t ns);
+};
+
+struct env {
+    const struct env_ops *ops;
+};
+
+/* The process's directory env. Never freed. */
+struct env *env_posix(void);
+
+/*
+ * Called on a thread about to wait for a disk or for other threads (a read not
+ * in the page cache, a sync, a write stall), never with engine locks that
+ * others need. A server uses it to let another thread take over. Process-wide;
+ * set before the first store is opened. NULL: none.
+ */
+typedef void env_block_fn(void);
+void env_set_block_hook(env_block_fn *fn);
+void env_about_to_block(void);
+
+/*
+ * Open path. preallocate > 0 (with ENV_CREATE or ENV_REUSE) asks for that much
+ * space now, so that appends within it cannot fail with -ENOSPC; the file's
+ * size may then exceed what was appended, and the rest reads as zeros or, with
+ * ENV_REUSE, as old bytes. An ENV_CREATE file is mode 0600; symbolic links are
+ * not followed.
+ */
+static inline int env_open(struct env *e, const char *path, enum env_mode mode,
+                           uint64_t preallocate, struct env_file **out)
+{
+    return e->ops->open(e, path, mode, preallocate, out);
+}
+
+/* Reads up to len bytes; *got < len only at the end of the file. */
+static inline int env_file_pread(struct env_file *f, uint64_t off, void *to, size_t len,
+                                 size_t *got)
+{
+    return f->ops->pread(f, off, to, len, got);
+}
+
+/*
+ * Write the parts, one after the other, at the append position, and move it.
+ * On error the position stays: the next append overwrites what got through.
+ */
+static inline int env_file_append(struct env_file *f, const struct slice *parts,
+                                  unsigned n)
+{
+    return f->ops->append(f, parts, n);
+}
+
+/* Data, and the metadata needed to read it back (fdatasync). */
+static inline int env_file_sync(struct env_file *f)
+{
+    return f->ops->sync(f);
+}
+
+/* Cut or extend to size; gives preallocated space beyond it back. */
+static inline int env_file_truncate(struct env_file *f, uint64_t size)
+{
+    return f->ops->truncate(f, size);
+}
+
+static inline int env_file_size(struct env_file *f, uint64_t *size)
+{
+    return f->ops->size(f, size);
+}
+
+/* A hint; nothing happens if it cannot be followed. */
+static inline void env_file_readahead(struct env_file *f, uint64_t off, size_t len)
+{
+    f->ops->readahead(f, off, len);
+}
+
+/* Frees f in any case. NULL is fine. */
+static inline int env_file_close(struct env_file *f)
+{
+    return f ? f->ops->close(f) : 0;
+}
+
+static inline int env_rename(struct env *e, const char *from, const char *to)
+{
+    return e->ops->rename(e, from, to);
+}
+
+static inline int env_unlink(struct env *e, const char *path)
+{
+    return e->ops->unlink(e, path);
+}
+
+static inline int env_link(struct env *e, const char *from, const char *to)
+{
+    return e->ops->link(e, from, to);
+}
+
+/* Mode 0700. */
+static inline int env_mkdir(struct env *e, const char *path)
+{
+    return e->ops->mkdir(e, path);
+}
+
+/* fn for every name but "." and ".."; stops at and returns its first non-zero. */
+static inline int env_list(struct env *e, const char *path, env_list_fn *fn, void *arg)
+{
+    return e->ops->list(e, path, fn, arg);
+}
+
+static inline int env_sync_dir(struct env *e, const char *path)
+{
+    return e->ops->sync_dir(e, path);
+}
+
+/* Size of a regular file; -ENOENT if there is none. */
+static inline int env_stat(struct env *e, const char *path, uint64_t *size)
+{
+    return e->ops->stat(e, path, size);
+}
+
+/*
+ * Exclusive lock on the file path, created if missing; held until env_unlock
+ * or the process ends. -EWOULDBLOCK if somebody has it.
+ */
+static inline int env_lock(struct env *e, const char *path, struct env_lock **out)
+{
+    return e->ops->lock(e, path, out);
+}
+
+static inline void env_unlock(struct env *e, struct env_lock *l)
+{
+    if (l)
+        e->ops->unlock(e, l);
+}
+
+/* Bytes of the filesystem that holds path. */
+static inline int env_space(struct env *e, const char *path, uint64_t *total,
+                            uint64_t *avail)
+{
+    return e->ops->space(e, path, total, avail);
+}
+
+/* Monotonic. */
+static inline uint64_t env_now_ns(struct env *e)
+{
+    return e->ops->now_ns(e);
+}
+
+static inline void env_sleep_ns(struct env *e, uint64_t ns)
+{
+    e->ops->sleep_ns(e, ns);
+}
+
+#endif

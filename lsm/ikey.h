@@ -1,0 +1,87 @@
+/*
+ * ikey.h - internal keys: a user key and the version of it.
+ *
+ * Encoded as the user key followed by 8 bytes, little-endian:
+ * sequence << 8 | type. Order: user key ascending (memcmp), then sequence
+ * descending, then type descending, so that the newest version comes first.
+ */
+#ifndef LSM_IKEY_H
+#define LSM_IKEY_H
+
+#include "coding.h"
+
+/* On disk: never renumber. */
+enum ikey_type {
+    IKEY_DELETE = 0,
+    IKEY_PUT = 1,
+    IKEY_PUT_REF = 2,      /* the value is a struct vptr (vlog.h), encoded */
+    IKEY_RANGE_DELETE = 3, /* key: start, inclusive; value: end, exclusive */
+    IKEY_TYPE_LAST = 3,
+};
+
+enum { IKEY_TRAILER = 8 };
+
+#define IKEY_SEQ_MAX ((1ull << 56) - 1)
+
+static inline uint64_t ikey_pack(uint64_t seq, enum ikey_type type)
+{
+    return seq << 8 | (uint64_t)type;
+}
+
+/* The following take an encoded internal key of at least IKEY_TRAILER bytes. */
+static inline struct slice ikey_user(struct slice ikey)
+{
+    return slice_of(ikey.data, ikey.len - IKEY_TRAILER);
+}
+
+static inline uint64_t ikey_trailer(struct slice ikey)
+{
+    return load_le64(ikey.data + ikey.len - IKEY_TRAILER);
+}
+
+static inline uint64_t ikey_seq(struct slice ikey)
+{
+    return ikey_trailer(ikey) >> 8;
+}
+
+static inline enum ikey_type ikey_type(struct slice ikey)
+{
+    return (enum ikey_type)(ikey.data[ikey.len - IKEY_TRAILER]);
+}
+
+/* For keys from the disk: long enough, and of a known type. */
+static inline bool ikey_valid(struct slice ikey)
+{
+    return ikey.len >= IKEY_TRAILER && ikey.data[ikey.len - IKEY_TRAILER] <= IKEY_TYPE_LAST;
+}
+
+static inline int ikey_cmp(struct slice a, struct slice b)
+{
+    int c = slice_cmp(ikey_user(a), ikey_user(b));
+    uint64_t ta, tb;
+
+    if (c)
+        return c;
+    ta = ikey_trailer(a);
+    tb = ikey_trailer(b);
+    return (ta < tb) - (ta > tb);
+}
+
+/*
+ * The key to seek for: the newest version of user at or before seq. (The
+ * greatest type sorts first among equal sequences.)
+ */
+static inline void ikey_append_seek(struct buf *to, struct slice user, uint64_t seq)
+{
+    buf_append_slice(to, user);
+    put_le64(to, seq << 8 | 0xff);
+}
+
+static inline void ikey_append(struct buf *to, struct slice user, uint64_t seq,
+                               enum ikey_type type)
+{
+    buf_append_slice(to, user);
+    put_le64(to, ikey_pack(seq, type));
+}
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * lock.h - mutexes and reader-writer locks that know their place in the order.
+ *
+ * Every lock has a rank. A thread takes locks in ascending rank; built with
+ * -DLOCK_CHECK (the sanitizer and test builds), taking one out of order
+ * aborts. The whole order, outermost first:
+ */
+#ifndef LSM_LOCK_H
+#define LSM_LOCK_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+enum lock_rank {
+    /* mount/ */
+    LOCK_SESSION = 10,
+    /* fs/ (fs.h says more) */
+    LOCK_FS_RENAME = 100,
+    LOCK_FS_INODE = 110, /* several at once: see fs.h */
+    LOCK_FS_TABLE = 120,
+    LOCK_FS_STATE = 130,
+    /* lsm/ (db_impl.h says more) */
+    LOCK_DB_MANIFEST = 200,
+    LOCK_DB_VALUES = 205,
+    LOCK_DB_WRITE = 210,
+    LOCK_DB_SYNC = 220,
+    LOCK_VLOG_SYNC = 228,
+    LOCK_VLOG = 230,       /* appends */
+    LOCK_VLOG_FILES = 232, /* the list of segments; no I/O under it */
+    LOCK_DB_STATE = 240,
+    LOCK_SNAPSHOTS = 250,
+    LOCK_MEMTABLE = 260,
+    LOCK_TABLE_CACHE = 270,
+    LOCK_CACHE = 280,
+    LOCK_ARENA = 290,
+    LOCK_DB_DEAD = 300,
+};
+
+struct mutex {
+    pthread_mutex_t m;
+    int rank;
+};
+
+struct rwlock {
+    pthread_rwlock_t l;
+    int rank;
+};
+
+#ifdef LOCK_CHECK
+/* Note that this thread takes (gives back) a lock of that rank; equal ranks may
+ * nest only with nested != 0. Aborts on a violation. */
+void lock_note_take(int rank, int nested);
+void lock_note_give(int rank);
+#else
+static inline void lock_note_take(int rank, int nested)
+{
+    (void)rank;
+    (void)nested;
+}
+static inline void lock_note_give(int rank)
+{
+    (void)rank;
+}
+#endif
+
+void mutex_init(struct mutex *m, enum lock_rank rank);
+void mutex_release(struct mutex *m);
+
+static inline void mutex_lock(struct mutex *m)
+{
+    lock_note_take(m->rank, 0);
+    pthread_mutex_lock(&m->m);
+}
+
+static inline void mutex_unlock(struct mutex *m)
+{
+    pthread_mutex_unlock(&m->m);
+    lock_note_give(m->rank);
+}
+
+static inline void cond_wait(pthread_cond_t *c, struct mutex *m)
+{
+    pthread_cond_wait(c, &m->m);
+}
+
+/* A condition variable on the monotonic clock, for cond_wait_ns. */
+void cond_init(pthread_cond_t *c);
+/* Waits at most ns; 0 or -ETIMEDOUT. */
+int cond_wait_ns(pthread_cond_t *c, struct mutex *m, uint64_t ns);
+
+void rwlock_init(struct rwlock *l, enum lock_rank rank);
+void rwlock_release(struct rwlock *l);
+
+static inline void rwlock_read(struct rwlock *l)
+{
+    lock_note_take(l->rank, 0);
+    pthread_rwlock_rdlock(&l->l);
+}
+
+static inline void rwlock_write(struct rwlock *l)
+{
+    lock_note_take(l->rank, 0);
+    pthread_rwlock_wrlock(&l->l);
+}
+
+/* For the second and later locks of one rank, in the order its owner defines. */
+static inline void rwlock_write_nested(struct rwlock *l)
+{
+    lock_note_take(l->rank, 1);
+    pthread_rwlock_wrlock(&l->l);
+}
+
+static inline void rwlock_unlock(struct rwlock *l)
+{
+    pthread_rwlock_unlock(&l->l);
+    lock_note_give(l->rank);
+}
+
+#endif

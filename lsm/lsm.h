@@ -1,0 +1,249 @@
+/*
+ * lsm.h - the engine: ordered bytes to bytes, atomic, durable, in a directory.
+ *
+ * All functions return 0 or -errno. Beyond the obvious ones:
+ *   -ENOENT   no such key, no such store
+ *   -EUCLEAN  bytes on disk are damaged; where was logged (err.h)
+ *   -EROFS    a write to a store that is read-only: opened so, or because an
+ *             earlier sync failed and what it covered cannot be trusted
+ *   -ENOSPC   the disk is full; nothing was written, reads go on
+ *   -EBUSY    another process has the store open
+ *   -EPROTONOSUPPORT  written by a newer format
+ * Everything is safe from any thread unless it says otherwise.
+ *
+ * Keys are 0 to LSM_KEY_MAX bytes in memcmp order, values 0 to LSM_VALUE_MAX.
+ * Files and their bytes: FORMAT.md. Why it is built so: DESIGN.md.
+ *
+ * The small headers below are part of the interface: the layer above speaks
+ * slices and buffers too.
+ */
+#ifndef LSM_H
+#define LSM_H
+
+#include <stdio.h>
+
+#include "slice.h"
+#include "buf.h"
+#include "coding.h"
+#include "err.h"
+#include "lock.h"
+#include "env.h"
+
+enum {
+    LSM_KEY_MAX = 64 * 1024 - 1,
+    LSM_VALUE_MAX = 256 * 1024 * 1024,
+    LSM_LEVELS = 5,
+};
+
+struct lsm;
+struct lsm_batch;
+struct lsm_iter;
+struct lsm_snapshot;
+
+enum lsm_compression {
+    LSM_RAW = 0,
+    LSM_LZ4 = 1,
+    LSM_ZSTD = 2,
+};
+
+struct lsm_options {
+    struct env *env;            /* NULL: env_posix() */
+    bool create;                /* make a store when there is none */
+    bool must_be_new;           /* with create: -EEXIST when there is one */
+    bool read_only;             /* replay into memory; change nothing on disk */
+    size_t memtable_bytes;      /* one memtable */
+    unsigned memtables;         /* >= 2: one is written while others flush */
+    size_t cache_bytes;         /* block cache, shared by all tables */
+    size_t block_bytes;         /* target size of a data block before compression */
+    size_t table_bytes;         /* target size of a table below L0 */
+    unsigned l0_trigger;        /* L0 tables that start a compaction */
+    unsigned level_ratio;       /* target size of a level over the one above */
+    uint64_t l1_bytes;          /* least target of the first level below L0 */
+    unsigned filter_bits;       /* bloom bits per key; 0: no filters */
+    size_t separate_bytes;      /* values this large go to the value log; 0: none */
+    uint64_t segment_bytes;     /* a value-log segment is sealed at this size */
+    enum lsm_compression upper; /* tables above the last level */
+    enum lsm_compression last;  /* tables at the last level */
+    enum lsm_compression vlog;  /* separated values */
+    unsigned workers;           /* compaction threads besides the flush thread; 0: no
+                                   threads at all, work is done inside writing calls
+                                   (deterministic, for tests) */
+    unsigned sync_interval_ms;  /* unsynced writes are synced this often; 0: never */
+    uint64_t verify_bytes;      /* on open, check every byte of a store whose files are
+                                   no larger than this in sum */
+};
+
+/* The defaults. Change what you like and pass it to lsm_open. */
+void lsm_options_init(struct lsm_options *o);
+
+/*
+ * Open the store in directory path, replaying what an unclean end left. A
+ * failed open changes nothing on disk that a later one would miss.
+ */
+int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out);
+
+/*
+ * Flush, sync and close; frees db in any case. The error says that the last
+ * acknowledged writes may not be durable. Iterators and snapshots must be gone.
+ */
+int lsm_close(struct lsm *db);
+
+/* ---- writing ---- */
+
+/*
+ * A batch is applied whole or not at all, in the order it was filled; later
+ * operations of a batch override earlier ones. Memory errors are kept and
+ * returned by lsm_write. One thread at a time fills a batch. Nothing added is
+ * borrowed, except by lsm_batch_put_ref.
+ */
+struct lsm_batch *lsm_batch_new(void);
+void lsm_batch_free(struct lsm_batch *b);
+void lsm_batch_clear(struct lsm_batch *b);
+unsigned lsm_batch_count(const struct lsm_batch *b);
+
+void lsm_batch_put(struct lsm_batch *b, struct slice key, struct slice value);
+/* As put, but value is borrowed until the batch is written, cleared or freed. */
+void lsm_batch_put_ref(struct lsm_batch *b, struct slice key, struct slice value);
+void lsm_batch_delete(struct lsm_batch *b, struct slice key);
+/* All keys in [from, to) that are older than this operation. */
+void lsm_batch_delete_range(struct lsm_batch *b, struct slice from, struct slice to);
+/*
+ * Put at dst the len bytes at off of the value that src has *before* this
+ * batch. A separated value is referred to, not copied. The caller keeps others
+ * from writing src until lsm_write returns, which gives -ENOENT when src is
+ * missing and -EINVAL when the range is not inside its value.
+ */
+void lsm_batch_share(struct lsm_batch *b, struct slice dst, struct slice src, size_t off,
+                     size_t len);
+
+enum lsm_durability {
+    LSM_NOSYNC, /* survives this process; power loss may take it */
+    LSM_SYNC,   /* survives power loss, and so does all that was written before */
+};
+
+/* Apply b; it may be reused after lsm_batch_clear. */
+int lsm_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d);
+int lsm_put(struct lsm *db, struct slice key, struct slice value);
+int lsm_delete(struct lsm *db, struct slice key);
+
+/* Everything written before this call survives power loss when it returns 0. */
+int lsm_sync(struct lsm *db);
+
+/* ---- reading ---- */
+
+/*
+ * A value read. `value` stays valid until lsm_value_release, which a zeroed or
+ * released one may get again. Small values are held inline; larger ones are
+ * owned memory.
+ */
+struct lsm_value {
+    struct slice value;
+    uint8_t *owned;
+    size_t cap;
+    uint8_t small[256];
+};
+
+void lsm_value_release(struct lsm_value *v);
+
+/* snap NULL: now. v may be reused from call to call without a release. */
+int lsm_get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key,
+            struct lsm_value *v);
+
+/* Is there such a key? 0 or -ENOENT, without reading a separated value. */
+int lsm_exists(struct lsm *db, const struct lsm_snapshot *snap, struct slice key);
+
+struct lsm_snapshot *lsm_snapshot_new(struct lsm *db); /* NULL: no memory */
+void lsm_snapshot_free(struct lsm *db, struct lsm_snapshot *s);
+
+/*
+ * An iterator sees the store as of its creation (or of snap). lower is
+ * inclusive, upper exclusive; NULL is open; both are copied. Set them: they
+ * spare work. One thread at a time uses an iterator.
+ */
+struct lsm_iter_options {
+    const struct lsm_snapshot *snap;
+    const struct slice *lower;
+    const struct slice *upper;
+};
+
+int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct lsm_iter **out);
+void lsm_iter_free(struct lsm_iter *it);
+
+void lsm_iter_first(struct lsm_iter *it);
+void lsm_iter_last(struct lsm_iter *it);
+void lsm_iter_seek(struct lsm_iter *it, struct slice key);      /* first >= key */
+void lsm_iter_seek_prev(struct lsm_iter *it, struct slice key); /* last <= key */
+void lsm_iter_next(struct lsm_iter *it);
+void lsm_iter_prev(struct lsm_iter *it);
+
+/* False at either end and after an error; then lsm_iter_error tells which. */
+bool lsm_iter_valid(const struct lsm_iter *it);
+int lsm_iter_error(const struct lsm_iter *it);
+
+/* Borrowed until the iterator moves. */
+struct slice lsm_iter_key(const struct lsm_iter *it);
+/* Length of the value; never reads a separated value. */
+size_t lsm_iter_value_len(const struct lsm_iter *it);
+/* The whole value, borrowed until the iterator moves. */
+int lsm_iter_value(struct lsm_iter *it, struct slice *value);
+/*
+ * Copy len bytes at off of the value to `to`; reads (and verifies) only the
+ * frames concerned. -EINVAL when the range is not inside the value.
+ */
+int lsm_iter_read(struct lsm_iter *it, size_t off, size_t len, void *to);
+
+/* ---- care ---- */
+
+/* Write the memtables to tables and wait for it. */
+int lsm_flush(struct lsm *db);
+/* Compact until no level is over its target; with `full`, into one level. */
+int lsm_compact(struct lsm *db, bool full);
+
+struct lsm_level_stats {
+    unsigned tables;
+    uint64_t bytes;
+    uint64_t target_bytes;
+    double score;
+    uint64_t read_bytes;    /* by compactions out of this level */
+    uint64_t written_bytes; /* into this level */
+};
+
+struct lsm_stats {
+    struct lsm_level_stats level[LSM_LEVELS];
+    uint64_t entries;           /* in tables, tombstones and old versions included */
+    uint64_t tombstones;        /* in tables, points and ranges */
+    uint64_t memtable_bytes;    /* active and waiting */
+    unsigned memtables;         /* active and waiting */
+    uint64_t wal_bytes;         /* still needed */
+    uint64_t segments;          /* of the value log */
+    uint64_t segment_bytes;     /* their size on disk */
+    uint64_t segment_live;      /* of it, bytes that tables refer to */
+    uint64_t disk_bytes;        /* tables, segments, logs */
+    uint64_t user_bytes;        /* keys and values given to lsm_write since open */
+    uint64_t written_bytes;     /* to disk since open: logs, tables, segments */
+    uint64_t gets, get_hits, puts, deletes, range_deletes, seeks, nexts, batches, syncs;
+    uint64_t filter_checked, filter_rejected, filter_false;
+    uint64_t cache_hits, cache_misses, cache_bytes;
+    uint64_t flushes, compactions, moves;
+    uint64_t flush_bytes, compact_read_bytes, compact_written_bytes;
+    uint64_t stalls, stall_ns, stall_max_ns;
+    uint64_t recovered_logs, recovered_batches, recovered_bytes, torn_bytes;
+    uint64_t recovery_ns;
+    uint64_t sequence;
+    int background_error; /* 0 or -errno: why the store is read-only */
+};
+
+void lsm_get_stats(struct lsm *db, struct lsm_stats *s);
+/* For people, several lines, to out. */
+void lsm_print_stats(const struct lsm_stats *s, FILE *out);
+
+/* Read and check every byte of every table and every referenced value. */
+int lsm_verify(struct lsm *db);
+
+/* Bytes of the filesystem that the store is on. */
+int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail);
+
+/* Does path hold a store (of any version)? Opens nothing. */
+bool lsm_is_store(struct env *env, const char *path);
+
+#endif

@@ -1,0 +1,412 @@
+/*
+ * memtable.c - see memtable.h.
+ *
+ * Range deletes: an append-only list, of which a prefix has been fragmented.
+ * A question asks the fragments by binary search and the few others one by one;
+ * the fragments are built anew when the others exceed an eighth of them, so
+ * that building costs O(log n) a tombstone in the long run. Old fragments live
+ * as long as the memtable: readers hold no count on them, and their sizes are
+ * a geometric series.
+ */
+#include "memtable.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "bloom.h"
+#include "hash.h"
+#include "vlog.h"
+
+enum {
+    ARENA_CHUNK = 1024 * 1024,
+    FILTER_BITS = 10,
+    FILTER_ENTRY_BYTES = 128, /* a guess at the bytes of an entry, to size the filter */
+    LOOSE_MIN = 16,           /* range deletes that need not be fragmented */
+    RANGES_MAX = 16384,
+    FRAGMENTS_MAX = 65536,
+};
+
+struct loose {
+    struct range_tombstone t;
+    _Atomic(struct loose *) next;
+};
+
+struct fragments {
+    struct rangedel_set *set;
+    const struct loose *last; /* the last tombstone that is in it */
+    struct fragments *older;
+};
+
+struct memtable {
+    _Atomic unsigned refs;
+    struct arena arena;
+    struct skiplist list;
+    uint8_t *filter;
+    size_t filter_bytes;
+    _Atomic uint64_t entries;
+    _Atomic uint64_t deletes;
+
+    _Atomic(struct fragments *) fragments;
+    _Atomic(struct loose *) first_loose;
+    _Atomic uint64_t n_ranges;
+
+    struct mutex mu; /* protects what follows */
+    struct loose *last_loose;
+    uint64_t n_fragmented;
+    uint64_t *segments;
+    size_t n_segments, cap_segments;
+    _Atomic uint64_t last_segment; /* + 1; read without mu: the usual case */
+
+    struct memtable_place place;
+};
+
+struct memtable *memtable_new(size_t budget_bytes)
+{
+    struct memtable *m = calloc(1, sizeof(*m));
+    size_t chunk = budget_bytes / 8 < ARENA_CHUNK ? budget_bytes / 8 : ARENA_CHUNK;
+
+    if (!m)
+        return NULL;
+    atomic_init(&m->refs, 1);
+    arena_init(&m->arena, chunk < 4096 ? 4096 : chunk);
+    mutex_init(&m->mu, LOCK_MEMTABLE);
+    m->filter_bytes = bloom_bytes(budget_bytes / FILTER_ENTRY_BYTES, FILTER_BITS);
+    m->filter = calloc(1, m->filter_bytes);
+    if (!m->filter || skiplist_init(&m->list, &m->arena)) {
+        memtable_unref(m);
+        return NULL;
+    }
+    return m;
+}
+
+void memtable_ref(struct memtable *m)
+{
+    atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
+}
+
+void memtable_unref(struct memtable *m)
+{
+    struct fragments *f;
+
+    if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (f = atomic_load(&m->fragments); f;) {
+        struct fragments *older = f->older;
+
+        rangedel_free(f->set);
+        free(f);
+        f = older;
+    }
+    free(m->filter);
+    free(m->segments);
+    arena_release(&m->arena);
+    mutex_release(&m->mu);
+    free(m);
+}
+
+/* Remember that m refers to the segment of the encoded pointer. */
+static int note_segment(struct memtable *m, struct slice pointer)
+{
+    struct vptr p;
+    size_t i;
+    int rc = 0;
+
+    if (!vptr_decode(&pointer, &p))
+        return -EINVAL;
+    if (atomic_load_explicit(&m->last_segment, memory_order_acquire) == p.segment + 1)
+        return 0;
+    mutex_lock(&m->mu);
+    for (i = 0; i < m->n_segments; i++)
+        if (m->segments[i] == p.segment)
+            goto out;
+    if (m->n_segments == m->cap_segments) {
+        size_t cap = m->cap_segments ? 2 * m->cap_segments : 8;
+        void *q = realloc(m->segments, cap * sizeof(*m->segments));
+
+        if (!q) {
+            rc = -ENOMEM;
+            goto out;
+        }
+        m->segments = q;
+        m->cap_segments = cap;
+    }
+    m->segments[m->n_segments++] = p.segment;
+out:
+    if (!rc)
+        atomic_store_explicit(&m->last_segment, p.segment + 1, memory_order_release);
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+void memtable_segments(struct memtable *m,
+                       void (*fn)(void *arg, uint64_t segment, uint64_t bytes), void *arg)
+{
+    size_t i;
+
+    mutex_lock(&m->mu);
+    for (i = 0; i < m->n_segments; i++)
+        fn(arg, m->segments[i], 0);
+    mutex_unlock(&m->mu);
+}
+
+static struct slice arena_copy(struct arena *a, struct slice s)
+{
+    uint8_t *p = arena_alloc(a, s.len + 1);
+
+    if (p && s.len)
+        memcpy(p, s.data, s.len);
+    return slice_of(p, s.len);
+}
+
+/* Fragment everything there is. */
+static int fragment_locked(struct memtable *m)
+{
+    uint64_t n = atomic_load(&m->n_ranges);
+    struct range_tombstone *all = malloc(n * sizeof(*all));
+    struct fragments *f = calloc(1, sizeof(*f));
+    struct loose *l;
+    size_t i = 0;
+    int rc = -ENOMEM;
+
+    if (!all || !f)
+        goto out;
+    for (l = atomic_load(&m->first_loose); l; l = atomic_load(&l->next)) {
+        all[i++] = l->t;
+        f->last = l;
+    }
+    rc = rangedel_build(all, n, &f->set);
+    if (rc)
+        goto out;
+    f->older = atomic_load(&m->fragments);
+    m->n_fragmented = n;
+    atomic_store_explicit(&m->fragments, f, memory_order_release);
+    f = NULL;
+out:
+    free(all);
+    free(f);
+    return rc;
+}
+
+static int insert_range(struct memtable *m, struct slice start, uint64_t seq,
+                        struct slice end)
+{
+    struct loose *l = arena_alloc(&m->arena, sizeof(*l));
+    uint64_t n;
+    int rc = 0;
+
+    if (!l)
+        return -ENOMEM;
+    l->t.start = arena_copy(&m->arena, start);
+    l->t.end = arena_copy(&m->arena, end);
+    l->t.seq = seq;
+    atomic_init(&l->next, NULL);
+    if (!l->t.start.data || !l->t.end.data)
+        return -ENOMEM;
+    mutex_lock(&m->mu);
+    if (m->last_loose)
+        atomic_store_explicit(&m->last_loose->next, l, memory_order_release);
+    else
+        atomic_store_explicit(&m->first_loose, l, memory_order_release);
+    m->last_loose = l;
+    n = atomic_fetch_add(&m->n_ranges, 1) + 1;
+    if (n - m->n_fragmented > LOOSE_MIN + m->n_fragmented / 8)
+        rc = fragment_locked(m);
+    mutex_unlock(&m->mu);
+    atomic_fetch_add_explicit(&m->deletes, 1, memory_order_relaxed);
+    return rc;
+}
+
+int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
+                    uint64_t seq, struct slice value)
+{
+    int rc;
+
+    if (type == IKEY_RANGE_DELETE)
+        return insert_range(m, key, seq, value);
+    if (type == IKEY_PUT_REF) {
+        rc = note_segment(m, value);
+        if (rc)
+            return rc;
+    }
+    bloom_add_concurrent(m->filter, m->filter_bytes, bloom_probes(FILTER_BITS),
+                         hash_key(key));
+    rc = skiplist_insert(&m->list, key, ikey_pack(seq, type), value);
+    if (rc)
+        return rc;
+    atomic_fetch_add_explicit(&m->entries, 1, memory_order_relaxed);
+    if (type == IKEY_DELETE)
+        atomic_fetch_add_explicit(&m->deletes, 1, memory_order_relaxed);
+    return 0;
+}
+
+int memtable_get(struct memtable *m, struct slice key, uint64_t hash, uint64_t seq,
+                 uint64_t *trailer, struct slice *value)
+{
+    const struct skip_node *n;
+    struct slice found;
+
+    if (!bloom_may_contain(m->filter, m->filter_bytes, bloom_probes(FILTER_BITS), hash))
+        return -ENOENT;
+    n = skiplist_seek(&m->list, key, seq << 8 | 0xff);
+    if (!n)
+        return -ENOENT;
+    found = skip_node_key(n);
+    if (!slice_eq(ikey_user(found), key))
+        return -ENOENT;
+    *trailer = ikey_trailer(found);
+    *value = skip_node_value(n);
+    return 0;
+}
+
+bool memtable_has_range_deletes(const struct memtable *m)
+{
+    return atomic_load_explicit(&m->n_ranges, memory_order_acquire) != 0;
+}
+
+void memtable_ask_range(struct memtable *m, struct slice key, uint64_t seq,
+                        struct rangedel_span *span)
+{
+    struct fragments *f;
+    struct loose *l;
+
+    if (!memtable_has_range_deletes(m))
+        return;
+    f = atomic_load_explicit(&m->fragments, memory_order_acquire);
+    if (f)
+        rangedel_ask(f->set->list, f->set->n, key, seq, span);
+    l = f ? atomic_load_explicit(&f->last->next, memory_order_acquire)
+          : atomic_load_explicit(&m->first_loose, memory_order_acquire);
+    for (; l; l = atomic_load_explicit(&l->next, memory_order_acquire))
+        rangedel_ask_one(&l->t, key, seq, span);
+}
+
+int memtable_fragments(struct memtable *m, const struct range_tombstone **list, size_t *n)
+{
+    struct fragments *f;
+    int rc = 0;
+
+    *list = NULL;
+    *n = 0;
+    if (!memtable_has_range_deletes(m))
+        return 0;
+    mutex_lock(&m->mu);
+    f = atomic_load(&m->fragments);
+    if (!f || f->last != m->last_loose)
+        rc = fragment_locked(m);
+    f = atomic_load(&m->fragments);
+    if (!rc) {
+        *list = f->set->list;
+        *n = f->set->n;
+    }
+    mutex_unlock(&m->mu);
+    return rc;
+}
+
+size_t memtable_bytes(struct memtable *m)
+{
+    return arena_bytes(&m->arena) + m->filter_bytes;
+}
+
+uint64_t memtable_entries(struct memtable *m)
+{
+    return atomic_load_explicit(&m->entries, memory_order_relaxed);
+}
+
+uint64_t memtable_deletes(struct memtable *m)
+{
+    return atomic_load_explicit(&m->deletes, memory_order_relaxed);
+}
+
+bool memtable_crowded(struct memtable *m)
+{
+    struct fragments *f = atomic_load_explicit(&m->fragments, memory_order_acquire);
+
+    return (f && f->set->n > FRAGMENTS_MAX) ||
+           atomic_load_explicit(&m->n_ranges, memory_order_relaxed) > RANGES_MAX;
+}
+
+struct memtable_place *memtable_place(struct memtable *m)
+{
+    return &m->place;
+}
+
+/* ---- iterator ---- */
+
+struct memtable_iter {
+    struct iter it;
+    struct memtable *m;
+    const struct skip_node *node;
+};
+
+static void stand_on(struct memtable_iter *mi, const struct skip_node *n)
+{
+    mi->node = n;
+    mi->it.valid = n != NULL;
+    if (n) {
+        mi->it.key = skip_node_key(n);
+        mi->it.value = skip_node_value(n);
+    }
+}
+
+static void mi_first(struct iter *it)
+{
+    struct memtable_iter *mi = (struct memtable_iter *)it;
+
+    stand_on(mi, skiplist_first(&mi->m->list));
+}
+
+static void mi_last(struct iter *it)
+{
+    struct memtable_iter *mi = (struct memtable_iter *)it;
+
+    stand_on(mi, skiplist_last(&mi->m->list));
+}
+
+static void mi_seek(struct iter *it, struct slice ikey)
+{
+    struct memtable_iter *mi = (struct memtable_iter *)it;
+
+    stand_on(mi, skiplist_seek(&mi->m->list, ikey_user(ikey), ikey_trailer(ikey)));
+}
+
+static void mi_seek_prev(struct iter *it, struct slice ikey)
+{
+    struct memtable_iter *mi = (struct memtable_iter *)it;
+
+    stand_on(mi, skiplist_seek(&mi->m->list, ikey_user(ikey), ikey_trailer(ikey)));
+    if (mi->node && ikey_cmp(it->key, ikey) == 0)
+        return;
+    stand_on(mi, skiplist_before(&mi->m->list, ikey_user(ikey), ikey_trailer(ikey)));
+}
+
+static void mi_next(struct iter *it)
+{
+    struct memtable_iter *mi = (struct memtable_iter *)it;
+
+    stand_on(mi, skip_node_next(mi->node));
+}
+
+static void mi_prev(struct iter *it)
+{
+    struct memtable_iter *mi = (struct memtable_iter *)it;
+
+    stand_on(mi, skiplist_before(&mi->m->list, ikey_user(it->key), ikey_trailer(it->key)));
+}
+
+static void mi_free(struct iter *it)
+{
+    free(it);
+}
+
+struct iter *memtable_iter_new(struct memtable *m)
+{
+    static const struct iter_ops ops = {mi_first, mi_last, mi_seek, mi_seek_prev,
+                                        mi_next,  mi_prev, mi_free};
+    struct memtable_iter *mi = calloc(1, sizeof(*mi));
+
+    if (!mi)
+        return NULL;
+    mi->it.ops = &ops;
+    mi->m = m;
+    return &mi->it;
+}

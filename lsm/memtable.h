@@ -1,0 +1,64 @@
+/*
+ * memtable.h - the newest writes, in memory: a skiplist of points, a list of
+ * range deletes, a bloom filter that answers misses, and the value-log segments
+ * that the points refer to.
+ *
+ * Any number of threads insert and read at once. What was inserted is visible
+ * at once to those who ask with its sequence; the commit order (db_write.c)
+ * decides which sequence that is.
+ */
+#ifndef LSM_MEMTABLE_H
+#define LSM_MEMTABLE_H
+
+#include "iter.h"
+#include "rangedel.h"
+#include "skiplist.h"
+
+struct memtable;
+
+/* One reference is the caller's. budget_bytes sizes the filter. */
+struct memtable *memtable_new(size_t budget_bytes);
+void memtable_ref(struct memtable *m);
+void memtable_unref(struct memtable *m);
+
+/* type IKEY_RANGE_DELETE: key is the start, value the end. -ENOMEM. */
+int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
+                    uint64_t seq, struct slice value);
+
+/*
+ * Newest point version of key at or before seq; *value is borrowed from m.
+ * hash: hash_key(key). 0 or -ENOENT.
+ */
+int memtable_get(struct memtable *m, struct slice key, uint64_t hash, uint64_t seq,
+                 uint64_t *trailer, struct slice *value);
+
+/* What m's range deletes say of key: see rangedel.h. Cheap when there are none. */
+void memtable_ask_range(struct memtable *m, struct slice key, uint64_t seq,
+                        struct rangedel_span *span);
+bool memtable_has_range_deletes(const struct memtable *m);
+/* All of them, fragmented, for a memtable nobody writes any more. Borrowed. */
+int memtable_fragments(struct memtable *m, const struct range_tombstone **list,
+                       size_t *n);
+
+/* Over the points. m must outlive it. NULL: no memory. */
+struct iter *memtable_iter_new(struct memtable *m);
+
+size_t memtable_bytes(struct memtable *m);
+uint64_t memtable_entries(struct memtable *m);
+uint64_t memtable_deletes(struct memtable *m); /* points and ranges */
+/* Too many range deletes to stay cheap: time to flush. */
+bool memtable_crowded(struct memtable *m);
+
+/* fn for each value-log segment that m refers to (bytes 0: not counted). */
+void memtable_segments(struct memtable *m,
+                       void (*fn)(void *arg, uint64_t segment, uint64_t bytes), void *arg);
+
+/* For its owner, the database: under its locks. */
+struct memtable_place {
+    uint64_t log_number; /* the first log that holds what is in m */
+    uint64_t last_seq;   /* once no new batch goes to it */
+    uint64_t born_ns;
+};
+struct memtable_place *memtable_place(struct memtable *m);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * merge.h - many sorted iterators as one, in both directions.
+ *
+ * Children are given from the newest source to the oldest; their index is told,
+ * so that the reader can let an old source skip what a newer one deleted.
+ */
+#ifndef LSM_MERGE_H
+#define LSM_MERGE_H
+
+#include "iter.h"
+
+struct merge;
+
+/* Takes the n children (also on failure). NULL: no memory. */
+struct merge *merge_new(struct iter **children, unsigned n);
+struct iter *merge_iter(struct merge *m); /* freed by iter_free */
+
+/* Which child the current entry comes from. */
+unsigned merge_source(const struct merge *m);
+
+/*
+ * Going forward: let every child from index `from` on that stands before ikey
+ * seek to it; others stay.
+ */
+void merge_skip(struct merge *m, unsigned from, struct slice ikey);
+
+#endif

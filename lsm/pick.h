@@ -1,0 +1,74 @@
+/*
+ * pick.h - choosing a compaction. Pure policy: values in, values out, no disk.
+ */
+#ifndef LSM_PICK_H
+#define LSM_PICK_H
+
+#include "version.h"
+
+struct pick_options {
+    unsigned l0_trigger;
+    unsigned level_ratio;
+    uint64_t l1_bytes;    /* target of the first level below L0, at least */
+    uint64_t table_bytes;
+};
+
+/*
+ * Targets, from the largest level upward (RocksDB's dynamic level targets): the
+ * last level may be as large as it is, each one above is level_ratio smaller,
+ * up to the base level, where L0 compacts into. Levels between L0 and the base
+ * are empty.
+ */
+struct level_targets {
+    unsigned base;
+    uint64_t bytes[LSM_LEVELS]; /* [0]: unused */
+};
+void pick_targets(const struct version *v, const struct pick_options *o,
+                  struct level_targets *t);
+
+/* How much a level wants a compaction: at 1.0 and above it gets one. */
+double pick_score(const struct version *v, const struct pick_options *o,
+                  const struct level_targets *t, unsigned level);
+
+enum pick_reason {
+    PICK_NOTHING,
+    PICK_L0,         /* too many tables in L0 */
+    PICK_SIZE,       /* a level over its target */
+    PICK_TOMBSTONES, /* a table that is mostly deletes, with something to delete */
+    PICK_MANUAL,     /* asked for */
+};
+
+struct compaction {
+    enum pick_reason reason;
+    unsigned level;        /* inputs[0] are of this level */
+    unsigned output_level; /* inputs[1] are of this one; outputs go there */
+    struct tfile **inputs[2]; /* borrowed from the version, which is pinned */
+    size_t n[2];
+    bool move; /* one table, no overlap: only the manifest changes */
+};
+
+void compaction_release(struct compaction *c);
+
+/*
+ * What to do next, avoiding tables that are `compacting`. reason PICK_NOTHING
+ * when there is nothing. -ENOMEM. c is zeroed.
+ */
+int pick_compaction(const struct version *v, const struct pick_options *o,
+                    struct compaction *c);
+
+/*
+ * All tables of one level into the next one that holds data (or the base), for
+ * a full compaction. PICK_NOTHING when everything is in one level already, or
+ * something is in the way.
+ */
+int pick_full(const struct version *v, const struct pick_options *o,
+              struct compaction *c);
+
+/*
+ * Can nothing below output_level, nor an older L0 table left out, hold a key of
+ * the range? Then tombstones in it can go.
+ */
+bool pick_is_bottom(const struct version *v, const struct compaction *c,
+                    const struct key_range *r);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * skiplist.h - ordered set of internal keys with their values, lock-free.
+ *
+ * Inserts and reads run concurrently without locks; nothing is ever removed.
+ * Nodes lie in an arena, key and value inline (RocksDB's InlineSkipList). An
+ * insert remembers where it went, per thread and leading key byte, so that a
+ * run of ascending keys costs no search.
+ */
+#ifndef LSM_SKIPLIST_H
+#define LSM_SKIPLIST_H
+
+#include "arena.h"
+#include "ikey.h"
+
+enum { SKIPLIST_LEVELS = 12 };
+
+struct skip_node;
+
+struct skiplist {
+    struct arena *arena;
+    struct skip_node *head;
+    _Atomic int height; /* levels in use */
+    uint64_t id;        /* of this list in the process: guards remembered places */
+};
+
+/* -ENOMEM. Frees nothing later: the arena owns the nodes. */
+int skiplist_init(struct skiplist *l, struct arena *arena);
+
+/* Copies both. The internal key must not be there yet. -ENOMEM. */
+int skiplist_insert(struct skiplist *l, struct slice user, uint64_t trailer,
+                    struct slice value);
+
+/* First node at or after (user, trailer) in ikey order; NULL at the end. */
+const struct skip_node *skiplist_seek(const struct skiplist *l, struct slice user,
+                                      uint64_t trailer);
+/* Last node before (user, trailer); NULL when there is none. */
+const struct skip_node *skiplist_before(const struct skiplist *l, struct slice user,
+                                        uint64_t trailer);
+const struct skip_node *skiplist_first(const struct skiplist *l);
+const struct skip_node *skiplist_last(const struct skiplist *l);
+const struct skip_node *skip_node_next(const struct skip_node *n);
+
+/* Borrowed from the arena. */
+struct slice skip_node_key(const struct skip_node *n); /* internal */
+struct slice skip_node_value(const struct skip_node *n);
+
+#endif

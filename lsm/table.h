@@ -1,0 +1,68 @@
+/*
+ * table.h - reading a table. Immutable once open; safe from any thread.
+ * Bytes: FORMAT.md, "Table".
+ */
+#ifndef LSM_TABLE_H
+#define LSM_TABLE_H
+
+#include "cache.h"
+#include "env.h"
+#include "iter.h"
+#include "table_builder.h"
+
+struct table;
+
+struct table_open_options {
+    struct env *env;
+    const char *path;   /* copied */
+    uint64_t number;
+    uint64_t size;      /* as the manifest has it; another size is -EUCLEAN */
+    struct cache *cache; /* NULL: blocks are read anew each time */
+};
+
+/* Reads footer, properties, index, filter and range deletes, and keeps them. */
+int table_open(const struct table_open_options *o, struct table **out);
+void table_free(struct table *t); /* NULL is fine */
+
+const struct table_meta *table_meta(const struct table *t);
+/* Memory held besides cached blocks. */
+size_t table_memory(const struct table *t);
+
+/* A range delete of the table, borrowed from it. Sorted, see table_builder.h. */
+struct range_tombstone {
+    struct slice start;
+    struct slice end;
+    uint64_t seq;
+};
+/* NULL and 0 when there are none. */
+const struct range_tombstone *table_range_deletes(const struct table *t, size_t *n);
+
+/* May the table hold user key with this hash_key? Always true without filter. */
+bool table_may_contain(const struct table *t, uint64_t hash);
+
+/*
+ * Newest point version of ikey's user key at or before its sequence (ikey as
+ * from ikey_append_seek). On 0 *found and *value are borrowed from *pin; call
+ * cache_unpin, or table_unpin, when done. found: its internal key's trailer.
+ * 0, -ENOENT, -EIO, -EUCLEAN (logged). Does not ask the filter.
+ */
+struct table_pin {
+    struct cache *cache;
+    struct cache_entry *entry; /* when the block is cached */
+    uint8_t *owned;            /* otherwise */
+};
+int table_get(struct table *t, struct slice ikey, uint64_t *trailer, struct slice *value,
+              struct table_pin *pin);
+void table_unpin(struct table_pin *pin);
+
+enum table_iter_use {
+    TABLE_ITER_READ,    /* fills the cache */
+    TABLE_ITER_COMPACT, /* reads ahead, leaves the cache alone */
+};
+/* Over the points. t must outlive it. NULL: no memory. */
+struct iter *table_iter_new(struct table *t, enum table_iter_use use);
+
+/* Check every block of the file. 0, -EIO or -EUCLEAN (each bad block logged). */
+int table_verify(struct table *t);
+
+#endif

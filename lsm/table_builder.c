@@ -1,0 +1,467 @@
+/*
+ * table_builder.c - see table_builder.h. Bytes: FORMAT.md, "Table".
+ *
+ * Parts are written in the order of the file: data blocks as they fill, then
+ * filter, range deletes, index, properties, footer. The separator of a block
+ * waits for the key that follows it, because that makes it shorter.
+ */
+#include "table_impl.h"
+
+#include <stdlib.h>
+
+#include "block_builder.h"
+#include "bloom.h"
+#include "hash.h"
+#include "vlog.h"
+
+enum { WRITE_BYTES = 256 * 1024 };
+
+struct table_builder {
+    struct table_builder_options o; /* path is ours */
+    struct env_file *file;
+    int err;          /* sticky */
+    struct buf out;   /* not yet appended to the file */
+    uint64_t written; /* appended */
+    struct block_builder data;
+    struct buf index; /* encoded */
+    struct buf compressed;
+    struct buf last_key;   /* of the block written last */
+    uint64_t waiting_size; /* of that block, if its separator is to be made; or 0 */
+    struct buf separator;  /* scratch */
+    struct buf hashes;     /* of user keys, 8 bytes each */
+    uint64_t last_hash;
+    struct buf ranges;      /* encoded range deletes */
+    struct buf range_start; /* of the last one */
+    struct buf range_end;
+    uint64_t range_seq;
+    struct table_meta meta;
+    size_t cap_refs;
+};
+
+static int fail(struct table_builder *tb, int err)
+{
+    if (!tb->err)
+        tb->err = err;
+    return tb->err;
+}
+
+static int out_of_order(struct table_builder *tb)
+{
+    /* Keys come from other tables: what is wrong is on the disk. */
+    return fail(tb, err_corrupt(tb->o.path, tb->written, "keys added out of order"));
+}
+
+/* ---- open and free ---- */
+
+int table_builder_open(const struct table_builder_options *o, struct table_builder **out)
+{
+    struct table_builder *tb = calloc(1, sizeof(*tb));
+    int rc = -ENOMEM;
+
+    if (!tb)
+        return rc;
+    tb->o = *o;
+    tb->o.path = strdup(o->path);
+    if (!tb->o.path)
+        goto fail;
+    rc = env_open(o->env, o->path, ENV_CREATE, 0, &tb->file);
+    if (rc)
+        goto fail;
+    block_builder_init(&tb->data, TABLE_RESTART);
+    tb->meta.number = o->number;
+    tb->meta.seq_min = IKEY_SEQ_MAX;
+    *out = tb;
+    return 0;
+fail:
+    free((char *)tb->o.path);
+    free(tb);
+    return rc;
+}
+
+static void builder_free(struct table_builder *tb)
+{
+    buf_release(&tb->out);
+    block_builder_release(&tb->data);
+    buf_release(&tb->index);
+    buf_release(&tb->compressed);
+    buf_release(&tb->last_key);
+    buf_release(&tb->separator);
+    buf_release(&tb->hashes);
+    buf_release(&tb->ranges);
+    buf_release(&tb->range_start);
+    buf_release(&tb->range_end);
+    table_meta_release(&tb->meta);
+    free((char *)tb->o.path);
+    free(tb);
+}
+
+void table_builder_abandon(struct table_builder *tb)
+{
+    if (!tb)
+        return;
+    (void)env_file_close(tb->file); /* its bytes are not wanted */
+    (void)env_unlink(tb->o.env, tb->o.path);
+    builder_free(tb);
+}
+
+/* ---- writing blocks ---- */
+
+static int write_out(struct table_builder *tb)
+{
+    struct slice part = buf_slice(&tb->out);
+    int rc;
+
+    if (tb->out.failed)
+        return fail(tb, -ENOMEM);
+    if (part.len == 0)
+        return 0;
+    rc = env_file_append(tb->file, &part, 1);
+    if (rc)
+        return fail(tb, rc);
+    tb->written += part.len;
+    buf_clear(&tb->out);
+    return 0;
+}
+
+static uint64_t position(const struct table_builder *tb)
+{
+    return tb->written + tb->out.len;
+}
+
+/* *size: of what goes to the file. */
+static int write_block(struct table_builder *tb, struct slice raw, enum compression want,
+                       uint64_t *size)
+{
+    uint64_t at = position(tb);
+    enum compression did = COMPRESS_RAW;
+    struct slice payload = raw;
+
+    if (raw.len > TABLE_RAW_MAX)
+        return fail(tb, -EFBIG);
+    buf_clear(&tb->compressed);
+    if (want != COMPRESS_RAW)
+        did = compress(want, raw, &tb->compressed);
+    if (did != COMPRESS_RAW)
+        payload = buf_slice(&tb->compressed);
+    table_block_append(&tb->out, payload, did, raw.len, tb->o.number, at);
+    *size = position(tb) - at;
+    return tb->out.failed || tb->out.len >= WRITE_BYTES ? write_out(tb) : 0;
+}
+
+/*
+ * A short key s with last <= s < next in user keys, or last itself; then any
+ * trailer will do, and 0, the greatest, lets s bound all versions of it. When
+ * both keys are versions of one user key, only last itself separates them.
+ */
+static void make_separator(struct buf *s, struct slice last, struct slice next)
+{
+    struct slice a = ikey_user(last);
+    struct slice b = ikey_user(next);
+    size_t n = a.len < b.len ? a.len : b.len;
+    size_t same = 0;
+
+    buf_clear(s);
+    while (same < n && a.data[same] == b.data[same])
+        same++;
+    if (same == a.len && same == b.len) {
+        buf_append_slice(s, last);
+        return;
+    }
+    if (same < a.len && b.len > same + 1)
+        buf_append(s, b.data, same + 1); /* above a, and a proper prefix of b */
+    else
+        buf_append_slice(s, a);
+    put_le64(s, 0);
+}
+
+static int add_to_index(struct table_builder *tb)
+{
+    table_index_append(&tb->index, buf_slice(&tb->separator), tb->waiting_size);
+    tb->waiting_size = 0;
+    return tb->separator.failed || tb->index.failed ? fail(tb, -ENOMEM) : 0;
+}
+
+static int flush_block(struct table_builder *tb)
+{
+    struct slice raw;
+    int rc;
+
+    rc = block_builder_finish(&tb->data, &raw);
+    if (rc)
+        return fail(tb, rc);
+    rc = write_block(tb, raw, tb->o.compression, &tb->waiting_size);
+    if (rc)
+        return rc;
+    buf_assign(&tb->last_key, buf_slice(&tb->data.last_key));
+    block_builder_reset(&tb->data);
+    return tb->last_key.failed ? fail(tb, -ENOMEM) : 0;
+}
+
+/* ---- adding points ---- */
+
+static struct slice last_key(const struct table_builder *tb)
+{
+    return buf_slice(tb->data.count ? &tb->data.last_key : &tb->last_key);
+}
+
+static int count_ref(struct table_builder *tb, const struct vptr *p)
+{
+    struct table_meta *m = &tb->meta;
+    size_t i = m->n_refs;
+
+    while (i > 0 && m->refs[i - 1].segment > p->segment)
+        i--;
+    if (i > 0 && m->refs[i - 1].segment == p->segment) {
+        m->refs[i - 1].bytes += p->len;
+        return 0;
+    }
+    if (m->n_refs == tb->cap_refs) {
+        size_t cap = tb->cap_refs ? 2 * tb->cap_refs : 8;
+        struct segment_ref *refs = realloc(m->refs, cap * sizeof(*refs));
+
+        if (!refs)
+            return fail(tb, -ENOMEM);
+        m->refs = refs;
+        tb->cap_refs = cap;
+    }
+    memmove(m->refs + i + 1, m->refs + i, (m->n_refs - i) * sizeof(*m->refs));
+    m->refs[i] = (struct segment_ref){p->segment, p->len};
+    m->n_refs++;
+    return 0;
+}
+
+static void count_seq(struct table_meta *m, uint64_t seq)
+{
+    if (seq < m->seq_min)
+        m->seq_min = seq;
+    if (seq > m->seq_max)
+        m->seq_max = seq;
+}
+
+static int count_point(struct table_builder *tb, struct slice ikey, struct slice value)
+{
+    struct slice user = ikey_user(ikey);
+    uint64_t hash;
+    struct vptr ptr;
+
+    if (tb->o.filter_bits) {
+        hash = hash_key(user);
+        if (tb->meta.entries == 0 || hash != tb->last_hash)
+            put_le64(&tb->hashes, hash);
+        tb->last_hash = hash;
+    }
+    if (tb->meta.entries == 0)
+        buf_assign(&tb->meta.smallest, user);
+    tb->meta.entries++;
+    tb->meta.deletes += ikey_type(ikey) == IKEY_DELETE;
+    tb->meta.raw_bytes += ikey.len + value.len;
+    count_seq(&tb->meta, ikey_seq(ikey));
+    if (ikey_type(ikey) != IKEY_PUT_REF)
+        return 0;
+    if (!vptr_decode(&value, &ptr))
+        return fail(tb, err_corrupt(tb->o.path, tb->written, "not a value pointer"));
+    return count_ref(tb, &ptr);
+}
+
+int table_builder_add(struct table_builder *tb, struct slice ikey, struct slice value)
+{
+    size_t entry_bytes = ikey.len + value.len + 8;
+
+    if (tb->err)
+        return tb->err;
+    if (!ikey_valid(ikey) || ikey_type(ikey) == IKEY_RANGE_DELETE ||
+        entry_bytes > TABLE_RAW_MAX - 64)
+        return fail(tb, -EINVAL);
+    if (tb->meta.entries && ikey_cmp(last_key(tb), ikey) >= 0)
+        return out_of_order(tb);
+    /* Before, not after: a large entry gets a block of its own. */
+    if (tb->data.count &&
+        block_builder_size(&tb->data) + entry_bytes > tb->o.block_bytes &&
+        flush_block(tb) != 0)
+        return tb->err;
+    if (tb->waiting_size) {
+        make_separator(&tb->separator, buf_slice(&tb->last_key), ikey);
+        if (add_to_index(tb) != 0)
+            return tb->err;
+    }
+    block_builder_add(&tb->data, ikey, value);
+    if (tb->data.data.failed || tb->data.last_key.failed)
+        return fail(tb, -ENOMEM);
+    return count_point(tb, ikey, value);
+}
+
+/* ---- range deletes ---- */
+
+static bool range_follows(const struct table_builder *tb, struct slice start,
+                          struct slice end, uint64_t seq)
+{
+    struct slice last_start = buf_slice(&tb->range_start);
+    struct slice last_end = buf_slice(&tb->range_end);
+
+    if (tb->meta.range_deletes == 0)
+        return true;
+    if (slice_eq(start, last_start) && slice_eq(end, last_end))
+        return seq < tb->range_seq;
+    return slice_cmp(start, last_end) >= 0;
+}
+
+int table_builder_add_range_delete(struct table_builder *tb, struct slice start,
+                                   struct slice end, uint64_t seq)
+{
+    if (tb->err)
+        return tb->err;
+    if (slice_cmp(start, end) >= 0 || seq > IKEY_SEQ_MAX)
+        return fail(tb, -EINVAL);
+    if (!range_follows(tb, start, end, seq))
+        return out_of_order(tb);
+    put_bytes(&tb->ranges, start);
+    put_bytes(&tb->ranges, end);
+    put_varint(&tb->ranges, seq);
+    if (tb->meta.range_deletes == 0 || !slice_eq(start, buf_slice(&tb->range_start))) {
+        buf_assign(&tb->range_start, start);
+        buf_assign(&tb->range_end, end);
+    }
+    tb->range_seq = seq;
+    tb->meta.range_deletes++;
+    tb->meta.raw_bytes += start.len + end.len + IKEY_TRAILER;
+    count_seq(&tb->meta, seq);
+    if (tb->ranges.failed || tb->range_start.failed || tb->range_end.failed)
+        return fail(tb, -ENOMEM);
+    return 0;
+}
+
+/* ---- finishing ---- */
+
+uint64_t table_builder_size(const struct table_builder *tb)
+{
+    return position(tb) + tb->data.data.len + tb->data.restarts.len + tb->ranges.len;
+}
+
+uint64_t table_builder_entries(const struct table_builder *tb)
+{
+    return tb->meta.entries + tb->meta.range_deletes;
+}
+
+static int finish_points(struct table_builder *tb)
+{
+    if (tb->data.count && flush_block(tb) != 0)
+        return tb->err;
+    if (!tb->waiting_size)
+        return 0;
+    buf_assign(&tb->meta.largest, ikey_user(buf_slice(&tb->last_key)));
+    buf_assign(&tb->separator, buf_slice(&tb->meta.largest));
+    put_le64(&tb->separator, 0);
+    return add_to_index(tb);
+}
+
+/* The first range begins first; as ranges do not overlap, the last ends last. */
+static void cover_range_deletes(struct table_builder *tb)
+{
+    struct table_meta *m = &tb->meta;
+    struct slice in = buf_slice(&tb->ranges);
+    struct slice start;
+
+    if (m->range_deletes == 0 || !get_bytes(&in, &start))
+        return;
+    if (m->entries == 0 || slice_cmp(start, buf_slice(&m->smallest)) < 0)
+        buf_assign(&m->smallest, start);
+    if (m->entries == 0 ||
+        slice_cmp(buf_slice(&tb->range_end), buf_slice(&m->largest)) > 0) {
+        buf_assign(&m->largest, buf_slice(&tb->range_end));
+        m->largest_open = true;
+    }
+}
+
+static int write_filter(struct table_builder *tb)
+{
+    uint64_t n = tb->hashes.len / 8;
+    unsigned probes = bloom_probes(tb->o.filter_bits);
+    size_t bytes, i;
+    uint8_t *lines;
+    uint64_t size;
+    int rc;
+
+    if (tb->hashes.failed)
+        return fail(tb, -ENOMEM);
+    if (n == 0)
+        return 0;
+    bytes = bloom_bytes(n, tb->o.filter_bits);
+    lines = calloc(1, bytes + TABLE_FILTER_TAIL);
+    if (!lines)
+        return fail(tb, -ENOMEM);
+    for (i = 0; i < n; i++)
+        bloom_add(lines, bytes, probes, load_le64(tb->hashes.data + 8 * i));
+    lines[bytes] = (uint8_t)probes;
+    rc = write_block(tb, slice_of(lines, bytes + TABLE_FILTER_TAIL), COMPRESS_RAW, &size);
+    free(lines);
+    return rc;
+}
+
+static int write_properties(struct table_builder *tb, struct table_layout *layout)
+{
+    struct buf raw = {0};
+    uint64_t size;
+    int rc;
+
+    if (tb->meta.seq_min > tb->meta.seq_max)
+        tb->meta.seq_min = tb->meta.seq_max; /* it holds nothing */
+    table_meta_append(&raw, &tb->meta);
+    tb->meta.size = layout->properties + raw.len + TABLE_BLOCK_TRAILER + TABLE_FOOTER;
+    buf_clear(&raw);
+    table_meta_append(&raw, &tb->meta); /* of the same length */
+    rc = raw.failed ? fail(tb, -ENOMEM)
+                    : write_block(tb, buf_slice(&raw), COMPRESS_RAW, &size);
+    buf_release(&raw);
+    return rc;
+}
+
+static int write_parts(struct table_builder *tb)
+{
+    struct table_layout layout;
+    uint64_t size;
+    int rc;
+
+    rc = finish_points(tb);
+    if (rc)
+        return rc;
+    cover_range_deletes(tb);
+    if (tb->meta.smallest.failed || tb->meta.largest.failed)
+        return fail(tb, -ENOMEM);
+    layout.filter = position(tb);
+    rc = write_filter(tb);
+    layout.range_deletes = position(tb);
+    if (!rc && tb->ranges.len)
+        rc = write_block(tb, buf_slice(&tb->ranges), tb->o.compression, &size);
+    layout.index = position(tb);
+    if (!rc && tb->index.len)
+        rc = write_block(tb, buf_slice(&tb->index), tb->o.compression, &size);
+    layout.properties = position(tb);
+    if (!rc)
+        rc = write_properties(tb, &layout);
+    if (rc)
+        return rc;
+    layout.end = position(tb);
+    table_layout_append(&tb->out, &layout, tb->o.number);
+    return write_out(tb);
+}
+
+int table_builder_finish(struct table_builder *tb, struct table_meta *meta)
+{
+    int rc = tb->err ? tb->err : write_parts(tb);
+
+    if (!rc)
+        rc = env_file_sync(tb->file);
+    if (rc) {
+        table_builder_abandon(tb);
+        return rc;
+    }
+    rc = env_file_close(tb->file);
+    if (rc) {
+        (void)env_unlink(tb->o.env, tb->o.path);
+    } else {
+        *meta = tb->meta;
+        memset(&tb->meta, 0, sizeof(tb->meta));
+    }
+    builder_free(tb);
+    return rc;
+}

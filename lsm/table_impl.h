@@ -1,0 +1,152 @@
+/*
+ * table_impl.h - what the table*.c files share. Bytes: FORMAT.md, "Table".
+ */
+#ifndef LSM_TABLE_IMPL_H
+#define LSM_TABLE_IMPL_H
+
+#include "block.h"
+#include "err.h"
+#include "table.h"
+
+/* On disk: never renumber. */
+enum {
+    TABLE_VERSION = 1,
+    TABLE_FOOTER = 48,        /* bytes */
+    TABLE_BLOCK_TRAILER = 13, /* compression, raw length, checksum */
+    TABLE_FILTER_TAIL = 1,    /* the number of probes, after the filter's lines */
+};
+#define TABLE_MAGIC 0x5354424Cu
+
+/* Entries between restart points, at most. */
+enum { TABLE_RESTART = 16 };
+
+/* An uncompressed block is at most this. */
+#define TABLE_RAW_MAX ((size_t)1 << 30)
+
+/* The parts of the file, one after the other without gaps, in this order; data
+ * begins at 0. A part of no bytes is absent. */
+struct table_layout {
+    uint64_t filter;
+    uint64_t range_deletes;
+    uint64_t index;
+    uint64_t properties;
+    uint64_t end; /* where the footer begins */
+};
+
+void table_layout_append(struct buf *to, const struct table_layout *l, uint64_t number);
+/* bytes: TABLE_FOOTER of them, from offset l->end, which is given.
+ * 0, -EUCLEAN (logged) or -EPROTONOSUPPORT (logged). */
+int table_layout_decode(const uint8_t *bytes, const char *path, uint64_t number,
+                        struct table_layout *l);
+
+/* ---- blocks in the file: payload and trailer ---- */
+
+/* Append block and its trailer; offset is where they will lie in the file. */
+void table_block_append(struct buf *to, struct slice payload, enum compression type,
+                        size_t raw_len, uint64_t number, uint64_t offset);
+
+struct table_payload {
+    enum compression type;
+    size_t raw_len;
+    struct slice bytes; /* compressed so */
+};
+/* Check a block as read from offset, trailer included. 0 or -EUCLEAN (logged). */
+int table_block_open(struct slice block, const char *path, uint64_t number,
+                     uint64_t offset, struct table_payload *out);
+
+/* A part of the file in memory: its content is block.data. The cache holds data
+ * blocks so, with what block_prepare made first in bytes. */
+struct loaded_block {
+    struct block block;
+    uint8_t bytes[];
+};
+
+static inline size_t loaded_block_bytes(const struct loaded_block *lb)
+{
+    return (size_t)(lb->block.data.data + lb->block.data.len - (const uint8_t *)lb);
+}
+
+/* ---- the index, taken apart for searching ---- */
+
+/*
+ * Block i holds the internal keys in (key i-1, key i]. If no later block has
+ * block i's last user key, key i's user key is less than all of theirs: so who
+ * looks for a user key needs to see one block only.
+ */
+struct table_index {
+    uint32_t n;
+    size_t common;    /* bytes that all user keys begin with */
+    uint64_t *prefix; /* n: the 8 bytes after those, big-endian */
+    uint64_t *at;     /* n + 1: offset of block i; at[n] is the end of the data */
+    uint32_t *key_at; /* n + 1: where key i begins in keys */
+    uint8_t *keys;    /* internal keys */
+    void *memory;     /* the arrays are parts of it */
+    size_t bytes;     /* of memory */
+};
+
+/* An entry of the index in the file. */
+void table_index_append(struct buf *to, struct slice ikey, uint64_t size);
+/* Takes them apart; data_end is what the sizes must add up to.
+ * 0, -EUCLEAN (not logged) or -ENOMEM. */
+int table_index_init(struct table_index *x, struct slice in, uint64_t data_end);
+void table_index_release(struct table_index *x);
+/* The first block whose key is at or after ikey; n when there is none. */
+uint32_t table_index_find(const struct table_index *x, struct slice ikey);
+
+static inline struct slice table_index_key(const struct table_index *x, uint32_t i)
+{
+    return slice_of(x->keys + x->key_at[i], x->key_at[i + 1] - x->key_at[i]);
+}
+
+/* ---- the table ---- */
+
+struct table {
+    struct env_file *file;
+    char *path;
+    uint64_t number;
+    struct cache *cache;
+    struct table_layout layout;
+    struct table_index index;
+    uint8_t *filter; /* NULL: none; 64-byte aligned */
+    size_t filter_bytes;
+    unsigned probes;
+    struct range_tombstone *range_deletes;
+    size_t n_range_deletes;
+    struct loaded_block *range_bytes; /* what range_deletes borrow from */
+    struct table_meta meta;
+};
+
+/* Exactly len bytes. A file that ends earlier is -EUCLEAN (logged). */
+int table_read(struct table *t, uint64_t offset, void *to, size_t len);
+
+/* The part read from offset, checked and decompressed; free() it. */
+int table_unpack(const struct table *t, uint64_t offset, struct slice bytes,
+                 struct loaded_block **out);
+/* Read the part of size bytes, trailer included, at offset, and unpack it. */
+int table_load(struct table *t, uint64_t offset, size_t size, struct loaded_block **out);
+
+enum table_block_use {
+    TABLE_BLOCK_ONCE,
+    TABLE_BLOCK_KEEP, /* prepared, because it will be searched often */
+};
+/* Data block i of these bytes, or read from the file. Damage is logged. */
+int table_unpack_block(const struct table *t, uint32_t i, struct slice bytes,
+                       enum table_block_use use, struct loaded_block **out);
+int table_load_block(struct table *t, uint32_t i, enum table_block_use use,
+                     struct loaded_block **out);
+
+static inline size_t table_block_size(const struct table *t, uint32_t i)
+{
+    return (size_t)(t->index.at[i + 1] - t->index.at[i]);
+}
+
+/* Pin data block i if it is cached; else NULL. */
+const struct block *table_pin_cached(struct table *t, uint32_t i, struct table_pin *pin);
+/* Hand data block i, just loaded, to the cache or the pin. Takes lb. */
+int table_pin_loaded(struct table *t, uint32_t i, struct loaded_block *lb,
+                     const struct block **out, struct table_pin *pin);
+
+/* Log that the entries of data block i are damaged. -EUCLEAN. */
+int table_bad_block(const struct table *t, uint32_t i);
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * table_verify.c - checking a whole table: that every block is as it was written,
+ * and that the parts agree. Reads past the cache.
+ */
+#include "block_entry.h"
+#include "table_impl.h"
+
+#include <stdlib.h>
+
+#include "hash.h"
+
+struct verify {
+    struct table *t;
+    uint32_t i; /* the data block under way */
+    uint64_t entries;
+    uint64_t deletes;
+    const char *wrong; /* with the entry that ended a block's walk */
+};
+
+static bool in_bounds(const struct table_meta *m, struct slice user)
+{
+    int c = slice_cmp(user, buf_slice(&m->largest));
+
+    return slice_cmp(buf_slice(&m->smallest), user) <= 0 &&
+           (c < 0 || (c == 0 && !m->largest_open));
+}
+
+static int check_entry(void *arg, struct slice ikey, struct slice value)
+{
+    struct verify *v = arg;
+    const struct table *t = v->t;
+
+    if (ikey_type(ikey) == IKEY_RANGE_DELETE)
+        v->wrong = "a range delete among points";
+    else if (!in_bounds(&t->meta, ikey_user(ikey)))
+        v->wrong = "a key out of the table's bounds";
+    else if (ikey_seq(ikey) < t->meta.seq_min || ikey_seq(ikey) > t->meta.seq_max)
+        v->wrong = "a sequence out of the table's bounds";
+    else if (ikey_cmp(ikey, table_index_key(&t->index, v->i)) > 0 ||
+             (v->i > 0 && ikey_cmp(ikey, table_index_key(&t->index, v->i - 1)) <= 0))
+        v->wrong = "a key in the wrong block";
+    else if (!table_may_contain(t, hash_key(ikey_user(ikey))))
+        v->wrong = "a key that the filter does not know";
+    v->entries++;
+    v->deletes += ikey_type(ikey) == IKEY_DELETE;
+    return v->wrong ? -EUCLEAN : 0;
+}
+
+static int verify_block(struct verify *v, uint32_t i)
+{
+    struct table *t = v->t;
+    struct loaded_block *lb;
+    int rc;
+
+    rc = table_load_block(t, i, TABLE_BLOCK_ONCE, &lb);
+    if (rc)
+        return rc;
+    v->i = i;
+    v->wrong = NULL;
+    rc = block_verify(&lb->block, check_entry, v);
+    if (rc == -EUCLEAN)
+        rc = v->wrong ? err_corrupt(t->path, t->index.at[i], "%s", v->wrong)
+                      : table_bad_block(t, i);
+    free(lb);
+    return rc;
+}
+
+/* The other parts were checked when the table was opened; are they still sound? */
+static int verify_part(struct table *t, uint64_t at, uint64_t end)
+{
+    struct loaded_block *lb;
+    int rc;
+
+    if (at == end)
+        return 0;
+    rc = table_load(t, at, (size_t)(end - at), &lb);
+    if (!rc)
+        free(lb);
+    return rc;
+}
+
+static int verify_footer(struct table *t)
+{
+    struct table_layout again = t->layout;
+    uint8_t bytes[TABLE_FOOTER];
+    int rc;
+
+    rc = table_read(t, t->layout.end, bytes, sizeof(bytes));
+    return rc ? rc : table_layout_decode(bytes, t->path, t->number, &again);
+}
+
+static void keep_first(int *first, int rc)
+{
+    if (!*first)
+        *first = rc;
+}
+
+int table_verify(struct table *t)
+{
+    struct table_layout *l = &t->layout;
+    struct verify v = {.t = t};
+    int rc = 0;
+    uint32_t i;
+    size_t k;
+
+    for (i = 0; i < t->index.n; i++)
+        keep_first(&rc, verify_block(&v, i));
+    if (!rc && (v.entries != t->meta.entries || v.deletes != t->meta.deletes ||
+                t->n_range_deletes != t->meta.range_deletes))
+        rc = err_corrupt(t->path, l->properties, "counts differ from what is there");
+    for (k = 0; k < t->n_range_deletes && !rc; k++)
+        if (!in_bounds(&t->meta, t->range_deletes[k].start) ||
+            slice_cmp(t->range_deletes[k].end, buf_slice(&t->meta.largest)) > 0)
+            rc = err_corrupt(t->path, l->range_deletes, "out of the table's bounds");
+    keep_first(&rc, verify_part(t, l->filter, l->range_deletes));
+    keep_first(&rc, verify_part(t, l->range_deletes, l->index));
+    keep_first(&rc, verify_part(t, l->index, l->properties));
+    keep_first(&rc, verify_part(t, l->properties, l->end));
+    keep_first(&rc, verify_footer(t));
+    return rc;
+}

@@ -1,0 +1,35 @@
+/*
+ * vlog_ptr.c - the encoding of a value-log pointer; see vlog.h.
+ * Bytes: FORMAT.md, "Value log".
+ */
+#include "vlog.h"
+
+void vptr_append(struct buf *to, const struct vptr *p)
+{
+    uint8_t tmp[VPTR_MAX];
+    size_t n = 0;
+
+    n += store_varint(tmp + n, p->segment);
+    n += store_varint(tmp + n, p->offset);
+    n += store_varint(tmp + n, p->stored);
+    n += store_varint(tmp + n, p->raw);
+    n += store_varint(tmp + n, p->off);
+    n += store_varint(tmp + n, p->len);
+    buf_append(to, tmp, n);
+}
+
+bool vptr_decode(struct slice *in, struct vptr *p)
+{
+    struct slice at = *in;
+    struct vptr v;
+
+    if (!get_varint(&at, &v.segment) || !get_varint(&at, &v.offset) ||
+        !get_varint32(&at, &v.stored) || !get_varint32(&at, &v.raw) ||
+        !get_varint32(&at, &v.off) || !get_varint32(&at, &v.len))
+        return false;
+    if (v.off > v.raw || v.len > v.raw - v.off)
+        return false;
+    *in = at;
+    *p = v;
+    return true;
+}

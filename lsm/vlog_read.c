@@ -1,0 +1,263 @@
+/*
+ * vlog_read.c - the value log: reading and checking records.
+ *
+ * A pointer comes from a table or a log and is trusted no more than the record:
+ * whatever it says is bounded by the segment before memory is taken for it. No
+ * lock is held while reading. Bytes: FORMAT.md, "Value log".
+ */
+#include "vlog_impl.h"
+
+#include "err.h"
+#include "names.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static int corrupt(struct vlog *v, const struct vptr *p, const char *why)
+{
+    char *path = file_path(v->dir, FILE_SEGMENT, p->segment);
+    int rc = err_corrupt(path ? path : v->dir, p->offset,
+                         "value of %" PRIu32 " bytes: %s", p->raw, why);
+
+    free(path);
+    return rc;
+}
+
+/* What is read for a part: a piece of the record, in memory. */
+struct piece {
+    uint64_t at; /* offset in the record */
+    size_t len;
+    uint8_t *data;
+    uint8_t *owned;
+};
+
+/* Room for a header and one frame: most reads need no more. */
+enum { SMALL_PIECE = RECORD_AT_FRAMES + 2 * RECORD_FRAME_ENTRY + VLOG_FRAME };
+
+/* Into small, if it fits there. -ENODATA when the segment ends before. */
+static int read_piece(struct segment *seg, const struct vptr *p, uint64_t at, size_t len,
+                      uint8_t small[SMALL_PIECE], struct piece *out)
+{
+    size_t got;
+    int rc;
+
+    *out = (struct piece){.at = at, .len = len, .data = small};
+    if (len > SMALL_PIECE) {
+        out->data = out->owned = malloc(len);
+        if (!out->data)
+            return -ENOMEM;
+    }
+    rc = env_file_pread(seg->file, p->offset + at, out->data, len, &got);
+    return rc == 0 && got < len ? -ENODATA : rc;
+}
+
+/* A part of a record that is being read: bytes [start, end) of its value. */
+struct reading {
+    const struct vptr *p;
+    uint32_t start, end;
+    uint32_t first, last; /* frames that hold them */
+    uint8_t *to;
+};
+
+/*
+ * Copy out what of the frame is wanted. `stored` is the frame's bytes.
+ */
+static bool copy_frame(const struct reading *r, const struct record_frame *f,
+                       const uint8_t *stored)
+{
+    uint32_t begin = f->index * VLOG_FRAME;
+    uint32_t from = r->start > begin ? r->start - begin : 0;
+    uint32_t to = r->end - begin < f->raw ? r->end - begin : f->raw;
+
+    return record_frame_read(f, stored, from, to - from,
+                             r->to + (begin + from - r->start));
+}
+
+/* Frames first..last, whose bytes start at f->at and lie in the piece. */
+static bool copy_frames(const struct reading *r, const uint8_t *header,
+                        struct record_frame f, const struct piece *piece)
+{
+    while (f.index <= r->last) {
+        if (!copy_frame(r, &f, piece->data + (f.at - piece->at)))
+            return false;
+        record_frame_next(header, r->p->raw, &f);
+    }
+    return true;
+}
+
+/* The header is checked and in memory: go to the frames, and read those that
+ * `have`, which starts with the record, does not hold. */
+static int read_frames(struct segment *seg, const struct reading *r,
+                       const struct piece *have)
+{
+    uint8_t small[SMALL_PIECE];
+    struct record_frame first, end;
+    struct piece piece = {0};
+    bool ok;
+    int rc;
+
+    record_frame_first(have->data, r->p->raw, &first);
+    while (first.index < r->first)
+        record_frame_next(have->data, r->p->raw, &first);
+    end = first;
+    while (end.index <= r->last)
+        record_frame_next(have->data, r->p->raw, &end);
+    if (end.at <= have->len)
+        return copy_frames(r, have->data, first, have) ? 0 : -EUCLEAN;
+    rc = read_piece(seg, r->p, first.at, end.at - first.at, small, &piece);
+    ok = rc == 0 && copy_frames(r, have->data, first, &piece);
+    free(piece.owned);
+    if (rc)
+        return rc;
+    return ok ? 0 : -EUCLEAN;
+}
+
+/*
+ * One read when the part lies near the header, two (header, frames) when not.
+ * Up to one frame is read in vain: cheaper than a second trip to the disk.
+ */
+static int read_part(struct segment *seg, const struct reading *r)
+{
+    uint64_t header = record_header_bytes(r->p->raw);
+    uint64_t upto = header;
+    uint8_t small[SMALL_PIECE];
+    struct piece piece;
+    int rc;
+
+    if (r->first <= 1)
+        upto += (uint64_t)(r->last + 1) * VLOG_FRAME;
+    if (upto > r->p->stored)
+        upto = r->p->stored;
+    rc = read_piece(seg, r->p, 0, (size_t)upto, small, &piece);
+    if (rc == 0)
+        rc = record_header_check(piece.data, r->p) ? read_frames(seg, r, &piece)
+                                                   : -EUCLEAN;
+    free(piece.owned);
+    return rc;
+}
+
+/* Whole frames of a record that is stored as it is: no copy in between. */
+static bool is_plain(const struct reading *r)
+{
+    const struct vptr *p = r->p;
+
+    return p->stored - record_header_bytes(p->raw) == p->raw && r->last > r->first &&
+           r->start % VLOG_FRAME == 0 && (r->end % VLOG_FRAME == 0 || r->end == p->raw);
+}
+
+/* The frames first, the header then: it is mostly in a page just read. */
+static int read_plain(struct segment *seg, const struct reading *r)
+{
+    uint64_t header_bytes = record_header_bytes(r->p->raw);
+    uint8_t small[SMALL_PIECE];
+    struct record_frame f;
+    struct piece header;
+    size_t got;
+    int rc;
+
+    rc = env_file_pread(seg->file, r->p->offset + header_bytes + r->start, r->to,
+                        r->end - r->start, &got);
+    if (rc)
+        return rc;
+    if (got < r->end - r->start)
+        return -ENODATA;
+    rc = read_piece(seg, r->p, 0, (size_t)header_bytes, small, &header);
+    if (rc == 0 && !record_header_check(header.data, r->p))
+        rc = -EUCLEAN;
+    if (rc == 0) {
+        record_frame_first(header.data, r->p->raw, &f);
+        while (f.index < r->first)
+            record_frame_next(header.data, r->p->raw, &f);
+        for (; rc == 0 && f.index <= r->last;
+             record_frame_next(header.data, r->p->raw, &f))
+            if (!record_frame_sound(&f, r->to + (f.index * VLOG_FRAME - r->start)))
+                rc = -EUCLEAN;
+    }
+    free(header.owned);
+    return rc;
+}
+
+/* A reference to p's segment, when it can hold the record; -ENODATA if not. */
+static int get_segment(struct vlog *v, const struct vptr *p, struct segment **seg)
+{
+    int rc;
+
+    if (!record_plausible(p))
+        return -EUCLEAN;
+    rc = segment_get(&v->files, p->segment, seg);
+    if (rc)
+        return rc == -ENOENT ? -ENODATA : rc;
+    if (p->offset > segment_size(*seg) || p->stored > segment_size(*seg) - p->offset) {
+        segment_put(&v->files, *seg);
+        return -ENODATA;
+    }
+    return 0;
+}
+
+int vlog_read(struct vlog *v, const struct vptr *p, size_t off, size_t len, void *to)
+{
+    struct reading r = {.p = p, .to = to};
+    struct segment *seg;
+    int rc;
+
+    if (off > p->len || len > p->len - off)
+        return -EINVAL;
+    if (len == 0)
+        return 0;
+    rc = get_segment(v, p, &seg);
+    if (rc == 0) {
+        r.start = p->off + (uint32_t)off;
+        r.end = r.start + (uint32_t)len;
+        r.first = r.start / VLOG_FRAME;
+        r.last = (r.end - 1) / VLOG_FRAME;
+        rc = is_plain(&r) ? read_plain(seg, &r) : read_part(seg, &r);
+        segment_put(&v->files, seg);
+    }
+    if (rc == -ENODATA)
+        return corrupt(v, p, "missing");
+    return rc == -EUCLEAN ? corrupt(v, p, "checksum") : rc;
+}
+
+/* ---- check ---- */
+
+static int check_frames(struct segment *seg, const struct vptr *p, const uint8_t *header)
+{
+    uint8_t small[SMALL_PIECE];
+    struct record_frame f;
+    struct piece piece;
+    int rc;
+
+    if (p->raw == 0)
+        return 0;
+    record_frame_first(header, p->raw, &f);
+    while (f.index < record_frames(p->raw)) {
+        rc = read_piece(seg, p, f.at, f.stored, small, &piece);
+        if (rc)
+            return rc;
+        if (!record_frame_sound(&f, piece.data))
+            return -EUCLEAN;
+        record_frame_next(header, p->raw, &f);
+    }
+    return 0;
+}
+
+int vlog_check(struct vlog *v, const struct vptr *p, bool quiet)
+{
+    uint8_t small[SMALL_PIECE];
+    struct piece header;
+    struct segment *seg;
+    int rc;
+
+    rc = get_segment(v, p, &seg);
+    if (rc == 0) {
+        rc = read_piece(seg, p, 0, (size_t)record_header_bytes(p->raw), small, &header);
+        if (rc == 0)
+            rc = record_header_check(header.data, p) ? check_frames(seg, p, header.data)
+                                                     : -EUCLEAN;
+        free(header.owned);
+        segment_put(&v->files, seg);
+    }
+    if (rc != -ENODATA && rc != -EUCLEAN)
+        return rc;
+    return quiet ? -EUCLEAN : corrupt(v, p, rc == -ENODATA ? "missing" : "checksum");
+}

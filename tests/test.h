@@ -1,0 +1,65 @@
+/*
+ * test.h - what every test program shares: Check, a main, a seed, scratch room.
+ *
+ * A test program defines its cases and ends with TEST_MAIN(name, case, ...).
+ * Random tests start from test_seed(), which is printed, and can be given back
+ * in the environment: SEED=123 build/tests/test_x. CHECK=case runs one case.
+ */
+#ifndef TEST_H
+#define TEST_H
+
+#include <check.h>
+#include <stdint.h>
+
+#include "lsm/lsm.h"
+
+#define ck_ok(expr)                                                                      \
+    do {                                                                                 \
+        int ck_ok_rc = (expr);                                                           \
+        ck_assert_msg(ck_ok_rc == 0, "%s: %s", #expr, strerror(-ck_ok_rc));              \
+    } while (0)
+
+#define ck_err(expr, want)                                                               \
+    do {                                                                                 \
+        int ck_err_rc = (expr);                                                          \
+        ck_assert_msg(ck_err_rc == -(want), "%s: %d, not -%s", #expr, ck_err_rc, #want); \
+    } while (0)
+
+#define ck_slice_str(s, text)                                                            \
+    ck_assert_msg(slice_eq((s), slice_str(text)), "got \"%.*s\", not \"%s\"",            \
+                  (int)(s).len, (const char *)(s).data, (text))
+
+/* From SEED or the clock; printed once. */
+uint64_t test_seed(void);
+
+/* xorshift64*: *state must not be 0. */
+uint64_t test_random(uint64_t *state);
+static inline uint64_t test_below(uint64_t *state, uint64_t n)
+{
+    return n ? test_random(state) % n : 0;
+}
+
+/* A fresh directory on disk, removed when the program ends well. */
+const char *test_dir(void);
+
+/* Collects err_log lines instead of printing them; test_log_has searches them. */
+void test_log_capture(void);
+bool test_log_has(const char *part);
+
+struct test_case {
+    const TTest *tcase;
+    int timeout_s;
+};
+
+int test_main(const char *name, const struct test_case *cases, int n);
+
+#define TEST_CASE(fn) {.tcase = fn, .timeout_s = 120}
+#define TEST_CASE_SLOW(fn, s) {.tcase = fn, .timeout_s = (s)}
+#define TEST_MAIN(name, ...)                                                             \
+    int main(void)                                                                       \
+    {                                                                                    \
+        struct test_case cases[] = {__VA_ARGS__};                                        \
+        return test_main(name, cases, (int)(sizeof(cases) / sizeof(cases[0])));          \
+    }
+
+#endif
