@@ -138,6 +138,16 @@ static uint64_t number_for_vlog(void *arg)
     return db_new_number(arg);
 }
 
+/* Without slashes at its end, so that the parent is what it looks like. */
+static char *copy_dir(const char *path)
+{
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    return strndup(path, n);
+}
+
 static struct lsm *db_new(const char *path, const struct lsm_options *o)
 {
     struct lsm *db = aligned_alloc(64, (sizeof(*db) + 63) / 64 * 64);
@@ -147,7 +157,7 @@ static struct lsm *db_new(const char *path, const struct lsm_options *o)
     memset(db, 0, sizeof(*db));
     db->o = *o;
     db->env = o->env ? o->env : env_posix();
-    db->dir = strdup(path);
+    db->dir = copy_dir(path);
     db->cache = cache_new(o->cache_bytes);
     atomic_init(&db->next_number, 1);
     init_locks(db);
@@ -158,10 +168,7 @@ static struct lsm *db_new(const char *path, const struct lsm_options *o)
 /* Everything but the threads and the files' last state. */
 static void db_free(struct lsm *db)
 {
-    struct view *v = atomic_load(&db->view);
-
     db_view_install_locked(db, NULL);
-    (void)v;
     db_view_reap(db);
     while (db->logs) {
         struct log *next = db->logs->next;
@@ -190,8 +197,22 @@ static void db_free(struct lsm *db)
     free(db);
 }
 
+/* The store's own name must last, too. */
+static int sync_parent(struct lsm *db)
+{
+    const char *slash = strrchr(db->dir, '/');
+    char *parent = !slash            ? strdup(".")
+                   : slash == db->dir ? strdup("/")
+                                      : strndup(db->dir, (size_t)(slash - db->dir));
+    int rc = parent ? env_sync_dir(db->env, parent) : -ENOMEM;
+
+    free(parent);
+    /* A directory that we may write but not read cannot be synced. */
+    return rc == -EACCES ? 0 : rc;
+}
+
 /* The directory and a manifest that says "empty". */
-static int make_store(struct lsm *db, bool *made_dir)
+static int make_store(struct lsm *db)
 {
     struct edit empty = {.has_next_number = true,
                          .has_log_number = true,
@@ -201,10 +222,11 @@ static int make_store(struct lsm *db, bool *made_dir)
     struct manifest *m;
     int rc = env_mkdir(db->env, db->dir);
 
-    *made_dir = rc == 0;
     if (rc && rc != -EEXIST)
         return rc;
-    rc = manifest_create(db->env, db->dir, 1, &empty, &m);
+    rc = sync_parent(db);
+    if (!rc)
+        rc = manifest_create(db->env, db->dir, 1, &empty, &m);
     return rc ? rc : manifest_close(m, true);
 }
 
@@ -224,7 +246,7 @@ static int take_lock(struct lsm *db)
 
 static int open_files(struct lsm *db)
 {
-    bool exists = lsm_is_store(db->env, db->dir), made_dir;
+    bool exists = lsm_is_store(db->env, db->dir);
     struct vlog_options vo = {
         .env = db->env,
         .dir = db->dir,
@@ -240,7 +262,7 @@ static int open_files(struct lsm *db)
     if (!exists && !db->o.create)
         return -ENOENT;
     if (!exists)
-        rc = make_store(db, &made_dir);
+        rc = make_store(db);
     if (!rc)
         rc = take_lock(db);
     if (!rc)

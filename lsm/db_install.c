@@ -208,15 +208,22 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
     return rc;
 }
 
+static int try_install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
+{
+    int rc = atomic_load(&db->error) ? -EROFS : install_locked(db, e, imm);
+
+    /* A full disk leaves everything as it was: to be tried again. */
+    if (rc && rc != -EROFS && rc != -ENOSPC)
+        db_fail(db, rc, "writing the manifest");
+    return rc;
+}
+
 int db_install(struct lsm *db, struct edit *e, struct memtable *imm)
 {
     int rc;
 
     mutex_lock(&db->manifest_mu);
-    rc = atomic_load(&db->error) ? -EROFS : install_locked(db, e, imm);
-    /* A full disk leaves everything as it was: to be tried again. */
-    if (rc && rc != -EROFS && rc != -ENOSPC)
-        db_fail(db, rc, "writing the manifest");
+    rc = try_install_locked(db, e, imm);
     mutex_unlock(&db->manifest_mu);
     db_view_reap(db);
     atomic_store(&db->purge_due, true);
@@ -324,10 +331,15 @@ static void purge_segments(struct lsm *db)
             rc = edit_drop_segment(&e, list[i].number);
     if (rc || !e.n_dropped)
         goto out;
-    /* The manifest first: a segment that it expects must be there. */
-    rc = db_install(db, &e, NULL);
+    /*
+     * The manifest first: a segment that it expects must be there. Under one
+     * lock, or an edit in between would note the segment as sealed again.
+     */
+    mutex_lock(&db->manifest_mu);
+    rc = try_install_locked(db, &e, NULL);
     for (i = 0; i < e.n_dropped && !rc; i++)
         rc = vlog_delete_segment(db->vlog, e.dropped[i]);
+    mutex_unlock(&db->manifest_mu);
 out:
     edit_release(&e);
     free(m.live);

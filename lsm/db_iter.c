@@ -253,18 +253,16 @@ static bool below_lower(const struct lsm_iter *it, struct slice ukey)
 static bool collect_backward(struct lsm_iter *it)
 {
     struct iter *in = it->in;
-    bool found = false, alive = false;
+    bool alive = false;
 
+    buf_assign(&it->key, ikey_user(in->key));
     while (in->valid && !it->err) {
         struct slice ukey = ikey_user(in->key);
         uint64_t trailer = ikey_trailer(in->key);
 
-        if (found && !slice_eq(ukey, buf_slice(&it->key)))
+        if (!slice_eq(ukey, buf_slice(&it->key)))
             break;
         if (trailer >> 8 <= it->seq) {
-            if (!found)
-                buf_assign(&it->key, ukey);
-            found = true;
             it->type = (enum ikey_type)(trailer & 0xff);
             alive = it->type != IKEY_DELETE && trailer >> 8 >= covered_at(it, ukey);
             if (alive)

@@ -35,6 +35,7 @@ struct recovery {
     struct lsm *db;
     struct version *version;
     uint64_t next_number, log_number, last_seq;
+    uint64_t replayed_seq; /* of the last batch replayed */
     struct found_file *file;
     size_t n_files, cap_files;
     struct found_log *log; /* the chain, oldest first */
@@ -322,7 +323,7 @@ static int check_batch(struct recovery *r, struct slice wire, bool check_values,
     struct batch_entry e;
     int rc;
 
-    if (!batch_reader_init(&reader, wire) || reader.first_seq <= r->last_seq)
+    if (!batch_reader_init(&reader, wire) || reader.first_seq <= r->replayed_seq)
         return -EUCLEAN;
     while ((rc = batch_reader_next(&reader, &e)) > 0) {
         struct vptr p;
@@ -353,7 +354,9 @@ static int replay_batch(void *arg, struct slice payload, uint64_t end)
         return err_corrupt(r->now->path, end, "a batch that ends here makes no sense");
     if (rc)
         return rc;
-    r->last_seq = last;
+    r->replayed_seq = last;
+    if (last > r->last_seq)
+        r->last_seq = last;
     r->db->recovered_batches++;
     r->db->recovered_bytes += payload.len;
     return 0;

@@ -220,6 +220,7 @@ int segment_add(struct segment_files *s, uint64_t number, uint64_t size,
     if (rc == 0 && file) {
         seg->file = file;
         seg->refs = 1; /* of being pinned */
+        s->n_pinned++;
     }
     mutex_unlock(&s->mu);
     if (rc) {
@@ -238,6 +239,7 @@ static struct env_file *unpin_locked(struct segment_files *s, struct segment *se
     if (!seg->pinned || seg->active || !seg->named || seg->synced < size)
         return NULL;
     seg->pinned = false;
+    s->n_pinned--;
     return put_locked(s, seg);
 }
 
@@ -256,15 +258,20 @@ struct segment *segment_next_unsynced(struct segment_files *s, uint64_t number,
                                       uint64_t *size)
 {
     struct segment *found = NULL;
+    unsigned left;
     size_t i;
 
     mutex_lock(&s->mu);
-    /* What is pinned was made last, and numbers ascend. */
-    for (i = s->n; i > 0; i--) {
+    /* From the end: numbers ascend, so the pinned ones are near it. */
+    left = s->n_pinned;
+    for (i = s->n; left > 0 && i > 0; i--) {
         struct segment *seg = s->list[i - 1];
 
-        if (!seg->pinned || seg->number <= number)
+        if (seg->number <= number)
             break;
+        if (!seg->pinned)
+            continue;
+        left--;
         if (seg->synced < segment_size(seg) || !seg->named)
             found = seg;
     }
@@ -307,7 +314,9 @@ int segment_forget(struct segment_files *s, uint64_t number)
     memmove(s->list + i, s->list + i + 1, (s->n - i - 1) * sizeof(*s->list));
     s->n--;
     seg->doomed = true;
-    if (!seg->pinned) /* else the reference is there already */
+    if (seg->pinned)
+        s->n_pinned--; /* its reference is the one that is put */
+    else
         ref_locked(s, seg);
     seg->pinned = false;
     file = put_locked(s, seg);

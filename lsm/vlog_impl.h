@@ -112,6 +112,7 @@ struct segment_files {
     pthread_cond_t opened;
     struct segment **list; /* ascending by number */
     size_t n, cap;
+    unsigned n_pinned;
     struct segment *newest, *oldest; /* idle */
     unsigned n_idle;
 };

@@ -101,6 +101,7 @@ int test_main(const char *name, const struct test_case *cases, int n)
     SRunner *runner;
     int i, failed;
 
+    test_seed(); /* before the cases fork, so that all have the same */
     for (i = 0; i < n; i++) {
         TCase *tc = tcase_create(cases[i].tcase->name);
 
