@@ -54,6 +54,25 @@ static bool restart_due(const struct block_builder *bb, struct slice user)
     return !slice_eq(ikey_user(buf_slice(&bb->last_key)), user);
 }
 
+/* The room for all of it is asked for once: this runs for every entry written. */
+static void append_entry(struct buf *to, size_t shared, struct slice key,
+                         struct slice value)
+{
+    size_t rest = key.len - shared;
+    uint8_t *p = buf_reserve(to, 3 * VARINT_MAX + rest + value.len);
+
+    if (!p)
+        return;
+    p += store_varint(p, shared);
+    p += store_varint(p, rest);
+    p += store_varint(p, value.len);
+    memcpy(p, key.data + shared, rest);
+    p += rest;
+    if (value.len)
+        memcpy(p, value.data, value.len);
+    to->len = (size_t)(p + value.len - to->data);
+}
+
 void block_builder_add(struct block_builder *bb, struct slice key, struct slice value)
 {
     struct slice user = ikey_user(key);
@@ -68,11 +87,7 @@ void block_builder_add(struct block_builder *bb, struct slice key, struct slice 
     } else {
         shared = common_prefix(ikey_user(buf_slice(&bb->last_key)), user);
     }
-    put_varint(&bb->data, shared);
-    put_varint(&bb->data, key.len - shared);
-    put_varint(&bb->data, value.len);
-    buf_append(&bb->data, key.data + shared, key.len - shared);
-    buf_append_slice(&bb->data, value);
+    append_entry(&bb->data, shared, key, value);
     buf_assign(&bb->last_key, key);
     bb->since_restart++;
     bb->count++;

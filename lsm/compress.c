@@ -14,10 +14,11 @@
 
 enum {
     ZSTD_LEVEL = 1,
-    SAMPLE_FROM = 2048,    /* shorter inputs are simply tried */
-    SAMPLE_WINDOWS = 16,   /* spread over the input, */
-    SAMPLE_WINDOW = 64,    /* so many bytes each */
-    SAMPLE_REPEATS = 1024, /* bytes searched for repeated strings */
+    SAMPLE_FROM_LZ4 = 8 * 1024, /* shorter inputs are simply tried: */
+    SAMPLE_FROM_ZSTD = 2048,    /* that takes no longer than looking */
+    SAMPLE_WINDOWS = 16,        /* spread over the input, */
+    SAMPLE_WINDOW = 64,         /* so many bytes each */
+    SAMPLE_REPEATS = 1024,      /* bytes searched for repeated strings */
 };
 
 struct thread_state {
@@ -82,11 +83,12 @@ static bool bytes_look_random(struct slice in)
 }
 
 /* Random bytes may still come twice, so look for repeats before giving up. */
-static bool looks_incompressible(struct slice in)
+static bool looks_incompressible(enum compression want, struct slice in)
 {
+    size_t from = want == COMPRESS_LZ4 ? SAMPLE_FROM_LZ4 : SAMPLE_FROM_ZSTD;
     char out[SAMPLE_REPEATS - SAMPLE_REPEATS / 16];
 
-    if (in.len < SAMPLE_FROM || !bytes_look_random(in))
+    if (in.len < from || !bytes_look_random(in))
         return false;
     return LZ4_compress_default((const char *)in.data + in.len / 2, out, SAMPLE_REPEATS,
                                 sizeof(out)) == 0;
@@ -121,7 +123,8 @@ enum compression compress(enum compression want, struct slice in, struct buf *ou
     uint8_t *to;
     size_t n;
 
-    if (want == COMPRESS_RAW || in.len == 0 || out->failed || looks_incompressible(in))
+    if (want == COMPRESS_RAW || in.len == 0 || out->failed ||
+        looks_incompressible(want, in))
         return COMPRESS_RAW;
     to = buf_reserve(out, cap);
     if (!to) {

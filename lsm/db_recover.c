@@ -342,7 +342,7 @@ static int check_batch(struct recovery *r, struct slice wire, bool check_values,
 static int replay_batch(void *arg, struct slice payload, uint64_t end)
 {
     struct recovery *r = arg;
-    uint64_t last;
+    uint64_t last = 0;
     int rc;
 
     if (end > r->now->limit)

@@ -80,10 +80,9 @@ void env_about_to_block(void);
 
 /*
  * Open path. preallocate > 0 (with ENV_CREATE or ENV_REUSE) asks for that much
- * space now, so that appends within it cannot fail with -ENOSPC; the file's
- * size may then exceed what was appended, and the rest reads as zeros or, with
- * ENV_REUSE, as old bytes. An ENV_CREATE file is mode 0600; symbolic links are
- * not followed.
+ * space now, and again each time it is used up; the file's size may then exceed
+ * what was appended, and the rest reads as zeros or, with ENV_REUSE, as old
+ * bytes. An ENV_CREATE file is mode 0600; symbolic links are not followed.
  */
 static inline int env_open(struct env *e, const char *path, enum env_mode mode,
                            uint64_t preallocate, struct env_file **out)

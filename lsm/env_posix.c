@@ -29,6 +29,7 @@ struct posix_file {
     int fd;
     bool cannot_nowait; /* the filesystem has no RWF_NOWAIT; a hint, atomic */
     uint64_t pos;       /* where the next append goes */
+    uint64_t chunk;     /* preallocated at a time; 0: never */
     struct env_window window;
 };
 
@@ -147,14 +148,34 @@ static int write_parts(int fd, const struct slice *parts, unsigned n, uint64_t o
     return 0;
 }
 
+static int preallocate_fd(int fd, uint64_t off, uint64_t bytes, uint64_t *done);
+
+/* The preallocated part ends before pos + len: have another chunk. If there is
+ * none to be had, write() says why. */
+static void grow_window(struct posix_file *f, uint64_t end)
+{
+    uint64_t more = f->chunk, done;
+
+    if (!f->window.limit || !f->chunk || end <= f->window.limit)
+        return;
+    while (f->window.limit + more < end)
+        more += f->chunk;
+    if (preallocate_fd(f->fd, f->window.limit, more, &done) == 0)
+        f->window.limit += done;
+}
+
 static int posix_append(struct env_file *file, const struct slice *parts, unsigned n)
 {
     struct posix_file *f = posix_file(file);
-    uint64_t pos = f->pos;
-    unsigned i = 0;
+    uint64_t pos = f->pos, end = pos;
+    unsigned i;
     int rc = 0;
 
-    for (i = 0; i < n && pos + parts[i].len <= f->window.limit; i++) {
+    for (i = 0; i < n; i++)
+        end += parts[i].len;
+    grow_window(f, end);
+    i = 0;
+    for (; i < n && pos + parts[i].len <= f->window.limit; i++) {
         if (env_window_copy(&f->window, f->fd, pos, parts[i].data, parts[i].len) <
             parts[i].len)
             break;
@@ -231,7 +252,7 @@ static const struct env_file_ops file_ops = {
 };
 
 /* 0 and *done = 0 where the filesystem cannot. */
-static int preallocate_fd(int fd, uint64_t bytes, uint64_t *done)
+static int preallocate_fd(int fd, uint64_t off, uint64_t bytes, uint64_t *done)
 {
     int rc;
 
@@ -239,7 +260,7 @@ static int preallocate_fd(int fd, uint64_t bytes, uint64_t *done)
     if (!bytes)
         return 0;
     do
-        rc = fallocate(fd, 0, 0, (off_t)bytes);
+        rc = fallocate(fd, 0, (off_t)off, (off_t)bytes);
     while (rc < 0 && errno == EINTR);
     if (rc < 0)
         return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
@@ -280,7 +301,8 @@ static int posix_open(struct env *e, const char *path, enum env_mode mode,
         return rc;
     }
     if (mode != ENV_READ) {
-        rc = preallocate_fd(f->fd, preallocate, &allocated);
+        rc = preallocate_fd(f->fd, 0, preallocate, &allocated);
+        f->chunk = allocated;
         if (rc) {
             posix_close(&f->base);
             if (mode == ENV_CREATE)

@@ -14,6 +14,8 @@ struct verify {
     uint32_t i; /* the data block under way */
     uint64_t entries;
     uint64_t deletes;
+    bool at_end;       /* the last entry seen is its block's key in the index */
+    bool block_begins; /* the next entry is the first of block i */
     const char *wrong; /* with the entry that ended a block's walk */
 };
 
@@ -23,6 +25,18 @@ static bool in_bounds(const struct table_meta *m, struct slice user)
 
     return slice_cmp(buf_slice(&m->smallest), user) <= 0 &&
            (c < 0 || (c == 0 && !m->largest_open));
+}
+
+/* The key of the block before may be a version of this one's user key only if it
+ * is the last entry there: see struct table_index. */
+static bool parted_well(const struct verify *v, struct slice ikey)
+{
+    struct slice before;
+
+    if (!v->block_begins || v->i == 0)
+        return true;
+    before = table_index_key(&v->t->index, v->i - 1);
+    return v->at_end || !slice_eq(ikey_user(before), ikey_user(ikey));
 }
 
 static int check_entry(void *arg, struct slice ikey, struct slice value)
@@ -39,8 +53,12 @@ static int check_entry(void *arg, struct slice ikey, struct slice value)
     else if (ikey_cmp(ikey, table_index_key(&t->index, v->i)) > 0 ||
              (v->i > 0 && ikey_cmp(ikey, table_index_key(&t->index, v->i - 1)) <= 0))
         v->wrong = "a key in the wrong block";
+    else if (!parted_well(v, ikey))
+        v->wrong = "a user key in two blocks";
     else if (!table_may_contain(t, hash_key(ikey_user(ikey))))
         v->wrong = "a key that the filter does not know";
+    v->block_begins = false;
+    v->at_end = ikey_cmp(ikey, table_index_key(&t->index, v->i)) == 0;
     v->entries++;
     v->deletes += ikey_type(ikey) == IKEY_DELETE;
     return v->wrong ? -EUCLEAN : 0;
@@ -56,6 +74,7 @@ static int verify_block(struct verify *v, uint32_t i)
     if (rc)
         return rc;
     v->i = i;
+    v->block_begins = true;
     v->wrong = NULL;
     rc = block_verify(&lb->block, check_entry, v);
     if (rc == -EUCLEAN)
