@@ -68,7 +68,8 @@ static struct batch_op *add(struct lsm_batch *b, enum batch_kind kind, struct sl
     *op = (struct batch_op){.kind = kind, .key_at = b->bytes.len, .key_len = key.len};
     buf_append_slice(&b->bytes, key);
     b->user_bytes += key.len;
-    return op;
+    b->err = buf_error(&b->bytes);
+    return b->err ? NULL : op;
 }
 
 void batch_set_value(struct lsm_batch *b, struct batch_op *op, enum batch_kind kind,

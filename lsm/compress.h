@@ -21,7 +21,8 @@ enum compression {
 enum compression compress(enum compression want, struct slice in, struct buf *out);
 
 /*
- * Undo it: exactly raw_len bytes into to. 0, or -EUCLEAN when in is not that.
+ * Undo it: exactly raw_len bytes into to. 0, -ENOMEM, or -EUCLEAN when in is not
+ * that.
  * Not logged: the caller knows the place.
  */
 int decompress(enum compression type, struct slice in, void *to, size_t raw_len);

@@ -202,6 +202,7 @@ static int posix_truncate(struct env_file *file, uint64_t size)
     struct posix_file *f = posix_file(file);
     int rc;
 
+    f->chunk = 0; /* the file has its final size, or is written plainly from here */
     env_window_cut(&f->window, size); /* first: a page beyond the end is a SIGBUS */
     do
         rc = ftruncate(f->fd, (off_t)size);
@@ -310,7 +311,7 @@ static int posix_open(struct env *e, const char *path, enum env_mode mode,
             return rc;
         }
     }
-    env_window_init(&f->window, f->fd, allocated, mode == ENV_REUSE);
+    env_window_init(&f->window, f->fd, allocated);
     *out = &f->base;
     return 0;
 }

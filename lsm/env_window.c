@@ -3,8 +3,6 @@
  */
 #include "env_window.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -14,9 +12,6 @@
 
 #ifndef XFS_SUPER_MAGIC
 #define XFS_SUPER_MAGIC 0x58465342
-#endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* Linux 5.14 */
 #endif
 
 enum { WINDOW_BYTES = 4 << 20 };
@@ -105,29 +100,15 @@ void env_window_cut(struct env_window *w, uint64_t limit)
         w->limit = limit;
 }
 
-void env_window_init(struct env_window *w, int fd, uint64_t allocated, bool has_content)
+void env_window_init(struct env_window *w, int fd, uint64_t allocated)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    *w = (struct env_window){.has_content = has_content};
+    *w = (struct env_window){0};
     if (!allocated || !writes_in_place(fd))
         return;
     pthread_once(&once, install_handler);
     w->limit = allocated;
-    if (has_content)
-        posix_fadvise(fd, 0, WINDOW_BYTES, POSIX_FADV_WILLNEED);
-}
-
-/*
- * Storing into a page that is not cached reads it first, one page at a time.
- * Get the whole window in one read, and ask for the one after it.
- */
-static bool read_content(struct env_window *w, int fd)
-{
-    if (madvise(w->map, w->len, MADV_POPULATE_READ) && errno != EINVAL)
-        return false;
-    posix_fadvise(fd, (off_t)(w->at + w->len), WINDOW_BYTES, POSIX_FADV_WILLNEED);
-    return true;
 }
 
 /* Move to the window that holds off, which is below the limit. */
@@ -145,7 +126,7 @@ static bool move(struct env_window *w, int fd, uint64_t off)
     w->map = map;
     w->len = len;
     w->at = at;
-    return !w->has_content || read_content(w, fd);
+    return true;
 }
 
 size_t env_window_copy(struct env_window *w, int fd, uint64_t off, const uint8_t *data,

@@ -17,17 +17,15 @@
 struct env_window {
     uint8_t *map; /* NULL: nothing is mapped */
     size_t len;
-    uint64_t at;      /* file offset of map */
-    uint64_t limit;   /* [0, limit) of the file is allocated; 0: do not map */
-    bool has_content; /* of old: pages are read before they are written */
+    uint64_t at;    /* file offset of map */
+    uint64_t limit; /* [0, limit) of the file is allocated; 0: do not map */
 };
 
 /*
- * For fd, whose first `allocated` bytes are. has_content: they hold other than
- * unwritten zeros. A filesystem that does not write mapped pages in place gets
- * a window that never copies.
+ * For fd, whose first `allocated` bytes are. A filesystem that does not write
+ * mapped pages in place gets a window that never copies.
  */
-void env_window_init(struct env_window *w, int fd, uint64_t allocated, bool has_content);
+void env_window_init(struct env_window *w, int fd, uint64_t allocated);
 
 /* Bytes copied to off of fd: fewer than len when the rest must be written. */
 size_t env_window_copy(struct env_window *w, int fd, uint64_t off, const uint8_t *data,

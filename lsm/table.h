@@ -44,7 +44,8 @@ bool table_may_contain(const struct table *t, uint64_t hash);
  * Newest point version of ikey's user key at or before its sequence (ikey as
  * from ikey_append_seek). On 0 *found and *value are borrowed from *pin; call
  * cache_unpin, or table_unpin, when done. found: its internal key's trailer.
- * 0, -ENOENT, -EIO, -EUCLEAN (logged). Does not ask the filter.
+ * 0, -ENOENT, -EIO, -EUCLEAN (logged), -ENOMEM: then nothing is pinned. Does not
+ * ask the filter.
  */
 struct table_pin {
     struct cache *cache;

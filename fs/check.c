@@ -1,0 +1,618 @@
+/*
+ * check.c - fs_check: does everything in the store agree with everything else?
+ *
+ * One iterator per kind of key, in an order such that each finds what it needs
+ * from the ones before: inodes, entries (which embed the rest of the inodes),
+ * extents, name lists, orphans, extended attributes. Entries and name lists
+ * are checked against each other by gets. What is known of each inode is kept
+ * in a hash table: memory grows with the number of inodes, about 150 bytes
+ * each, not with names or contents.
+ *
+ * Not a problem: the count of inodes (S count), which is written lazily and
+ * may be off after a crash; numbers that were skipped. Damaged blocks are the
+ * engine's to find (lsm_verify); here they end the check with an error.
+ */
+#include "fs.h"
+#include "keys.h"
+#include "record.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+/* What is known of an inode. */
+struct known {
+    uint64_t ino; /* 0: free slot */
+    bool has_key; /* under I */
+    bool embedded;
+    bool orphan;   /* under O */
+    bool xattrs;   /* has keys under X */
+    bool reached;  /* from the root */
+    uint32_t mode; /* from here on from its record, if has_key or embedded */
+    uint32_t nlink;
+    uint32_t flags;
+    uint16_t run_bytes, run_count;
+    uint64_t size, bytes, extents; /* of a directory: parent, entries, subdirs */
+    uint64_t names;                /* from here on what was found */
+    uint64_t parent;               /* directory of its last name */
+    uint64_t entries, subdirs;
+    uint64_t found_bytes, found_extents, last_end;
+    uint16_t found_run; /* extents that begin in the run, without a gap */
+    uint64_t run_at;    /* end of the last of those */
+};
+
+struct check {
+    struct lsm *db;
+    struct lsm_snapshot *snap;
+    fs_report_fn *report;
+    void *arg;
+    uint64_t problems;
+    uint64_t hash_seed;
+    uint64_t next;    /* the counter */
+    uint64_t highest; /* number seen */
+    struct known *slot;
+    uint64_t slots; /* a power of two */
+    uint64_t used;
+    uint64_t n_dentries, n_indexed;
+    struct lsm_value value;
+};
+
+static void problem(struct check *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void problem(struct check *c, const char *fmt, ...)
+{
+    char line[256];
+    va_list ap;
+
+    c->problems++;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (c->report)
+        c->report(c->arg, line);
+}
+
+/* ---- the hash table ---- */
+
+static struct known *slot_of(struct known *slot, uint64_t slots, uint64_t ino)
+{
+    uint64_t i = (ino * 0x9E3779B97F4A7C15ull >> 17) & (slots - 1);
+
+    while (slot[i].ino && slot[i].ino != ino)
+        i = (i + 1) & (slots - 1);
+    return &slot[i];
+}
+
+static int grow(struct check *c)
+{
+    uint64_t slots = c->slots ? c->slots * 2 : 1024, i;
+    struct known *slot = calloc(slots, sizeof(*slot));
+
+    if (!slot)
+        return -ENOMEM;
+    for (i = 0; i < c->slots; i++) {
+        if (c->slot[i].ino)
+            *slot_of(slot, slots, c->slot[i].ino) = c->slot[i];
+    }
+    free(c->slot);
+    c->slot = slot;
+    c->slots = slots;
+    return 0;
+}
+
+static struct known *find(struct check *c, uint64_t ino)
+{
+    struct known *k = c->slots && ino ? slot_of(c->slot, c->slots, ino) : NULL;
+
+    return k && k->ino ? k : NULL;
+}
+
+/* What find returned before is moved by this. NULL: no memory. */
+static struct known *find_or_add(struct check *c, uint64_t ino)
+{
+    struct known *k;
+
+    if (c->used * 4 >= c->slots * 3 && grow(c))
+        return NULL;
+    k = slot_of(c->slot, c->slots, ino);
+    if (!k->ino) {
+        k->ino = ino;
+        c->used++;
+    }
+    return k;
+}
+
+static bool has_record(const struct known *k)
+{
+    return k && (k->has_key || k->embedded);
+}
+
+/* ---- one kind of key after the other ---- */
+
+typedef int visit_fn(struct check *c, struct slice key, struct lsm_iter *it);
+
+static int visit_all(struct check *c, enum key_letter letter, visit_fn *fn)
+{
+    uint8_t first = (uint8_t)letter, after = (uint8_t)(letter + 1);
+    struct slice lower = slice_of(&first, 1), upper = slice_of(&after, 1);
+    struct lsm_iter_options o = {.snap = c->snap, .lower = &lower, .upper = &upper};
+    struct lsm_iter *it;
+    int rc = lsm_iter_new(c->db, &o, &it);
+
+    if (rc)
+        return rc;
+    for (lsm_iter_first(it); !rc && lsm_iter_valid(it); lsm_iter_next(it))
+        rc = fn(c, lsm_iter_key(it), it);
+    if (!rc)
+        rc = lsm_iter_error(it);
+    lsm_iter_free(it);
+    return rc;
+}
+
+static void saw_number(struct check *c, uint64_t n)
+{
+    if (n > c->highest)
+        c->highest = n;
+}
+
+static void note_record(struct check *c, struct known *k, const struct record *rec)
+{
+    saw_number(c, k->ino);
+    k->mode = rec->mode;
+    k->nlink = rec->nlink;
+    k->flags = rec->flags;
+    if (record_is_file(rec)) {
+        k->size = rec->file.size;
+        k->bytes = rec->file.bytes;
+        k->extents = rec->file.extents;
+        k->run_bytes = rec->run_bytes;
+        k->run_count = rec->run_count;
+        k->run_at = k->size - k->run_bytes;
+    } else if (record_is_dir(rec)) {
+        k->size = rec->dir.parent;
+        k->bytes = rec->dir.entries;
+        k->extents = rec->dir.subdirs;
+    }
+}
+
+static int visit_inode(struct check *c, struct slice key, struct lsm_iter *it)
+{
+    struct record rec;
+    struct slice value;
+    struct known *k;
+    uint64_t ino;
+    int rc = lsm_iter_value(it, &value);
+
+    if (rc)
+        return rc;
+    if (!key_parse_one(key, KEY_INODE, &ino) || !ino || ino > INO_MAX ||
+        (ino < INO_FIRST && ino != FS_ROOT)) {
+        problem(c, "bad inode key");
+        return 0;
+    }
+    if (record_decode(value, &rec)) {
+        problem(c, "inode %" PRIu64 ": bad record", ino);
+        return 0;
+    }
+    k = find_or_add(c, ino);
+    if (!k)
+        return -ENOMEM;
+    k->has_key = true;
+    note_record(c, k, &rec);
+    return 0;
+}
+
+/* ---- entries ---- */
+
+/* Does the index lead to this entry? */
+static int check_indexed(struct check *c, uint64_t parent, uint64_t seq,
+                         struct slice name)
+{
+    struct seqs seqs;
+    struct key k;
+    unsigned i;
+    int rc = lsm_get(c->db, c->snap, key_names(&k, parent, name_hash(c->hash_seed, name)),
+                     &c->value);
+
+    if (rc && rc != -ENOENT)
+        return rc;
+    if (!rc && !seqs_decode(c->value.value, &seqs)) {
+        for (i = 0; i < seqs.n; i++) {
+            if (seqs.seq[i] == seq)
+                return 0;
+        }
+    }
+    problem(c, "entry %" PRIu64 " of directory %" PRIu64 ": its name is not indexed", seq,
+            parent);
+    return 0;
+}
+
+static int note_dentry(struct check *c, uint64_t parent, uint64_t seq,
+                       const struct dentry *d)
+{
+    struct known *k;
+
+    k = find_or_add(c, parent);
+    if (!k)
+        return -ENOMEM;
+    k->entries++;
+    k->subdirs += d->type == S_IFDIR;
+    k = find_or_add(c, d->ino);
+    if (!k)
+        return -ENOMEM;
+    saw_number(c, d->ino);
+    saw_number(c, seq);
+    k->names++;
+    k->parent = parent;
+    if (!d->embedded) {
+        if (has_record(k) && (k->mode & S_IFMT) != d->type)
+            problem(c, "entry %" PRIu64 " of directory %" PRIu64 ": wrong type", seq,
+                    parent);
+        return 0;
+    }
+    if (has_record(k)) {
+        problem(c, "inode %" PRIu64 ": has two records", d->ino);
+        return 0;
+    }
+    k->embedded = true;
+    note_record(c, k, &d->rec);
+    return 0;
+}
+
+static int visit_dentry(struct check *c, struct slice key, struct lsm_iter *it)
+{
+    struct slice value;
+    struct dentry d;
+    uint64_t parent, seq;
+    int rc = lsm_iter_value(it, &value);
+
+    if (rc)
+        return rc;
+    if (!key_parse_two(key, KEY_DENTRY, &parent, &seq) || !parent || parent > INO_MAX ||
+        seq < INO_FIRST || seq > INO_MAX) {
+        problem(c, "bad entry key");
+        return 0;
+    }
+    if (dentry_decode(value, &d)) {
+        problem(c, "entry %" PRIu64 " of directory %" PRIu64 ": bad record", seq, parent);
+        return 0;
+    }
+    c->n_dentries++;
+    rc = note_dentry(c, parent, seq, &d);
+    return rc ? rc : check_indexed(c, parent, seq, d.name);
+}
+
+/* ---- the name index ---- */
+
+/* The name of an entry, copied; one that is not there or damaged has length 0. */
+static int get_name(struct check *c, uint64_t parent, uint64_t seq,
+                    uint8_t name[FS_NAME_MAX], size_t *len)
+{
+    struct dentry d;
+    struct key k;
+    int rc = lsm_get(c->db, c->snap, key_dentry(&k, parent, seq), &c->value);
+
+    *len = 0;
+    if (rc)
+        return rc == -ENOENT ? 0 : rc;
+    if (dentry_decode(c->value.value, &d))
+        return 0;
+    memcpy(name, d.name.data, d.name.len);
+    *len = d.name.len;
+    return 0;
+}
+
+static int check_list(struct check *c, uint64_t parent, uint64_t hash,
+                      const struct seqs *seqs)
+{
+    uint8_t name[SEQS_MAX][FS_NAME_MAX];
+    size_t len[SEQS_MAX];
+    unsigned i, j;
+
+    for (i = 0; i < seqs->n; i++) {
+        int rc = get_name(c, parent, seqs->seq[i], name[i], &len[i]);
+        struct slice s = slice_of(name[i], len[i]);
+
+        if (rc)
+            return rc;
+        if (!len[i] || name_hash(c->hash_seed, s) != hash)
+            problem(c,
+                    "directory %" PRIu64 ": the index leads to entry %" PRIu64
+                    ", which has another name or is missing",
+                    parent, seqs->seq[i]);
+        for (j = 0; j < i; j++) {
+            if (len[i] && slice_eq(s, slice_of(name[j], len[j])))
+                problem(c,
+                        "directory %" PRIu64 ": entries %" PRIu64 " and %" PRIu64
+                        " have one name",
+                        parent, seqs->seq[j], seqs->seq[i]);
+        }
+    }
+    c->n_indexed += seqs->n;
+    return 0;
+}
+
+static int visit_names(struct check *c, struct slice key, struct lsm_iter *it)
+{
+    struct slice value;
+    struct seqs seqs;
+    uint64_t parent, hash;
+    int rc = lsm_iter_value(it, &value);
+
+    if (rc)
+        return rc;
+    if (!key_parse_two(key, KEY_NAMES, &parent, &hash)) {
+        problem(c, "bad name key");
+        return 0;
+    }
+    if (seqs_decode(value, &seqs)) {
+        problem(c, "directory %" PRIu64 ": bad name list", parent);
+        return 0;
+    }
+    return check_list(c, parent, hash, &seqs);
+}
+
+/* ---- extents ---- */
+
+static void check_extent(struct check *c, struct known *k, uint64_t start, uint64_t end)
+{
+    if (start < k->last_end)
+        problem(c, "inode %" PRIu64 ": extents overlap before %" PRIu64, k->ino, end);
+    if (end > k->size)
+        problem(c,
+                "inode %" PRIu64 ": an extent ends at %" PRIu64
+                ", beyond the size %" PRIu64,
+                k->ino, end, k->size);
+    if (k->run_count && start == k->run_at) {
+        k->found_run++;
+        k->run_at = end;
+    }
+    k->last_end = end;
+    k->found_extents++;
+    k->found_bytes += end - start;
+}
+
+static int visit_extent(struct check *c, struct slice key, struct lsm_iter *it)
+{
+    uint64_t ino, end;
+    size_t len = lsm_iter_value_len(it);
+    struct known *k;
+
+    if (!key_parse_two(key, KEY_EXTENT, &ino, &end)) {
+        problem(c, "bad extent key");
+        return 0;
+    }
+    if (!len || len > FS_EXTENT_MAX || len > end || end > FS_SIZE_MAX) {
+        problem(c, "inode %" PRIu64 ": bad extent that ends at %" PRIu64, ino, end);
+        return 0;
+    }
+    k = find(c, ino);
+    if (!has_record(k) || !S_ISREG(k->mode))
+        problem(c, "an extent of %" PRIu64 ", which is no file", ino);
+    else
+        check_extent(c, k, end - len, end);
+    return 0;
+}
+
+/* ---- orphans, attributes, unknown keys ---- */
+
+static int visit_orphan(struct check *c, struct slice key, struct lsm_iter *it)
+{
+    struct known *k;
+    uint64_t ino;
+
+    if (!key_parse_one(key, KEY_ORPHAN, &ino)) {
+        problem(c, "bad orphan key");
+        return 0;
+    }
+    k = find(c, ino);
+    if (!k || !k->has_key)
+        problem(c, "orphan %" PRIu64 " has no inode", ino);
+    else
+        k->orphan = true;
+    return 0;
+}
+
+static int visit_xattr(struct check *c, struct slice key, struct lsm_iter *it)
+{
+    struct slice number = slice_of(key.data, key.len < 9 ? key.len : 9);
+    struct known *k;
+    uint64_t ino;
+
+    if (!key_parse_one(number, KEY_XATTR, &ino) || key.len == 9) {
+        problem(c, "bad attribute key");
+        return 0;
+    }
+    k = find(c, ino);
+    if (!has_record(k))
+        problem(c, "an attribute of %" PRIu64 ", which is no inode", ino);
+    else if (!(k->flags & REC_XATTR))
+        problem(c, "inode %" PRIu64 ": has attributes but no flag", ino);
+    return 0;
+}
+
+/* Is there a key that is none of ours? Skips over ours. */
+static int check_letters(struct check *c)
+{
+    static const char ours[] = "DEINOSX";
+    struct lsm_iter_options o = {.snap = c->snap};
+    struct lsm_iter *it;
+    int rc = lsm_iter_new(c->db, &o, &it);
+
+    if (rc)
+        return rc;
+    lsm_iter_first(it);
+    while (lsm_iter_valid(it)) {
+        struct slice key = lsm_iter_key(it);
+        uint8_t letter = key.len ? key.data[0] : 0;
+
+        if (letter && strchr(ours, letter)) {
+            letter++;
+            lsm_iter_seek(it, slice_of(&letter, 1));
+            continue;
+        }
+        problem(c, "a key of unknown kind %u", letter);
+        lsm_iter_next(it);
+    }
+    rc = lsm_iter_error(it);
+    lsm_iter_free(it);
+    return rc;
+}
+
+/* ---- what was found against what the records say ---- */
+
+static void check_file(struct check *c, const struct known *k)
+{
+    if (k->found_bytes != k->bytes || k->found_extents != k->extents)
+        problem(c,
+                "inode %" PRIu64 ": has %" PRIu64 " bytes in %" PRIu64
+                " extents, not %" PRIu64 " in %" PRIu64,
+                k->ino, k->found_bytes, k->found_extents, k->bytes, k->extents);
+    if ((k->flags & REC_TAIL) && k->last_end != k->size)
+        problem(c, "inode %" PRIu64 ": its last extent does not end with it", k->ino);
+    if (k->found_run != k->run_count || (k->run_count && k->run_at != k->size))
+        problem(c, "inode %" PRIu64 ": its run of small extents is another", k->ino);
+}
+
+static void check_dir(struct check *c, const struct known *k)
+{
+    bool root = k->ino == FS_ROOT;
+
+    if (k->entries != k->bytes || k->subdirs != k->extents)
+        problem(c,
+                "directory %" PRIu64 ": has %" PRIu64 " entries, %" PRIu64
+                " of them directories, not %" PRIu64 ", %" PRIu64,
+                k->ino, k->entries, k->subdirs, k->bytes, k->extents);
+    if (k->names != !root)
+        problem(c, "directory %" PRIu64 ": has %" PRIu64 " names", k->ino, k->names);
+    else if (k->size != (root ? FS_ROOT : k->parent))
+        problem(c, "directory %" PRIu64 ": wrong parent %" PRIu64, k->ino, k->size);
+    if (k->nlink != 1)
+        problem(c, "directory %" PRIu64 ": link count %" PRIu32, k->ino, k->nlink);
+}
+
+static void check_inode(struct check *c, const struct known *k)
+{
+    if (!has_record(k)) {
+        problem(
+            c, "inode %" PRIu64 ": has no record, %" PRIu64 " names, %" PRIu64 " entries",
+            k->ino, k->names, k->entries);
+        return;
+    }
+    if (S_ISDIR(k->mode)) {
+        check_dir(c, k);
+        return;
+    }
+    if (k->entries)
+        problem(c, "inode %" PRIu64 ": has entries but is no directory", k->ino);
+    if (k->nlink != k->names)
+        problem(c, "inode %" PRIu64 ": link count %" PRIu32 ", but %" PRIu64 " names",
+                k->ino, k->nlink, k->names);
+    if (k->orphan != !k->nlink)
+        problem(c, "inode %" PRIu64 ": %s", k->ino,
+                k->orphan ? "an orphan with links" : "no links, but no orphan");
+    if (S_ISREG(k->mode))
+        check_file(c, k);
+}
+
+/* Follow the parents up to the root or to where somebody has been; a way longer than
+ * there are inodes is a loop. Then mark the way. */
+static void check_reach(struct check *c, struct known *dir)
+{
+    struct known *k = dir;
+    uint64_t steps = 0;
+
+    while (k && !k->reached && k->ino != FS_ROOT && steps++ <= c->used)
+        k = k->names == 1 ? find(c, k->parent) : NULL;
+    if (!k || (!k->reached && k->ino != FS_ROOT)) {
+        problem(c, "directory %" PRIu64 ": cannot be reached from the root", dir->ino);
+        return;
+    }
+    for (k = dir; !k->reached && k->ino != FS_ROOT; k = find(c, k->parent))
+        k->reached = true;
+}
+
+static void check_known(struct check *c)
+{
+    struct known *root = find(c, FS_ROOT);
+    uint64_t i;
+
+    if (!root || !root->has_key || !S_ISDIR(root->mode))
+        problem(c, "there is no root directory");
+    for (i = 0; i < c->slots; i++) {
+        struct known *k = &c->slot[i];
+
+        if (!k->ino)
+            continue;
+        check_inode(c, k);
+        if (has_record(k) && S_ISDIR(k->mode))
+            check_reach(c, k);
+    }
+    if (c->n_indexed != c->n_dentries)
+        problem(c, "%" PRIu64 " entries, but %" PRIu64 " in the index", c->n_dentries,
+                c->n_indexed);
+    if (c->next <= c->highest)
+        problem(c, "the counter is at %" PRIu64 ", but %" PRIu64 " is in use", c->next,
+                c->highest);
+}
+
+/* ---- the whole ---- */
+
+static int read_super(struct check *c)
+{
+    struct super super = {0};
+    int rc = lsm_get(c->db, c->snap, key_super(), &c->value);
+
+    if (rc)
+        return rc == -ENOENT ? -ENODATA : rc;
+    rc = super_decode(c->value.value, &super);
+    if (rc == -EPROTONOSUPPORT)
+        return rc;
+    if (rc)
+        problem(c, "bad superblock");
+    c->hash_seed = super.hash_seed;
+    rc = lsm_get(c->db, c->snap, key_next(), &c->value);
+    if (rc && rc != -ENOENT)
+        return rc;
+    if (rc || counter_decode(c->value.value, &c->next))
+        problem(c, "bad counter of numbers");
+    return 0;
+}
+
+static int check_all(struct check *c)
+{
+    static const struct {
+        enum key_letter letter;
+        visit_fn *fn;
+    } kinds[] = {
+        {KEY_INODE, visit_inode}, {KEY_DENTRY, visit_dentry}, {KEY_EXTENT, visit_extent},
+        {KEY_NAMES, visit_names}, {KEY_ORPHAN, visit_orphan}, {KEY_XATTR, visit_xattr},
+    };
+    int rc = read_super(c);
+    unsigned i;
+
+    for (i = 0; !rc && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        rc = visit_all(c, kinds[i].letter, kinds[i].fn);
+    if (!rc)
+        rc = check_letters(c);
+    if (!rc)
+        check_known(c);
+    return rc;
+}
+
+int fs_check(struct lsm *db, fs_report_fn *report, void *arg, uint64_t *problems)
+{
+    struct check c = {.db = db, .report = report, .arg = arg};
+    int rc;
+
+    c.snap = lsm_snapshot_new(db);
+    if (!c.snap)
+        return -ENOMEM;
+    rc = check_all(&c);
+    lsm_snapshot_free(db, c.snap);
+    lsm_value_release(&c.value);
+    free(c.slot);
+    *problems = c.problems;
+    return rc;
+}

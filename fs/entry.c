@@ -1,0 +1,199 @@
+/*
+ * entry.c - see entry.h.
+ */
+#include "entry.h"
+
+#include "extent.h"
+
+/* ---- finding ---- */
+
+static int read_seqs(struct fs *fs, struct entry *e)
+{
+    struct key k;
+    int rc = lsm_get(fs->db, NULL, key_names(&k, e->dir, e->hash), &e->value);
+
+    e->seqs.n = 0;
+    if (rc == -ENOENT)
+        return 0;
+    if (rc)
+        return rc;
+    if (seqs_decode(e->value.value, &e->seqs))
+        return fs_corrupt("bad name list", e->dir, e->hash);
+    return 0;
+}
+
+static int read_dentry(struct fs *fs, uint64_t dir, uint64_t seq, struct dentry *d,
+                       struct lsm_value *value)
+{
+    struct key k;
+    int rc = lsm_get(fs->db, NULL, key_dentry(&k, dir, seq), value);
+
+    if (rc == -ENOENT)
+        return fs_corrupt("a name leads to no entry", dir, seq);
+    if (rc)
+        return rc;
+    /* An entry of the directory itself would make us lock it twice. */
+    if (dentry_decode(value->value, d) || d->ino == dir)
+        return fs_corrupt("bad directory entry", dir, seq);
+    return 0;
+}
+
+int entry_find(struct fs *fs, const struct inode *dir, const char *name, struct entry *e)
+{
+    unsigned i;
+    int rc;
+
+    e->value = (struct lsm_value){0};
+    e->name = name;
+    e->dir = dir->ino;
+    e->hash = name_hash(fs->hash_seed, slice_str(name));
+    e->found = false;
+    e->sample = itable_sample(&fs->inodes, dir->ino);
+    rc = read_seqs(fs, e);
+    for (i = 0; !rc && i < e->seqs.n && !e->found; i++) {
+        e->seq = e->seqs.seq[i];
+        rc = read_dentry(fs, e->dir, e->seq, &e->d, &e->value);
+        e->found = !rc && slice_eq(e->d.name, slice_str(name));
+    }
+    return rc;
+}
+
+void entry_release(struct entry *e)
+{
+    lsm_value_release(&e->value);
+}
+
+/* ---- the inode ---- */
+
+/* A reference: its inode has its own key. */
+static int load_ref(struct fs *fs, uint64_t dir, const struct dentry *d,
+                    struct inode **out)
+{
+    int rc = inode_get(fs, d->ino, out);
+    bool fits;
+
+    if (rc == -ESTALE)
+        return fs_corrupt("an entry leads to no inode", dir, d->ino);
+    if (rc)
+        return rc;
+    inode_read_nested(*out);
+    fits = (*out)->rec.nlink && ((*out)->rec.mode & S_IFMT) == d->type &&
+           (!record_is_dir(&(*out)->rec) || (*out)->rec.dir.parent == dir);
+    rwlock_unlock(&(*out)->lock);
+    if (fits)
+        return 0;
+    inode_put(fs, *out);
+    return fs_corrupt("an entry and its inode disagree", dir, d->ino);
+}
+
+int entry_load(struct fs *fs, uint64_t dir, uint64_t seq, struct dentry *d,
+               uint64_t sample, struct lsm_value *value, struct inode **out)
+{
+    struct inode *in;
+    int rc;
+
+    for (;;) {
+        *out = itable_find(&fs->inodes, d->ino);
+        if (*out)
+            return 0;
+        if (!d->embedded)
+            return load_ref(fs, dir, d, out);
+        in = inode_new(d->ino, &d->rec, dir, seq, &d->name);
+        if (!in)
+            return -ENOMEM;
+        *out = itable_insert(&fs->inodes, in, sample);
+        if (*out)
+            return 0;
+        sample = itable_sample(&fs->inodes, dir);
+        rc = read_dentry(fs, dir, seq, d, value);
+        if (rc)
+            return rc;
+    }
+}
+
+int entry_inode(struct fs *fs, struct entry *e, struct inode **out)
+{
+    return entry_load(fs, e->dir, e->seq, &e->d, e->sample, &e->value, out);
+}
+
+/* ---- directories ---- */
+
+int dir_check(const struct inode *dir)
+{
+    if (!record_is_dir(&dir->rec))
+        return -ENOTDIR;
+    return dir->rec.nlink ? 0 : -ENOENT;
+}
+
+int dir_begin(struct fs *fs, uint64_t ino, struct inode **out)
+{
+    int rc;
+
+    if (fs->options.read_only)
+        return -EROFS;
+    rc = inode_get(fs, ino, out);
+    if (rc)
+        return rc;
+    rwlock_write(&(*out)->lock);
+    rc = dir_check(*out);
+    if (rc)
+        dir_end(fs, *out);
+    return rc;
+}
+
+void dir_end(struct fs *fs, struct inode *dir)
+{
+    rwlock_unlock(&dir->lock);
+    inode_put(fs, dir);
+}
+
+void dir_changed(struct record *rec, struct stamp now, int entries, int subdirs)
+{
+    rec->mtime = now;
+    rec->ctime = now;
+    /* Damaged counts must not wrap: they would not decode again. */
+    if (entries >= 0 || rec->dir.entries)
+        rec->dir.entries += (uint64_t)(int64_t)entries;
+    if (subdirs >= 0 || rec->dir.subdirs)
+        rec->dir.subdirs += (uint32_t)subdirs;
+}
+
+/* ---- losing a name ---- */
+
+int unlink_inode(struct fs *fs, struct txn *t, struct inode *in, struct stamp now,
+                 struct record *rec, enum fate *fate)
+{
+    static const struct home own_key = {0};
+    struct key k;
+
+    *rec = in->rec;
+    rec->nlink--;
+    rec->ctime = now;
+    if (rec->nlink) {
+        *fate = FATE_LINKED;
+        txn_put_inode(t, in, rec);
+        return 0;
+    }
+    if (!record_is_dir(rec) && itable_opens(&fs->inodes, in)) {
+        *fate = FATE_ORPHAN;
+        txn_put_orphan(t, in->ino);
+        txn_put_record(t, in->ino, &own_key, rec);
+        return 0;
+    }
+    *fate = FATE_GONE;
+    if (!in->home.parent)
+        lsm_batch_delete(t->batch, key_inode(&k, in->ino));
+    return extent_remove_all(fs, t, in->ino, rec);
+}
+
+void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,
+                 enum fate fate)
+{
+    inode_set(in, rec);
+    if (fate == FATE_LINKED)
+        return;
+    in->state |= fate == FATE_ORPHAN ? INODE_ORPHAN : INODE_GONE;
+    inode_move(in, 0, 0, NULL);
+    if (fate == FATE_GONE)
+        atomic_fetch_sub(&fs->count, 1);
+}

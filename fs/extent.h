@@ -1,0 +1,54 @@
+/*
+ * extent.h - the contents of a file: extents of at most FS_EXTENT_MAX bytes,
+ * each under the key of its end, holes being absent.
+ *
+ * All of these need the inode's lock: shared to read, else exclusively. Those
+ * that change something fill t and account for it in *rec (bytes, extents,
+ * flags, run), which the caller puts in the same batch.
+ */
+#ifndef FS_EXTENT_H
+#define FS_EXTENT_H
+
+#include "txn.h"
+
+/* One extent after the other. */
+struct extent_scan {
+    struct lsm_iter *it;
+    uint64_t ino;
+    uint64_t to;    /* extents that start here or later are not wanted */
+    uint64_t size;  /* of the file: none ends beyond it */
+    uint64_t floor; /* end of the one before: none starts before it */
+    uint64_t start; /* of the current one */
+    uint64_t end;
+    bool valid;
+};
+
+/* The extents of ino that hold bytes of [from, to), ascending. -EUCLEAN when two overlap
+ * or one is longer than it may be. Release in any case. */
+int extent_scan_open(struct fs *fs, struct extent_scan *s, uint64_t ino, uint64_t size,
+                     uint64_t from, uint64_t to);
+int extent_scan_next(struct extent_scan *s);
+void extent_scan_release(struct extent_scan *s);
+
+/* Read exactly len bytes at off, which end within the file; holes as zeros. */
+int extent_read(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t off,
+                size_t len, uint8_t *to);
+
+/*
+ * Write data, not empty, at off, and grow the file to its end if that is
+ * beyond. data is borrowed until the batch is written; so is *merged, a buf
+ * that the caller releases after that.
+ */
+int extent_write(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
+                 uint64_t off, struct slice data, struct buf *merged);
+
+/* Make the file size bytes long. */
+int extent_truncate(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
+                    uint64_t size);
+
+/* Delete everything under E (and, if it has any, X) of an inode that is going away, or
+ * of a file that becomes empty. Leaves rec alone. */
+int extent_remove_all(struct fs *fs, struct txn *t, uint64_t ino,
+                      const struct record *rec);
+
+#endif

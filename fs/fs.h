@@ -1,0 +1,198 @@
+/*
+ * fs.h - the filesystem, without FUSE: names, inodes and file contents on an
+ * ordered store (lsm/lsm.h). Everything public is here.
+ *
+ * Functions return 0 or -errno as the system call of that name would; -EUCLEAN
+ * (reported to users as EIO) when the store holds what it cannot hold. One
+ * operation is one batch: after a crash it happened or it did not.
+ *
+ * References. The table of live inodes counts, for every inode, the
+ * *lookups* its user knows of: each call that returns attributes by name
+ * (fs_lookup, fs_create, fs_mknod, fs_mkdir, fs_symlink, fs_link, and an entry
+ * of fs_readdir that the sink took with FS_TAKEN_LOOKUP) adds one, fs_forget
+ * takes them off; and its *opens* (fs_create with open, fs_open, fs_release).
+ * The root needs neither. An inode number is valid while it is referenced.
+ * An inode with no name and no reference is removed.
+ *
+ * Permissions are the caller's business (the kernel's, with
+ * default_permissions), except where the operation itself changes mode bits:
+ * clearing suid and sgid on write, truncate and chown; group and sgid
+ * inheritance in directories with sgid; the sticky bit is not checked here.
+ *
+ * Locks, outermost first: the rename lock (renames between directories and of
+ * directories); inode locks: directory before its entry, two directories
+ * ancestor first else by number, two files by number; a shard of the inode
+ * table; the engine's. No lock is held when a call returns.
+ */
+#ifndef FS_H
+#define FS_H
+
+#include <sys/stat.h>
+#include <time.h>
+
+#include "../lsm/lsm.h"
+
+enum {
+    FS_NAME_MAX = 255,
+    FS_SYMLINK_MAX = 4095,
+    FS_ROOT = 1,
+    FS_EXTENT_MAX = 128 * 1024, /* bytes of content in one extent */
+    FS_LINK_MAX = 2000000000,   /* links of a file; subdirectories of a directory */
+};
+
+#define FS_SIZE_MAX INT64_MAX /* bytes in a file */
+
+struct fs;
+
+struct fs_options {
+    bool read_only;
+    bool noatime;          /* default: relatime */
+    unsigned writeback_ms; /* lazy attributes (atime) reach the store this often */
+};
+
+void fs_options_init(struct fs_options *o);
+
+/*
+ * Make an empty filesystem in the open, empty store db; its root belongs to
+ * uid, gid with mode (permission bits). -EEXIST when db holds one already,
+ * -ENOTEMPTY when it holds anything else.
+ */
+int fs_format(struct lsm *db, uid_t uid, gid_t gid, mode_t mode);
+
+/*
+ * Use db, which fs_open does not take: close it after fs_close. Removes the
+ * orphans that a crash left. -ENODATA when db holds no filesystem,
+ * -EPROTONOSUPPORT when it is of a newer version.
+ */
+int fs_mount(struct lsm *db, const struct fs_options *o, struct fs **out);
+/* Writes what is pending, forgets all references, frees fs in any case. */
+int fs_unmount(struct fs *fs);
+
+struct lsm *fs_store(struct fs *fs);
+
+/* Who asks: owner of what is made, and whose rights clear suid and sgid. */
+struct fs_cred {
+    uid_t uid;
+    gid_t gid;
+    mode_t umask;
+    pid_t pid;
+    /* Is the caller a member of gid (besides cred.gid)? NULL: no. */
+    bool (*in_group)(const struct fs_cred *c, gid_t gid);
+};
+
+/* What a call by name returns: st_ino, st_nlink, st_blocks and all others set;
+ * st_dev 0. generation is always 0: numbers are never reused. */
+struct fs_attr {
+    struct stat st;
+    struct timespec btime;
+};
+
+/* ---- names ---- */
+
+/* -ENOENT, -ENAMETOOLONG, -ENOTDIR. Knows "." and "..". */
+int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_attr *out);
+void fs_forget(struct fs *fs, uint64_t ino, uint64_t lookups);
+
+/* Regular file, FIFO, socket, device by mode's type. mode is masked by umask. */
+int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
+             mode_t mode, dev_t rdev, struct fs_attr *out);
+/* fs_mknod of a regular file, and fs_open of it. */
+int fs_create(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
+              mode_t mode, struct fs_attr *out);
+int fs_mkdir(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
+             mode_t mode, struct fs_attr *out);
+int fs_symlink(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
+               const char *target, struct fs_attr *out);
+int fs_link(struct fs *fs, uint64_t ino, uint64_t parent, const char *name,
+            struct fs_attr *out);
+int fs_unlink(struct fs *fs, uint64_t parent, const char *name);
+int fs_rmdir(struct fs *fs, uint64_t parent, const char *name);
+
+/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE of <linux/fs.h>, else -EINVAL. */
+int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
+              const char *new_name, unsigned flags);
+/* NUL-terminated into to, which holds FS_SYMLINK_MAX + 1. */
+int fs_readlink(struct fs *fs, uint64_t ino, char *to);
+
+/*
+ * Entries of directory ino after the position `cookie` (0: from the start), in
+ * a lasting order: what exists throughout a scan is seen exactly once, whatever
+ * else comes and goes. "." and ".." come first. `st` is complete with plus,
+ * else only st_ino and the type in st_mode are set. next is the cookie to go on
+ * after this entry. The sink answers:
+ */
+enum fs_taken {
+    FS_FULL,         /* no room: not taken, stop */
+    FS_TAKEN,        /* go on */
+    FS_TAKEN_LOOKUP, /* with plus: go on; it counts as a lookup, but for "." and ".." */
+};
+typedef enum fs_taken fs_dirent_fn(void *arg, const char *name,
+                                   const struct fs_attr *attr, uint64_t next);
+int fs_readdir(struct fs *fs, uint64_t ino, uint64_t cookie, bool plus, fs_dirent_fn *fn,
+               void *arg);
+
+/* ---- attributes ---- */
+
+int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *out);
+
+enum {
+    FS_SET_MODE = 1 << 0,
+    FS_SET_UID = 1 << 1,
+    FS_SET_GID = 1 << 2,
+    FS_SET_SIZE = 1 << 3,
+    FS_SET_ATIME = 1 << 4,
+    FS_SET_MTIME = 1 << 5,
+    FS_SET_ATIME_NOW = 1 << 6,
+    FS_SET_MTIME_NOW = 1 << 7,
+    FS_SET_CTIME = 1 << 8, /* the kernel's, with its writeback cache */
+};
+/* Changes what `set` names, from `st`; the mode's type is ignored. */
+int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned set,
+               const struct stat *st, struct fs_attr *out);
+
+/* ---- contents ---- */
+
+int fs_open(struct fs *fs, uint64_t ino, bool truncate);
+int fs_release(struct fs *fs, uint64_t ino);
+
+/*
+ * Read up to len bytes at off into `to`; *got is less only at the end of the
+ * file. Holes read as zeros. -EUCLEAN when a byte asked for is damaged.
+ */
+int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, size_t *got);
+/*
+ * Write all of data at off, or nothing. suid and sgid are cleared when
+ * clear_suid. -EFBIG beyond FS_SIZE_MAX.
+ */
+int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
+             bool clear_suid);
+
+/* All that returned before is safe from power loss when these return 0. */
+int fs_fsync(struct fs *fs, uint64_t ino);
+int fs_sync(struct fs *fs);
+
+struct fs_statfs {
+    uint64_t block_bytes;
+    uint64_t blocks, blocks_free, blocks_avail;
+    uint64_t files, files_free;
+};
+int fs_statfs(struct fs *fs, struct fs_statfs *out);
+
+struct fs_stats {
+    uint64_t inodes;          /* in the filesystem */
+    uint64_t live_inodes;     /* in memory */
+    uint64_t orphans_removed; /* at this mount */
+};
+void fs_get_stats(struct fs *fs, struct fs_stats *out);
+
+/* ---- check ---- */
+
+/*
+ * Read the whole tree and tell each inconsistency to `report`, a line each, as
+ * the count in *problems. Needs a filesystem nobody changes meanwhile. Returns
+ * an error only when reading failed.
+ */
+typedef void fs_report_fn(void *arg, const char *line);
+int fs_check(struct lsm *db, fs_report_fn *report, void *arg, uint64_t *problems);
+
+#endif

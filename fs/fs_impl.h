@@ -1,0 +1,128 @@
+/*
+ * fs_impl.h - what the files of fs/ share and nobody else sees.
+ *
+ * The layers, from the bottom: keys and record (bytes); itable (live inodes);
+ * txn (one operation, one batch); inode (a live inode from its number, its
+ * record back to the store); extent (contents of files); entry (names in
+ * directories); then the operations: dir, rename, readdir, attr, file; and
+ * super, lazy, orphan, check around them. A file calls only those before it.
+ *
+ * Every operation goes the same way: pin the inodes, lock them, compute the new
+ * records in copies, fill a batch, write it, and only when that succeeded copy
+ * the records into the live inodes. So a failed write leaves memory as it was.
+ *
+ * Locks, beyond what fs.h says. An entry (D key) that embeds an inode is
+ * written under that inode's lock: by the inode's own operations under it
+ * alone, by rename, link and unlink as well. An entry that refers to an inode
+ * is written under the directory's and the inode's. The name index (N keys) is
+ * written under the directory's lock. So whoever holds a directory's lock
+ * shared sees its names and numbers stand still, but not the records embedded
+ * in them; for those there is itable_sample.
+ */
+#ifndef FS_IMPL_H
+#define FS_IMPL_H
+
+#include "fs.h"
+#include "itable.h"
+#include "keys.h"
+#include "record.h"
+
+enum {
+    NUMBERS_STEP = 4096, /* inode numbers reserved at a time */
+    LAZY_MAX = 4096,     /* inodes that wait for their atime to be written */
+    FEW_EXTENTS = 32,    /* up to so many are deleted one by one, more as a range */
+    RELATIME_S = 24 * 60 * 60,
+};
+
+struct txn;
+
+struct fs {
+    struct lsm *db;
+    struct fs_options options;
+    uint64_t hash_seed;
+    struct inode *root; /* pinned while mounted */
+    struct itable inodes;
+    struct mutex rename;
+    uint64_t orphans_removed;
+    _Atomic uint64_t count; /* inodes */
+
+    struct mutex state; /* over the following */
+    uint64_t next;      /* number to give out */
+    uint64_t ceiling;   /* numbers below it are reserved in the store */
+    uint64_t count_stored;
+    struct txn *free_txns;
+
+    struct mutex lazy_mu; /* over the following; lazy.c */
+    pthread_cond_t lazy_wake;
+    pthread_t lazy_thread;
+    bool lazy_running;
+    bool lazy_stop;
+    unsigned n_lazy;
+    uint64_t *lazy;
+};
+
+/* ---- super.c ---- */
+
+/* A number never given out before. May write to the store. */
+int fs_new_number(struct fs *fs, uint64_t *ino);
+/* What the store cannot hold: logs why, with the numbers, and returns -EUCLEAN. */
+int fs_corrupt(const char *why, uint64_t a, uint64_t b);
+
+/* ---- inode.c ---- */
+
+struct stamp stamp_now(void);
+struct stamp stamp_of(struct timespec t);
+
+/* For a second inode lock, shared, below an exclusive or shared one. */
+static inline void inode_read_nested(struct inode *in)
+{
+    lock_note_take(in->lock.rank, 1);
+    pthread_rwlock_rdlock(&in->lock.l);
+}
+
+/* The inode, pinned; -ESTALE when there is none. Reads its own key when it is not
+ * live: inodes that entries embed are known only while they are live. */
+int inode_get(struct fs *fs, uint64_t ino, struct inode **out);
+/* Give the pin back, and do what the last reference has to do. NULL is fine. */
+void inode_put(struct fs *fs, struct inode *in);
+/* The same, except to give the pin back; returns the first error. */
+int inode_settle(struct fs *fs, struct inode *in);
+
+/* After rec was written: it is the inode's. Needs the lock exclusively. */
+void inode_set(struct inode *in, const struct record *rec);
+
+/* Write the inode's record alone, and set it; only set it when the inode is gone from
+ * the store. Needs the lock exclusively. */
+int inode_write(struct fs *fs, struct inode *in, const struct record *rec);
+
+/* Attributes from a record. */
+void attr_fill(struct fs_attr *out, uint64_t ino, const struct record *rec);
+/* Attributes of a live inode; takes its lock. */
+void inode_attr(struct inode *in, struct fs_attr *out);
+
+/* Is a user of these credentials free to keep sgid of that group? */
+bool cred_in_group(const struct fs_cred *c, gid_t gid);
+/* mode of a non-directory without the bits that a change of content or owner clears. */
+uint32_t mode_without_suid(uint32_t mode, uint32_t gid, const struct fs_cred *c);
+
+/* ---- lazy.c ---- */
+
+int lazy_start(struct fs *fs);
+/* Stops the thread; what waits stays waiting. */
+void lazy_stop(struct fs *fs);
+/* Does a read at `now` want a new atime? Needs the lock shared. */
+bool atime_wanted(struct fs *fs, const struct inode *in, struct stamp now);
+/* Give it one, in memory. Takes the lock exclusively. */
+void inode_accessed(struct fs *fs, struct inode *in, struct stamp now);
+/* Write every pending atime, and the count of inodes. */
+int lazy_write(struct fs *fs);
+
+/* ---- orphan.c ---- */
+
+/* Remove what the last mount left. */
+int orphans_remove(struct fs *fs);
+/* Delete record and contents of an orphan that is not open. Needs the lock
+ * exclusively. */
+int orphan_reclaim(struct fs *fs, struct inode *in);
+
+#endif

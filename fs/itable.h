@@ -1,0 +1,127 @@
+/*
+ * itable.h - the live inodes: those somebody refers to.
+ *
+ * A reference is a pin (an operation in progress), a lookup or an open (the
+ * user's, see fs.h). An inode stays in the table as long as it has one; the
+ * kernel decides how many there are, so each is small (under 250 bytes) and
+ * costs no more than a hash chain.
+ *
+ * The table never calls the store. Whoever wants an inode that is not live
+ * reads its record and offers it with itable_insert. Between reading and
+ * offering, another thread may have brought the inode in, changed its record
+ * and dropped it again; what was read would then be stale. So each removal of
+ * a changed inode is noted in a counter (of many, by the number under which
+ * its record is found), the reader samples it before reading, and
+ * itable_insert refuses when it has moved.
+ */
+#ifndef FS_ITABLE_H
+#define FS_ITABLE_H
+
+#include <stdatomic.h>
+
+#include "record.h"
+
+/* Where an inode's record is: embedded in the entry seq of directory parent, which
+ * also holds the name; or, when parent is 0, under the inode's own key. */
+struct home {
+    uint64_t parent;
+    uint64_t seq;
+    const char *name;
+};
+
+/* inode.state */
+enum {
+    INODE_CHANGED = 1 << 0, /* its record in the store changed since it became live */
+    INODE_ATIME = 1 << 1,   /* the atime in memory is newer than the store's */
+    INODE_ORPHAN = 1 << 2,  /* no name any more; record and contents are still there */
+    INODE_GONE = 1 << 3,    /* nothing of it is in the store any more */
+};
+
+struct inode {
+    struct inode *next; /* under the shard's lock, like the counts */
+    uint64_t ino;
+    uint64_t nlookup;
+    uint32_t nopen;
+    uint16_t pins;  /* one for each operation in progress */
+    uint16_t state; /* under `lock`, and here only to fill a gap */
+
+    struct rwlock lock; /* over the rest; a change needs it exclusively */
+    struct record rec;  /* a symlink's target is owned */
+    struct home home;
+    char first_name[]; /* home.name, until it moves */
+};
+
+enum {
+    ITABLE_SHARDS = 64,
+    ITABLE_NOTES = 1024,
+};
+
+struct itable_shard {
+    struct mutex mu;
+    struct inode **bucket;
+    uint64_t mask; /* buckets - 1 */
+    uint64_t count;
+} __attribute__((aligned(64)));
+
+struct itable {
+    struct itable_shard shard[ITABLE_SHARDS];
+    _Atomic uint64_t note[ITABLE_NOTES];
+};
+
+int itable_init(struct itable *t);
+/* The table must be empty. */
+void itable_release(struct itable *t);
+
+/*
+ * A new inode, pinned once, in no table; copies the name (NULL: the record has
+ * its own key) and a symlink's target. NULL: no memory.
+ */
+struct inode *inode_new(uint64_t ino, const struct record *rec, uint64_t parent,
+                        uint64_t seq, const struct slice *name);
+/* For one that never got into a table. */
+void inode_free(struct inode *in);
+/* Its record is now elsewhere; takes name, which was malloced (or is NULL, with parent
+ * 0). */
+void inode_move(struct inode *in, uint64_t parent, uint64_t seq, char *name);
+
+/* The live inode, pinned, or NULL. */
+struct inode *itable_find(struct itable *t, uint64_t ino);
+
+/* The counter for records found by way of `number`: an inode's own key, or the
+ * directory that embeds it. Sample it before reading the record. */
+uint64_t itable_sample(struct itable *t, uint64_t number);
+/* Note that records found by way of number moved elsewhere. */
+void itable_note(struct itable *t, uint64_t number);
+
+/*
+ * Make `in` live, or return the inode that already is, pinned, and free `in`.
+ * NULL (and `in` is freed) when the sample is out of date: read again.
+ */
+struct inode *itable_insert(struct itable *t, struct inode *in, uint64_t sample);
+/* Make an inode live whose number nobody knows yet. */
+void itable_add(struct itable *t, struct inode *in);
+
+/* The caller holds a pin for all of these. */
+void itable_add_lookup(struct itable *t, struct inode *in);
+void itable_add_open(struct itable *t, struct inode *in);
+void itable_take_lookups(struct itable *t, struct inode *in, uint64_t n);
+/* -EBADF when it has none. */
+int itable_take_open(struct itable *t, struct inode *in);
+/* With the inode's lock held the answer can only fall. */
+uint32_t itable_opens(struct itable *t, struct inode *in);
+
+/*
+ * Give a pin back. False: it was the last reference to an inode whose state
+ * still asks for work in the store (INODE_ATIME, INODE_ORPHAN). The caller then
+ * keeps the pin, does the work, and calls again.
+ */
+bool itable_put(struct itable *t, struct inode *in);
+
+uint64_t itable_count(struct itable *t);
+
+/* For unmount, when nobody else is there: every inode loses its references, is given
+ * to fn for the work its state asks for, and freed. */
+typedef void itable_drain_fn(void *arg, struct inode *in);
+void itable_drain(struct itable *t, itable_drain_fn *fn, void *arg);
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * lazy.c - times of access, which are worth remembering but not worth a write
+ * for every read.
+ *
+ * They follow relatime: a read sets atime only when it is not newer than
+ * mtime and ctime, or a day old. The new atime stays in memory and travels
+ * with the next change of the inode; a thread writes what is left every
+ * writeback_ms, sync and unmount write it too, and so does the last reference
+ * when it goes. At most LAZY_MAX inodes wait at a time: one more is written
+ * at once.
+ */
+#include "txn.h"
+
+#include <stdlib.h>
+
+/* ---- noting ---- */
+
+static bool stamp_before(struct stamp a, struct stamp b)
+{
+    return a.sec < b.sec || (a.sec == b.sec && a.nsec < b.nsec);
+}
+
+bool atime_wanted(struct fs *fs, const struct inode *in, struct stamp now)
+{
+    const struct record *rec = &in->rec;
+
+    if (fs->options.read_only || fs->options.noatime)
+        return false;
+    return !stamp_before(rec->mtime, rec->atime) ||
+           !stamp_before(rec->ctime, rec->atime) ||
+           now.sec - RELATIME_S >= rec->atime.sec;
+}
+
+/* False when too many wait. */
+static bool lazy_add(struct fs *fs, uint64_t ino)
+{
+    bool added = false;
+
+    mutex_lock(&fs->lazy_mu);
+    if (fs->n_lazy < LAZY_MAX) {
+        fs->lazy[fs->n_lazy++] = ino;
+        added = true;
+    }
+    if (fs->n_lazy == LAZY_MAX / 2)
+        pthread_cond_signal(&fs->lazy_wake);
+    mutex_unlock(&fs->lazy_mu);
+    return added;
+}
+
+void inode_accessed(struct fs *fs, struct inode *in, struct stamp now)
+{
+    rwlock_write(&in->lock);
+    if (atime_wanted(fs, in, now)) {
+        in->rec.atime = now;
+        if (!(in->state & (INODE_ATIME | INODE_GONE))) {
+            in->state |= INODE_ATIME;
+            /* If the write fails it stays in memory, for the next change to take. */
+            if (!lazy_add(fs, in->ino))
+                inode_write(fs, in, &in->rec);
+        }
+    }
+    rwlock_unlock(&in->lock);
+}
+
+/* ---- writing ---- */
+
+static int write_one(struct fs *fs, uint64_t ino)
+{
+    struct inode *in = itable_find(&fs->inodes, ino);
+    int rc = 0;
+
+    if (!in)
+        return 0;
+    rwlock_write(&in->lock);
+    if (in->state & INODE_ATIME)
+        rc = inode_write(fs, in, &in->rec);
+    rwlock_unlock(&in->lock);
+    inode_put(fs, in);
+    return rc;
+}
+
+static int write_count(struct fs *fs)
+{
+    uint64_t count = atomic_load(&fs->count);
+    struct txn *t;
+    bool same;
+
+    mutex_lock(&fs->state);
+    same = count == fs->count_stored;
+    fs->count_stored = count;
+    mutex_unlock(&fs->state);
+    if (same)
+        return 0;
+    t = txn_begin(fs);
+    if (!t)
+        return -ENOMEM;
+    txn_put_counter(t, key_count(), count);
+    return txn_end(fs, t, 0);
+}
+
+int lazy_write(struct fs *fs)
+{
+    enum { AT_ONCE = 256 };
+    uint64_t some[AT_ONCE];
+    int rc = 0, rc2;
+    unsigned n, i;
+
+    if (fs->options.read_only)
+        return 0;
+    do {
+        mutex_lock(&fs->lazy_mu);
+        n = fs->n_lazy < AT_ONCE ? fs->n_lazy : AT_ONCE;
+        fs->n_lazy -= n;
+        memcpy(some, fs->lazy + fs->n_lazy, n * sizeof(*some));
+        mutex_unlock(&fs->lazy_mu);
+        for (i = 0; i < n; i++) {
+            rc2 = write_one(fs, some[i]);
+            if (!rc)
+                rc = rc2;
+        }
+    } while (n);
+    rc2 = write_count(fs);
+    return rc ? rc : rc2;
+}
+
+/* ---- the thread ---- */
+
+static void *lazy_main(void *arg)
+{
+    struct fs *fs = arg;
+    uint64_t ns = (uint64_t)fs->options.writeback_ms * 1000000;
+
+    mutex_lock(&fs->lazy_mu);
+    while (!fs->lazy_stop) {
+        cond_wait_ns(&fs->lazy_wake, &fs->lazy_mu, ns);
+        if (fs->lazy_stop)
+            break;
+        mutex_unlock(&fs->lazy_mu);
+        /* What could not be written is lost with this process, and the engine logs why
+         * it takes no writes. */
+        (void)lazy_write(fs);
+        mutex_lock(&fs->lazy_mu);
+    }
+    mutex_unlock(&fs->lazy_mu);
+    return NULL;
+}
+
+int lazy_start(struct fs *fs)
+{
+    int rc;
+
+    fs->lazy = malloc(LAZY_MAX * sizeof(*fs->lazy));
+    if (!fs->lazy)
+        return -ENOMEM;
+    if (fs->options.read_only || !fs->options.writeback_ms)
+        return 0;
+    rc = -pthread_create(&fs->lazy_thread, NULL, lazy_main, fs);
+    fs->lazy_running = !rc;
+    return rc;
+}
+
+void lazy_stop(struct fs *fs)
+{
+    if (!fs->lazy_running)
+        return;
+    mutex_lock(&fs->lazy_mu);
+    fs->lazy_stop = true;
+    pthread_cond_signal(&fs->lazy_wake);
+    mutex_unlock(&fs->lazy_mu);
+    pthread_join(fs->lazy_thread, NULL);
+    fs->lazy_running = false;
+}

@@ -1,0 +1,334 @@
+/*
+ * record.c - see record.h.
+ *
+ * Everything here is a pure function of bytes. A store made of these records is
+ * mostly records, so they are small: varints, times as differences from the
+ * time of birth, fields that only some inodes have behind a flag.
+ */
+#include "record.h"
+
+#include "fs.h"
+
+enum {
+    NSEC = 1000000000,
+
+    /* On disk: never renumber. */
+    DENTRY_INODE = 1,
+    DENTRY_REF = 2,
+
+    SUPER_VERSION = 1,
+};
+
+static const char super_magic[] = "siltfs";
+
+/* Small magnitudes of either sign to small numbers. */
+static uint64_t zigzag(int64_t v)
+{
+    return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
+}
+
+static int64_t unzigzag(uint64_t v)
+{
+    return (int64_t)(v >> 1 ^ (0 - (v & 1)));
+}
+
+/* ---- times ---- */
+
+/* The difference of seconds wraps, so that any two moments have one. */
+static void put_stamp(struct buf *b, struct stamp s, struct stamp base)
+{
+    put_varint(b, zigzag((int64_t)((uint64_t)s.sec - (uint64_t)base.sec)));
+    put_varint(b, zigzag((int64_t)s.nsec - (int64_t)base.nsec));
+}
+
+static bool get_stamp(struct slice *in, struct stamp *s, struct stamp base)
+{
+    uint64_t sec, diff;
+    int64_t nsec;
+
+    if (!get_varint(in, &sec) || !get_varint(in, &diff))
+        return false;
+    nsec = unzigzag(diff);
+    if (nsec <= -NSEC || nsec >= NSEC)
+        return false;
+    nsec += base.nsec;
+    if (nsec < 0 || nsec >= NSEC)
+        return false;
+    s->sec = (int64_t)((uint64_t)base.sec + (uint64_t)unzigzag(sec));
+    s->nsec = (uint32_t)nsec;
+    return true;
+}
+
+/* ---- inodes ---- */
+
+static bool type_known(uint32_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFLNK:
+    case S_IFCHR:
+    case S_IFBLK:
+    case S_IFIFO:
+    case S_IFSOCK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void encode_file(struct buf *b, const struct record *r)
+{
+    put_varint(b, r->file.size);
+    put_varint(b, r->file.bytes);
+    put_varint(b, r->file.extents);
+    if (r->run_count) {
+        put_varint(b, r->run_bytes);
+        put_varint(b, r->run_count);
+    }
+}
+
+void record_encode(struct buf *b, const struct record *r)
+{
+    bool run = record_is_file(r) && r->run_count;
+
+    put_varint(b, r->flags | (run ? REC_RUN : 0));
+    put_varint(b, r->mode);
+    put_varint(b, r->uid);
+    put_varint(b, r->gid);
+    put_varint(b, r->nlink);
+    put_stamp(b, r->btime, (struct stamp){0});
+    put_stamp(b, r->atime, r->btime);
+    put_stamp(b, r->mtime, r->btime);
+    put_stamp(b, r->ctime, r->btime);
+    switch (r->mode & S_IFMT) {
+    case S_IFREG:
+        encode_file(b, r);
+        break;
+    case S_IFDIR:
+        put_varint(b, r->dir.parent);
+        put_varint(b, r->dir.entries);
+        put_varint(b, r->dir.subdirs);
+        break;
+    case S_IFLNK:
+        put_bytes(b, r->target);
+        break;
+    case S_IFCHR:
+    case S_IFBLK:
+        put_varint(b, r->rdev);
+        break;
+    }
+}
+
+static bool decode_run(struct slice *in, struct record *r)
+{
+    uint32_t bytes, count;
+
+    if (!get_varint32(in, &bytes) || !get_varint32(in, &count))
+        return false;
+    if (!(r->flags & REC_TAIL) || bytes >= RUN_BYTES || bytes > r->file.bytes ||
+        count == 0 || count > RUN_COUNT || count > bytes || count > r->file.extents)
+        return false;
+    r->run_bytes = (uint16_t)bytes;
+    r->run_count = (uint16_t)count;
+    r->flags &= ~(uint32_t)REC_RUN;
+    return true;
+}
+
+static bool decode_file(struct slice *in, struct record *r)
+{
+    if (!get_varint(in, &r->file.size) || !get_varint(in, &r->file.bytes) ||
+        !get_varint(in, &r->file.extents))
+        return false;
+    if (r->file.size > FS_SIZE_MAX || r->file.bytes > r->file.size ||
+        r->file.extents > r->file.bytes || (r->file.bytes && !r->file.extents))
+        return false;
+    if ((r->flags & REC_TAIL) && !r->file.extents)
+        return false;
+    return !(r->flags & REC_RUN) || decode_run(in, r);
+}
+
+static bool decode_target(struct slice *in, struct record *r)
+{
+    return get_bytes(in, &r->target) && r->target.len > 0 &&
+           r->target.len <= FS_SYMLINK_MAX && !memchr(r->target.data, 0, r->target.len);
+}
+
+static bool decode_by_type(struct slice *in, struct record *r)
+{
+    uint32_t file_only = REC_TAIL | REC_RUN;
+
+    if (!record_is_file(r) && (r->flags & file_only))
+        return false;
+    switch (r->mode & S_IFMT) {
+    case S_IFREG:
+        return decode_file(in, r);
+    case S_IFDIR:
+        return get_varint(in, &r->dir.parent) && get_varint(in, &r->dir.entries) &&
+               get_varint32(in, &r->dir.subdirs) && r->dir.parent > 0 &&
+               r->dir.parent <= INO_MAX && r->dir.subdirs <= r->dir.entries &&
+               r->nlink <= 1;
+    case S_IFLNK:
+        return decode_target(in, r);
+    case S_IFCHR:
+    case S_IFBLK:
+        return get_varint(in, &r->rdev);
+    default:
+        return true;
+    }
+}
+
+int record_decode(struct slice in, struct record *r)
+{
+    uint32_t known = REC_TAIL | REC_XATTR | REC_RUN;
+
+    memset(r, 0, sizeof(*r));
+    if (!get_varint32(&in, &r->flags) || (r->flags & ~known) ||
+        !get_varint32(&in, &r->mode) || (r->mode & ~(uint32_t)(S_IFMT | 07777)) ||
+        !type_known(r->mode) || !get_varint32(&in, &r->uid) ||
+        !get_varint32(&in, &r->gid) || !get_varint32(&in, &r->nlink))
+        return -EUCLEAN;
+    if (!get_stamp(&in, &r->btime, (struct stamp){0}) ||
+        !get_stamp(&in, &r->atime, r->btime) || !get_stamp(&in, &r->mtime, r->btime) ||
+        !get_stamp(&in, &r->ctime, r->btime))
+        return -EUCLEAN;
+    if (!decode_by_type(&in, r) || in.len)
+        return -EUCLEAN;
+    return 0;
+}
+
+/* ---- directory entries ---- */
+
+int name_check(struct slice name)
+{
+    if (name.len > FS_NAME_MAX)
+        return -ENAMETOOLONG;
+    if (name.len == 0 || memchr(name.data, '/', name.len) ||
+        memchr(name.data, 0, name.len))
+        return -EINVAL;
+    if (slice_eq(name, slice_str(".")) || slice_eq(name, slice_str("..")))
+        return -EEXIST;
+    return 0;
+}
+
+void dentry_encode_inode(struct buf *b, struct slice name, uint64_t ino,
+                         const struct record *r)
+{
+    put_u8(b, DENTRY_INODE);
+    put_bytes(b, name);
+    put_varint(b, ino);
+    record_encode(b, r);
+}
+
+void dentry_encode_ref(struct buf *b, struct slice name, uint64_t ino, uint32_t type)
+{
+    put_u8(b, DENTRY_REF);
+    put_bytes(b, name);
+    put_varint(b, ino);
+    put_u8(b, (uint8_t)((type & S_IFMT) >> 12));
+}
+
+static int decode_embedded(struct slice in, struct dentry *d)
+{
+    if (record_decode(in, &d->rec))
+        return -EUCLEAN;
+    /* A directory's record changes with each of its entries: it has its own key. */
+    if (record_is_dir(&d->rec) || d->rec.nlink != 1)
+        return -EUCLEAN;
+    d->embedded = true;
+    d->type = d->rec.mode & S_IFMT;
+    return 0;
+}
+
+int dentry_decode(struct slice in, struct dentry *d)
+{
+    uint8_t kind, type;
+
+    d->embedded = false;
+    if (!get_u8(&in, &kind) || !get_bytes(&in, &d->name) || name_check(d->name) ||
+        !get_varint(&in, &d->ino) || d->ino < INO_FIRST || d->ino > INO_MAX)
+        return -EUCLEAN;
+    if (kind == DENTRY_INODE)
+        return decode_embedded(in, d);
+    if (kind != DENTRY_REF || !get_u8(&in, &type) || in.len || type > S_IFMT >> 12)
+        return -EUCLEAN;
+    d->type = (uint32_t)type << 12;
+    return type_known(d->type) ? 0 : -EUCLEAN;
+}
+
+/* ---- name lists ---- */
+
+void seqs_encode(struct buf *b, const struct seqs *s)
+{
+    unsigned i;
+
+    for (i = 0; i < s->n; i++)
+        put_varint(b, s->seq[i]);
+}
+
+int seqs_decode(struct slice in, struct seqs *s)
+{
+    s->n = 0;
+    while (in.len) {
+        uint64_t seq;
+
+        if (s->n == SEQS_MAX || !get_varint(&in, &seq) || seq < INO_FIRST ||
+            seq > INO_MAX)
+            return -EUCLEAN;
+        s->seq[s->n++] = seq;
+    }
+    return s->n ? 0 : -EUCLEAN;
+}
+
+int seqs_add(struct seqs *s, uint64_t seq)
+{
+    if (s->n == SEQS_MAX)
+        return -ENOSPC;
+    s->seq[s->n++] = seq;
+    return 0;
+}
+
+void seqs_remove(struct seqs *s, uint64_t seq)
+{
+    unsigned i;
+
+    for (i = 0; i < s->n; i++) {
+        if (s->seq[i] != seq)
+            continue;
+        s->seq[i] = s->seq[--s->n];
+        return;
+    }
+}
+
+/* ---- superblock ---- */
+
+void super_encode(struct buf *b, const struct super *s)
+{
+    buf_append(b, super_magic, strlen(super_magic));
+    put_varint(b, SUPER_VERSION);
+    put_le64(b, s->hash_seed);
+    put_varint(b, s->root);
+}
+
+int super_decode(struct slice in, struct super *s)
+{
+    struct slice magic;
+    uint64_t version;
+
+    if (!get_raw(&in, strlen(super_magic), &magic) ||
+        !slice_eq(magic, slice_str(super_magic)) || !get_varint(&in, &version))
+        return -EUCLEAN;
+    if (version > SUPER_VERSION)
+        return -EPROTONOSUPPORT;
+    if (version != SUPER_VERSION || !get_le64(&in, &s->hash_seed) ||
+        !get_varint(&in, &s->root) || s->root != FS_ROOT || in.len)
+        return -EUCLEAN;
+    return 0;
+}
+
+int counter_decode(struct slice in, uint64_t *v)
+{
+    if (!get_varint(&in, v) || in.len || *v > INO_MAX)
+        return -EUCLEAN;
+    return 0;
+}

@@ -1,0 +1,129 @@
+/*
+ * record.h - what the filesystem keeps under its keys: inodes, directory
+ * entries, name lists, the superblock. Bytes: FORMAT.md.
+ *
+ * Decoders take hostile bytes: they return 0, or -EUCLEAN for whatever the
+ * encoder cannot have written, and never read past the slice. What they return
+ * borrows from it.
+ */
+#ifndef FS_RECORD_H
+#define FS_RECORD_H
+
+#include <sys/stat.h>
+
+#include "../lsm/lsm.h"
+
+/* On disk: never renumber. */
+enum {
+    INO_FIRST = 16, /* below: reserved */
+
+    /* record.flags; those not named here are refused */
+    REC_TAIL = 1 << 0,  /* the last extent ends where the file does */
+    REC_XATTR = 1 << 1, /* has keys under X */
+    REC_RUN = 1 << 2,   /* on disk only: the run fields follow */
+
+    RUN_BYTES = 4096, /* a run of small tail extents is shorter than this... */
+    RUN_COUNT = 8,    /* ...and has no more extents than this */
+
+    SEQS_MAX = 16, /* names of one directory with one hash */
+};
+
+#define INO_MAX ((uint64_t)INT64_MAX) /* of inode numbers and seqs */
+
+/* A moment. 12 bytes where timespec takes 16: each live inode holds four. */
+struct stamp {
+    int64_t sec;
+    uint32_t nsec;
+} __attribute__((packed, aligned(4)));
+
+/* An inode as stored. */
+struct record {
+    uint32_t mode;
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t nlink; /* names; of a directory 1, or 0 when it was removed */
+    uint32_t flags;
+    struct stamp atime, mtime, ctime, btime;
+    /* Of a file: the small tail extents that wait to be merged (extent.c). Here, because
+     * the union would be larger with them, and every live inode has one. */
+    uint16_t run_bytes;
+    uint16_t run_count;
+    union {
+        struct {
+            uint64_t size;
+            uint64_t bytes;   /* sum of the lengths of the extents */
+            uint64_t extents; /* their number */
+        } file;
+        struct {
+            uint64_t parent;
+            uint64_t entries;
+            uint32_t subdirs;
+        } dir;
+        struct slice target; /* of a symbolic link */
+        uint64_t rdev;       /* major << 32 | minor */
+    };
+};
+
+static inline bool record_is_dir(const struct record *r)
+{
+    return S_ISDIR(r->mode);
+}
+
+static inline bool record_is_file(const struct record *r)
+{
+    return S_ISREG(r->mode);
+}
+
+/* Does the file consist of exactly one extent, and that at its end? Then its key is
+ * known without looking. */
+static inline bool record_sole_extent(const struct record *r)
+{
+    return record_is_file(r) && r->file.extents == 1 && (r->flags & REC_TAIL);
+}
+
+void record_encode(struct buf *b, const struct record *r);
+int record_decode(struct slice in, struct record *r);
+
+/* A directory entry: a name, and the inode itself or its number. */
+struct dentry {
+    struct slice name;
+    uint64_t ino;
+    uint32_t type; /* the S_IFMT part of the mode */
+    bool embedded;
+    struct record rec; /* when embedded */
+};
+
+void dentry_encode_inode(struct buf *b, struct slice name, uint64_t ino,
+                         const struct record *r);
+void dentry_encode_ref(struct buf *b, struct slice name, uint64_t ino, uint32_t type);
+int dentry_decode(struct slice in, struct dentry *d);
+
+/* May name be that of an entry? 0, -ENAMETOOLONG, -EEXIST for "." and "..", -EINVAL
+ * for an empty one and one with '/' or NUL. */
+int name_check(struct slice name);
+
+/* The entries of a directory whose names share a hash; nearly always one. */
+struct seqs {
+    unsigned n;
+    uint64_t seq[SEQS_MAX];
+};
+
+void seqs_encode(struct buf *b, const struct seqs *s);
+int seqs_decode(struct slice in, struct seqs *s);
+/* -ENOSPC when the list is full. */
+int seqs_add(struct seqs *s, uint64_t seq);
+void seqs_remove(struct seqs *s, uint64_t seq);
+
+struct super {
+    uint64_t hash_seed;
+    uint64_t root;
+};
+
+void super_encode(struct buf *b, const struct super *s);
+/* Also -EPROTONOSUPPORT when a newer program made it. */
+int super_decode(struct slice in, struct super *s);
+
+/* Counters (S next, S count) are one varint. */
+int counter_decode(struct slice in, uint64_t *v);
+
+#endif

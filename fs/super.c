@@ -1,0 +1,316 @@
+/*
+ * super.c - a filesystem as a whole: format, mount, unmount, sync's figures,
+ * and the counter that numbers inodes and entries.
+ *
+ * The counter in the store is a ceiling: numbers below it may have been given
+ * out. It is raised NUMBERS_STEP at a time, so that making a file does not
+ * write it; a crash skips at most so many numbers, of 2^63.
+ */
+#include "txn.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+int fs_corrupt(const char *why, uint64_t a, uint64_t b)
+{
+    err_log("filesystem damaged: %s (%" PRIu64 ", %" PRIu64 ")", why, a, b);
+    return -EUCLEAN;
+}
+
+void fs_options_init(struct fs_options *o)
+{
+    *o = (struct fs_options){.writeback_ms = 5000};
+}
+
+/* ---- format ---- */
+
+/* -EEXIST, -ENOTEMPTY, or 0 when there is nothing. */
+static int check_empty(struct lsm *db)
+{
+    struct lsm_iter_options o = {0};
+    struct lsm_iter *it;
+    int rc = lsm_exists(db, NULL, key_super());
+
+    if (rc == 0)
+        return -EEXIST;
+    if (rc != -ENOENT)
+        return rc;
+    rc = lsm_iter_new(db, &o, &it);
+    if (rc)
+        return rc;
+    lsm_iter_first(it);
+    rc = lsm_iter_valid(it) ? -ENOTEMPTY : lsm_iter_error(it);
+    lsm_iter_free(it);
+    return rc;
+}
+
+static struct record root_record(uid_t uid, gid_t gid, mode_t mode)
+{
+    struct record rec = {0};
+
+    rec.mode = S_IFDIR | (mode & 07777);
+    rec.uid = uid;
+    rec.gid = gid;
+    rec.nlink = 1;
+    rec.btime = rec.atime = rec.mtime = rec.ctime = stamp_now();
+    rec.dir.parent = FS_ROOT;
+    return rec;
+}
+
+static void put_counter(struct lsm_batch *b, struct slice key, struct buf *value,
+                        uint64_t v)
+{
+    buf_clear(value);
+    put_varint(value, v);
+    lsm_batch_put(b, key, buf_slice(value));
+}
+
+int fs_format(struct lsm *db, uid_t uid, gid_t gid, mode_t mode)
+{
+    struct record root = root_record(uid, gid, mode);
+    struct super super = {.root = FS_ROOT};
+    struct lsm_batch *b;
+    struct buf value = {0};
+    struct key k;
+    int rc = check_empty(db);
+
+    if (rc)
+        return rc;
+    if (getrandom(&super.hash_seed, sizeof(super.hash_seed), 0) !=
+        (ssize_t)sizeof(super.hash_seed))
+        return -EIO;
+    b = lsm_batch_new();
+    if (!b)
+        return -ENOMEM;
+    super_encode(&value, &super);
+    lsm_batch_put(b, key_super(), buf_slice(&value));
+    put_counter(b, key_next(), &value, INO_FIRST);
+    put_counter(b, key_count(), &value, 1);
+    buf_clear(&value);
+    record_encode(&value, &root);
+    lsm_batch_put(b, key_inode(&k, FS_ROOT), buf_slice(&value));
+    rc = buf_error(&value);
+    if (!rc)
+        rc = lsm_write(db, b, LSM_SYNC);
+    buf_release(&value);
+    lsm_batch_free(b);
+    return rc;
+}
+
+/* ---- numbers ---- */
+
+/* Under fs->state: whoever gets a number beyond the ceiling waits until the new one is in
+ * the log, before anything that uses it. */
+static int raise_ceiling_locked(struct fs *fs)
+{
+    uint64_t ceiling = fs->ceiling + NUMBERS_STEP;
+    uint8_t value[VARINT_MAX];
+    int rc;
+
+    if (ceiling > INO_MAX)
+        return -ENOSPC;
+    rc = lsm_put(fs->db, key_next(), slice_of(value, store_varint(value, ceiling)));
+    if (!rc)
+        fs->ceiling = ceiling;
+    return rc;
+}
+
+int fs_new_number(struct fs *fs, uint64_t *ino)
+{
+    int rc = 0;
+
+    mutex_lock(&fs->state);
+    if (fs->next == fs->ceiling)
+        rc = raise_ceiling_locked(fs);
+    if (!rc)
+        *ino = fs->next++;
+    mutex_unlock(&fs->state);
+    return rc;
+}
+
+/* ---- mount ---- */
+
+static int read_counter(struct fs *fs, struct slice key, uint64_t *v)
+{
+    struct lsm_value value = {0};
+    int rc = lsm_get(fs->db, NULL, key, &value);
+
+    if (rc == -ENOENT || (!rc && counter_decode(value.value, v)))
+        rc = fs_corrupt("bad counter in the superblock", key.len, 0);
+    lsm_value_release(&value);
+    return rc;
+}
+
+static int read_super(struct fs *fs)
+{
+    struct lsm_value value = {0};
+    struct super super;
+    uint64_t count;
+    int rc = lsm_get(fs->db, NULL, key_super(), &value);
+
+    if (rc == -ENOENT)
+        return -ENODATA;
+    if (!rc)
+        rc = super_decode(value.value, &super);
+    if (rc == -EUCLEAN)
+        fs_corrupt("bad superblock", value.value.len, 0);
+    lsm_value_release(&value);
+    if (rc)
+        return rc;
+    fs->hash_seed = super.hash_seed;
+    rc = read_counter(fs, key_next(), &fs->next);
+    if (!rc && fs->next < INO_FIRST)
+        rc = fs_corrupt("bad counter in the superblock", fs->next, 0);
+    if (!rc)
+        rc = read_counter(fs, key_count(), &count);
+    if (rc)
+        return rc;
+    fs->ceiling = fs->next;
+    fs->count_stored = count;
+    atomic_store(&fs->count, count);
+    return 0;
+}
+
+static int read_root(struct fs *fs)
+{
+    int rc = inode_get(fs, FS_ROOT, &fs->root);
+
+    if (rc == -ESTALE || (!rc && !record_is_dir(&fs->root->rec)))
+        return fs_corrupt("no root directory", FS_ROOT, 0);
+    return rc;
+}
+
+static int init_locks(struct fs *fs)
+{
+    mutex_init(&fs->rename, LOCK_FS_RENAME);
+    mutex_init(&fs->state, LOCK_FS_STATE);
+    mutex_init(&fs->lazy_mu, LOCK_FS_STATE);
+    cond_init(&fs->lazy_wake);
+    return itable_init(&fs->inodes);
+}
+
+struct drain {
+    struct fs *fs;
+    int rc; /* the first error */
+};
+
+/* What the last reference would have done. */
+static void drain_one(void *arg, struct inode *in)
+{
+    struct drain *d = arg;
+    int rc = 0;
+
+    if (in->state & (INODE_ATIME | INODE_ORPHAN))
+        rc = inode_settle(d->fs, in);
+    if (!d->rc)
+        d->rc = rc;
+}
+
+static int drain(struct fs *fs)
+{
+    struct drain d = {.fs = fs};
+
+    itable_drain(&fs->inodes, drain_one, &d);
+    return d.rc;
+}
+
+static void fs_free(struct fs *fs)
+{
+    free(fs->lazy);
+    itable_release(&fs->inodes);
+    txn_free_all(fs);
+    mutex_release(&fs->rename);
+    mutex_release(&fs->state);
+    mutex_release(&fs->lazy_mu);
+    pthread_cond_destroy(&fs->lazy_wake);
+    free(fs);
+}
+
+int fs_mount(struct lsm *db, const struct fs_options *o, struct fs **out)
+{
+    struct fs *fs = aligned_alloc(_Alignof(struct fs), sizeof(*fs));
+    int rc;
+
+    if (!fs)
+        return -ENOMEM;
+    memset(fs, 0, sizeof(*fs));
+    fs->db = db;
+    fs->options = *o;
+    rc = init_locks(fs);
+    if (!rc)
+        rc = read_super(fs);
+    if (!rc)
+        rc = read_root(fs);
+    if (!rc && !o->read_only)
+        rc = orphans_remove(fs);
+    if (!rc)
+        rc = lazy_start(fs);
+    if (rc) {
+        (void)drain(fs); /* rc tells already */
+        fs_free(fs);
+        return rc;
+    }
+    *out = fs;
+    return 0;
+}
+
+/* The exact value: a clean mount skips no numbers. */
+static int write_next(struct fs *fs)
+{
+    uint8_t value[VARINT_MAX];
+
+    if (fs->next == fs->ceiling)
+        return 0;
+    return lsm_put(fs->db, key_next(), slice_of(value, store_varint(value, fs->next)));
+}
+
+int fs_unmount(struct fs *fs)
+{
+    int rc, rc2;
+
+    lazy_stop(fs);
+    rc = drain(fs);
+    if (!fs->options.read_only) {
+        rc2 = lazy_write(fs); /* no inode is live: the count */
+        if (!rc)
+            rc = rc2;
+        rc2 = write_next(fs);
+        if (!rc)
+            rc = rc2;
+    }
+    fs_free(fs);
+    return rc;
+}
+
+struct lsm *fs_store(struct fs *fs)
+{
+    return fs->db;
+}
+
+/* ---- figures ---- */
+
+int fs_statfs(struct fs *fs, struct fs_statfs *out)
+{
+    /* What an empty file takes, about: tells how many more there is room for. */
+    static const uint64_t inode_bytes = 256;
+    uint64_t total, avail;
+    int rc = lsm_space(fs->db, &total, &avail);
+
+    if (rc)
+        return rc;
+    out->block_bytes = 4096;
+    out->blocks = total / out->block_bytes;
+    out->blocks_free = avail / out->block_bytes;
+    out->blocks_avail = out->blocks_free;
+    out->files_free = avail / inode_bytes;
+    out->files = atomic_load(&fs->count) + out->files_free;
+    return 0;
+}
+
+void fs_get_stats(struct fs *fs, struct fs_stats *out)
+{
+    out->inodes = atomic_load(&fs->count);
+    out->live_inodes = itable_count(&fs->inodes);
+    out->orphans_removed = fs->orphans_removed;
+}

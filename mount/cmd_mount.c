@@ -1,0 +1,175 @@
+/*
+ * cmd_mount.c - siltfs mount STORE MNT: the daemon, from its first check to the
+ * closing of the store.
+ *
+ * The mount point is checked before the store is opened, and everything that
+ * can be refused is refused before anything is changed.
+ */
+#include <getopt.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "launch.h"
+#include "log.h"
+#include "mountpoint.h"
+#include "session.h"
+#include "store.h"
+
+struct mount_job {
+    struct mount_options options;
+    char store[PATH_MAX], mountpoint[PATH_MAX];
+};
+
+static void ready(void *arg)
+{
+    launch_ready(arg);
+}
+
+static int fs_why(const char *path, int err, struct why *why)
+{
+    if (err == -ENODATA)
+        return why_set(why, err,
+                       "%s: holds no filesystem but other data; `siltfs kv %s` reads it",
+                       path, path);
+    return store_why(path, err, why);
+}
+
+/*
+ * Is there a filesystem in the store that we can serve? Opening for writing
+ * begins a new log before that can be known, so look with a read-only one.
+ */
+static int look_first(const struct mount_job *job, struct why *why)
+{
+    struct lsm_options o = job->options.lsm;
+    struct fs_options fo = job->options.fs;
+    struct lsm *db;
+    struct fs *fs;
+    int err;
+
+    o.read_only = fo.read_only = true;
+    o.verify_bytes = 0; /* the second opening does it */
+    err = store_open(job->store, &o, &db, why);
+    if (err)
+        return err;
+    err = fs_mount(db, &fo, &fs);
+    if (err)
+        fs_why(job->store, err, why);
+    else
+        fs_unmount(fs);
+    lsm_close(db); /* nothing was written */
+    return err;
+}
+
+/* Mount, and serve until the end. */
+static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs)
+{
+    struct ops ops = {0};
+    struct session_config config = {
+        .store = job->store,
+        .mountpoint = job->mountpoint,
+        .options = &job->options,
+        .ops = &ops,
+        .ready = ready,
+        .arg = l,
+    };
+    struct session *s;
+    struct why why;
+    int err;
+
+    ops_init(&ops, fs, &job->options);
+    err = session_new(&config, &s, &why);
+    if (err) {
+        launch_failed(l, &why);
+        return err;
+    }
+    err = session_run(s);
+    session_free(s);
+    if (err) {
+        why_set(&why, err, "%s: ended early: %s", job->mountpoint, strerror(-err));
+        launch_failed(l, &why);
+    }
+    return err;
+}
+
+/* Unmount and close; what fails is told to the log and to `siltfs umount`. */
+static int close_all(const struct mount_job *job, struct fs *fs, struct lsm *db)
+{
+    char failed[128];
+    int err, err2;
+
+    store_mark(job->store, "closing");
+    err = fs_unmount(fs);
+    err2 = lsm_close(db);
+    err = err ? err : err2;
+    if (err) {
+        err_log("%s: closing failed, the last writes may be lost: %s", job->store,
+                strerror(-err));
+        snprintf(failed, sizeof(failed), "failed: %s", strerror(-err));
+        store_mark(job->store, failed);
+    }
+    return err;
+}
+
+static int serve(struct launch *l, void *arg)
+{
+    struct mount_job *job = arg;
+    struct why why;
+    struct lsm *db;
+    struct fs *fs;
+    int err, close_err;
+
+    if (session_catch_signals(&why))
+        return launch_failed(l, &why);
+    env_set_block_hook(session_about_to_block);
+    if (!job->options.lsm.read_only && look_first(job, &why))
+        return launch_failed(l, &why);
+    log_forget(); /* what was noted comes up again */
+    if (store_open(job->store, &job->options.lsm, &db, &why))
+        return launch_failed(l, &why);
+    err = fs_mount(db, &job->options.fs, &fs);
+    if (err) {
+        fs_why(job->store, err, &why);
+        lsm_close(db);
+        return launch_failed(l, &why);
+    }
+    err = serve_fs(l, job, fs);
+    close_err = close_all(job, fs, db);
+    return err || close_err ? 1 : 0;
+}
+
+static int parse(int argc, char **argv, struct mount_job *job, bool *foreground)
+{
+    struct why why;
+    int c;
+
+    opterr = 0;
+    while ((c = getopt(argc, argv, "fo:")) != -1) {
+        if (c == 'f')
+            *foreground = true;
+        else if (c != 'o')
+            return usage("mount");
+        else if (mount_options_parse(&job->options, optarg, &why))
+            return fail("%s", why.text);
+    }
+    if (argc - optind != 2)
+        return usage("mount");
+    if (mountpoint_resolve(argv[optind + 1], job->mountpoint, &why) ||
+        store_resolve(argv[optind], job->store, &why) ||
+        mountpoint_check(job->mountpoint, job->store, job->options.nonempty, &why))
+        return fail("%s", why.text);
+    return 0;
+}
+
+int cmd_mount(int argc, char **argv)
+{
+    static struct mount_job job; /* static: two paths are too much for a stack */
+    bool foreground = false;
+    int rc;
+
+    mount_options_init(&job.options);
+    rc = parse(argc, argv, &job, &foreground);
+    if (rc == 0)
+        rc = launch(foreground, serve, &job);
+    mount_options_release(&job.options);
+    return rc;
+}

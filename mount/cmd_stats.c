@@ -1,0 +1,110 @@
+/*
+ * cmd_stats.c - siltfs stats STORE|MNT: from the daemon when there is one, else
+ * from the store.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "control.h"
+#include "log.h"
+#include "mountinfo.h"
+#include "mountpoint.h"
+#include "report.h"
+#include "store.h"
+
+static int live(const char *mountpoint, bool json, struct why *why)
+{
+    static char path[PATH_MAX + 32];
+    char text[4096];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/" CONTROL_NAME "/stats%s", mountpoint,
+             json ? ".json" : "");
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOTCONN)
+        return why_set(why, -ENOTCONN,
+                       "%s: its daemon has died; `siltfs umount` or mount it again",
+                       mountpoint);
+    if (fd < 0)
+        return why_set(why, -errno, "%s: %s", path, strerror(errno));
+    while ((n = read(fd, text, sizeof(text))) > 0)
+        fwrite(text, 1, (size_t)n, stdout);
+    if (n < 0)
+        why_set(why, n = -errno, "%s: %s", path, strerror(errno));
+    close(fd);
+    return (int)n;
+}
+
+static int at_rest(const char *path, bool json, struct why *why)
+{
+    struct lsm_options o;
+    struct fs_options fo;
+    struct fs_stats fs_stats;
+    struct lsm_stats stats;
+    struct fs *fs = NULL;
+    struct lsm *db;
+    int err;
+
+    lsm_options_init(&o);
+    o.read_only = true;
+    err = store_open(path, &o, &db, why);
+    if (err)
+        return err;
+    fs_options_init(&fo);
+    fo.read_only = true;
+    err = fs_mount(db, &fo, &fs);
+    if (err && err != -ENODATA) {
+        store_why(path, err, why);
+        lsm_close(db);
+        return err;
+    }
+    log_to_stderr();
+    if (fs)
+        fs_get_stats(fs, &fs_stats);
+    lsm_get_stats(db, &stats);
+    (json ? report_json : report_text)(stdout, fs ? &fs_stats : NULL, &stats);
+    if (fs)
+        fs_unmount(fs);
+    lsm_close(db); /* read only: nothing to lose */
+    return 0;
+}
+
+static int show(const char *arg, bool json, struct why *why)
+{
+    static char path[PATH_MAX];
+    static struct mountinfo m;
+    int err = mountpoint_resolve(arg, path, why);
+
+    if (err)
+        return why_set(why, err, "%s: neither a store nor a mount: %s", arg,
+                       strerror(-err));
+    if (mountinfo_at(path, &m) == 0 && mountinfo_is_siltfs(&m))
+        return live(path, json, why);
+    if (mountinfo_of_store(path, &m) == 0)
+        return live(m.target, json, why);
+    return at_rest(path, json, why);
+}
+
+int cmd_stats(int argc, char **argv)
+{
+    static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {0}};
+    bool json = false;
+    struct why why;
+    int c;
+
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (c != 'j')
+            return usage("stats");
+        json = true;
+    }
+    if (argc - optind != 1)
+        return usage("stats");
+    if (show(argv[optind], json, &why))
+        return fail("%s", why.text);
+    return fflush(stdout) == 0 ? 0 : fail("cannot write: %s", strerror(errno));
+}

@@ -1,0 +1,78 @@
+/*
+ * cmd_umount.c - siltfs umount MNT: umount(8) returns before the daemon has
+ * written what it holds; this returns when the store is closed.
+ */
+#include <getopt.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "mountinfo.h"
+#include "mountpoint.h"
+#include "store.h"
+
+enum { FOREVER_MS = UINT32_MAX, EXIT_MS = 10 * 1000 };
+
+/* The daemon is h's; wait until it has let go of the store, and hear how it went. */
+static int wait_closed(const char *store, const struct holder *h, struct why *why)
+{
+    struct holder now;
+    int err = store_wait_free(store, FOREVER_MS);
+
+    if (err)
+        return why_set(why, err, "unmounted, but cannot wait for %s to be closed: %s",
+                       store, strerror(-err));
+    /* It has the last word in LOCK before it exits, unless a next one writes there. */
+    if (!h->pid || process_wait_gone(h->pid, EXIT_MS) || store_holder(store, &now))
+        return 0;
+    if (now.pid == h->pid && now.failed[0])
+        return why_set(
+            why, -EIO,
+            "unmounted, but closing %s failed, and the last writes may be lost: %s",
+            store, now.failed);
+    return 0;
+}
+
+static int unmount(const char *arg, enum unmount_how how, struct why *why)
+{
+    static char path[PATH_MAX];
+    static struct mountinfo m;
+    struct holder h;
+    int err = mountpoint_resolve(arg, path, why);
+
+    if (err)
+        return err;
+    if (mountinfo_at(path, &m))
+        return why_set(why, -EINVAL, "%s: not mounted", path);
+    if (!mountinfo_is_siltfs(&m))
+        return why_set(why, -EINVAL, "%s: not a siltfs mount but %s; use umount(8)", path,
+                       m.type);
+    if (store_holder(m.source, &h))
+        h.pid = 0;
+    err = mountpoint_unmount(path, how, why);
+    if (err == -EBUSY)
+        return why_set(
+            why, err,
+            "%s: in use; close what is open in it (`fuser -vm %s` lists it), or "
+            "detach it with -l",
+            path, path);
+    if (err || how == UNMOUNT_LAZY)
+        return err;
+    return wait_closed(m.source, &h, why);
+}
+
+int cmd_umount(int argc, char **argv)
+{
+    enum unmount_how how = UNMOUNT;
+    struct why why;
+    int c;
+
+    opterr = 0;
+    while ((c = getopt(argc, argv, "l")) != -1) {
+        if (c != 'l')
+            return usage("umount");
+        how = UNMOUNT_LAZY;
+    }
+    if (argc - optind != 1)
+        return usage("umount");
+    return unmount(argv[optind], how, &why) ? fail("%s", why.text) : 0;
+}

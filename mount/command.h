@@ -1,0 +1,19 @@
+/*
+ * command.h - the subcommands. Each gets argv with its own name first, and
+ * returns the exit code.
+ */
+#ifndef MOUNT_COMMAND_H
+#define MOUNT_COMMAND_H
+
+int cmd_mkfs(int argc, char **argv);
+int cmd_mount(int argc, char **argv);
+int cmd_umount(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
+int cmd_fsck(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_kv(int argc, char **argv);
+
+/* "usage: siltfs NAME ARGUMENTS" on stderr; returns 1. */
+int usage(const char *name);
+
+#endif

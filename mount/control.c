@@ -1,0 +1,152 @@
+/*
+ * control.c - see control.h.
+ */
+#include "control.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "report.h"
+
+#define DIR_INO     (1ull << 63)
+#define FILE_INO(i) (DIR_INO + 1 + (i))
+
+struct control_file {
+    const char *name;
+    void (*write)(FILE *out, const struct fs_stats *fs, const struct lsm_stats *lsm);
+};
+
+static const struct control_file files[] = {
+    {"stats", report_text},
+    {"stats.json", report_json},
+};
+
+enum { FILES = sizeof(files) / sizeof(files[0]) };
+
+/* What a handle of an open file holds. */
+struct content {
+    char *text;
+    size_t len;
+};
+
+/* ---- names and attributes ---- */
+
+int control_getattr(const struct ops *o, fuse_ino_t ino, struct fs_attr *out)
+{
+    bool dir = ino == DIR_INO;
+
+    if (ino > FILE_INO(FILES - 1))
+        return -ENOENT;
+    memset(out, 0, sizeof(*out));
+    out->st.st_ino = ino;
+    out->st.st_mode = dir ? S_IFDIR | 0500 : S_IFREG | 0400;
+    out->st.st_nlink = dir ? 2 : 1;
+    out->st.st_uid = o->uid;
+    out->st.st_gid = o->gid;
+    out->st.st_blksize = 4096;
+    out->st.st_atim = out->st.st_mtim = out->st.st_ctim = out->btime = o->mounted;
+    return 0;
+}
+
+int control_lookup(const struct ops *o, fuse_ino_t parent, const char *name,
+                   struct fs_attr *out)
+{
+    if (parent == FS_ROOT || strcmp(name, ".") == 0)
+        return control_getattr(o, parent == FS_ROOT ? DIR_INO : parent, out);
+    if (parent != DIR_INO)
+        return -ENOTDIR;
+    if (strcmp(name, "..") == 0)
+        return fs_lookup(o->fs, FS_ROOT, ".", out);
+    for (unsigned i = 0; i < FILES; i++) {
+        if (strcmp(name, files[i].name) == 0)
+            return control_getattr(o, FILE_INO(i), out);
+    }
+    return -ENOENT;
+}
+
+/* The cookie after an entry is its place, from 1: the list never changes. */
+int control_readdir(const struct ops *o, fuse_ino_t ino, uint64_t cookie,
+                    fs_dirent_fn *fn, void *arg)
+{
+    struct fs_attr attr;
+    const char *name;
+
+    if (ino != DIR_INO)
+        return -ENOTDIR;
+    for (; cookie < FILES + 2; cookie++) {
+        switch (cookie) {
+        case 0:
+            name = ".";
+            control_getattr(o, DIR_INO, &attr);
+            break;
+        case 1:
+            name = "..";
+            control_getattr(o, DIR_INO, &attr);
+            attr.st.st_ino = FS_ROOT;
+            break;
+        default:
+            name = files[cookie - 2].name;
+            control_getattr(o, FILE_INO(cookie - 2), &attr);
+        }
+        if (fn(arg, name, &attr, cookie + 1) == FS_FULL)
+            break;
+    }
+    return 0;
+}
+
+/* ---- contents ---- */
+
+static int write_content(const struct ops *o, const struct control_file *file,
+                         struct content *c)
+{
+    struct lsm_stats lsm;
+    struct fs_stats fs;
+    FILE *out = open_memstream(&c->text, &c->len);
+
+    if (!out)
+        return -ENOMEM;
+    fs_get_stats(o->fs, &fs);
+    lsm_get_stats(fs_store(o->fs), &lsm);
+    file->write(out, &fs, &lsm);
+    return fclose(out) == 0 ? 0 : -ENOMEM;
+}
+
+int control_open(const struct ops *o, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct content *c;
+    int err;
+
+    if ((fi->flags & O_ACCMODE) != O_RDONLY)
+        return -EACCES;
+    if (ino == DIR_INO || ino > FILE_INO(FILES - 1))
+        return ino == DIR_INO ? -EISDIR : -ENOENT;
+    c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    err = write_content(o, &files[ino - FILE_INO(0)], c);
+    if (err) {
+        free(c->text);
+        free(c);
+        return err;
+    }
+    fi->fh = (uintptr_t)c;
+    fi->direct_io = 1; /* the size in its attributes is 0: read on to the end */
+    return 0;
+}
+
+struct slice control_read(const struct fuse_file_info *fi, uint64_t off, size_t len)
+{
+    const struct content *c = (const struct content *)(uintptr_t)fi->fh;
+
+    if (off >= c->len)
+        return slice_of(NULL, 0);
+    return slice_of(c->text + off, len < c->len - off ? len : c->len - off);
+}
+
+void control_release(struct fuse_file_info *fi)
+{
+    struct content *c = (struct content *)(uintptr_t)fi->fh;
+
+    free(c->text);
+    free(c);
+}

@@ -1,0 +1,135 @@
+/*
+ * main.c - the siltfs program: a table of commands, and help on them.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "command.h"
+#include "options.h"
+
+#define SILTFS_VERSION "0.1"
+
+struct command {
+    const char *name;
+    const char *arguments;
+    const char *summary;
+    const char *details;
+    int (*run)(int argc, char **argv);
+    void (*options_help)(FILE *out); /* NULL: it takes none */
+};
+
+static const struct command commands[] = {
+    {"mkfs", "STORE [-o OPTIONS]", "make an empty filesystem in the directory STORE",
+     "STORE is made, or must be an empty directory. Everything lives in it: to copy it\n"
+     "(unmounted) is to copy the filesystem, to remove it, to remove the filesystem.\n",
+     cmd_mkfs, mkfs_options_help},
+    {"mount", "STORE MNT [-f] [-o OPTIONS]", "mount the filesystem in STORE on MNT",
+     "Returns when MNT answers; a daemon goes on serving it and logs to syslog. With\n"
+     "-f it stays in the foreground and logs to stderr. SIGTERM, SIGINT and SIGHUP\n"
+     "unmount. What returned from fsync survives power loss; what merely returned\n"
+     "survives the death of the daemon, and after sync_interval power loss too.\n",
+     cmd_mount, mount_options_help},
+    {"umount", "MNT [-l]", "unmount MNT, and wait until its store is safely closed",
+     "With -l, detach it now though it is in use, and return at once; the store is\n"
+     "closed when the last user is gone.\n",
+     cmd_umount, NULL},
+    {"stats", "STORE|MNT [--json]", "what the engine holds and does",
+     "Of a mount, the live figures (also in MNT/.siltfs/stats); of a store at rest,\n"
+     "what opening it shows, without changing it.\n",
+     cmd_stats, NULL},
+    {"fsck", "STORE", "check that the filesystem in STORE, unmounted, is consistent",
+     "Changes nothing. A line for each problem; exit code 0: none, 1: some, 8: the\n"
+     "check could not be made. For reassurance only: a crash leaves nothing to repair.\n",
+     cmd_fsck, NULL},
+    {"verify", "STORE", "read and check every byte of STORE, unmounted",
+     "Changes nothing. Exit code 0: all checksums are right, 1: damage, which is\n"
+     "named with file and offset, 8: the check could not be made.\n",
+     cmd_verify, NULL},
+    {"kv", "STORE COMMAND ...", "use STORE as a plain key-value store",
+     "  put KEY VALUE     store a value, with - the one on stdin; makes STORE if need "
+     "be\n"
+     "  get KEY           print the value and a newline; exit code 1 when there is none\n"
+     "  delete KEY\n"
+     "  scan [FROM [TO]]  print the pairs with FROM <= key < TO, tab between\n"
+     "  load              store the pairs on stdin: a line each, tab between\n"
+     "A store that holds a filesystem can be read so, not written.\n",
+     cmd_kv, NULL},
+};
+
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static const struct command *find(const char *name)
+{
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+int usage(const char *name)
+{
+    return fail("usage: siltfs %s %s (`siltfs help %s` says more)", name,
+                find(name)->arguments, name);
+}
+
+static void help_all(FILE *out)
+{
+    fprintf(out, "siltfs %s: a filesystem in a directory\n\n", SILTFS_VERSION);
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(out, "  siltfs %-7s%-28s %s\n", commands[i].name, commands[i].arguments,
+                commands[i].summary);
+    fprintf(out, "  siltfs %-7s%-28s %s\n", "help", "[COMMAND]", "this, or more");
+}
+
+static int help(int argc, char **argv)
+{
+    const struct command *c;
+
+    if (argc < 2) {
+        help_all(stdout);
+        return 0;
+    }
+    c = find(argv[1]);
+    if (!c)
+        return fail("no such command: %s; `siltfs help` lists them", argv[1]);
+    printf("siltfs %s %s\n\n%s\n\n%s", c->name, c->arguments, c->summary, c->details);
+    if (c->options_help)
+        c->options_help(stdout);
+    return 0;
+}
+
+/* The engine keeps its tables open, and the default of 1024 would not do. */
+static void raise_file_limit(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : NULL;
+    const struct command *c;
+
+    if (!name) {
+        help_all(stderr);
+        return 1;
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
+        printf("siltfs %s\n", SILTFS_VERSION);
+        return 0;
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 ||
+        strcmp(name, "-h") == 0)
+        return help(argc - 1, argv + 1);
+    c = find(name);
+    if (!c)
+        return fail("no such command: %s; `siltfs help` lists them", name);
+    raise_file_limit();
+    return c->run(argc - 1, argv + 1);
+}

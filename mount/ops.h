@@ -1,0 +1,32 @@
+/*
+ * ops.h - FUSE requests to calls of fs/fs.h, and their results to FUSE replies:
+ * thin, and the only place that replies.
+ *
+ * Who may do what is the kernel's business (default_permissions). No lock of
+ * ours is held when a reply is sent: it may let another thread take the last
+ * reference to an inode.
+ */
+#ifndef MOUNT_OPS_H
+#define MOUNT_OPS_H
+
+#include <fuse_lowlevel.h>
+
+#include "options.h"
+
+/* What the operations work on; the userdata of the session. */
+struct ops {
+    struct fs *fs;
+    const struct mount_options *options;
+    struct fuse_session *session; /* set by session_new */
+    uid_t uid;                    /* who mounted: the control files are theirs */
+    gid_t gid;
+    struct timespec mounted;
+    bool ready; /* INIT was answered */
+};
+
+/* Of a zeroed struct: fs and options are borrowed. */
+void ops_init(struct ops *o, struct fs *fs, const struct mount_options *options);
+
+extern const struct fuse_lowlevel_ops ops_table;
+
+#endif

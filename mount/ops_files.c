@@ -1,0 +1,244 @@
+/*
+ * ops_files.c - operations on inodes: attributes, contents, space. See ops.h.
+ */
+#include "ops_impl.h"
+
+#include <fcntl.h>
+
+#include "session.h"
+#include "wire.h"
+
+/* ---- attributes ---- */
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct ops *o = ops_of(req);
+    struct fs_attr attr;
+    int err;
+
+    if (control_owns(ino))
+        err = control_getattr(o, ino, &attr);
+    else
+        err = fs_getattr(o->fs, ino, &attr);
+    reply_attr(req, err, &attr);
+}
+
+static unsigned what_to_set(int to_set)
+{
+    static const struct {
+        int fuse;
+        unsigned fs;
+    } map[] = {
+        {FUSE_SET_ATTR_MODE, FS_SET_MODE},   {FUSE_SET_ATTR_UID, FS_SET_UID},
+        {FUSE_SET_ATTR_GID, FS_SET_GID},     {FUSE_SET_ATTR_SIZE, FS_SET_SIZE},
+        {FUSE_SET_ATTR_ATIME, FS_SET_ATIME}, {FUSE_SET_ATTR_MTIME, FS_SET_MTIME},
+        {FUSE_SET_ATTR_CTIME, FS_SET_CTIME},
+    };
+    unsigned set = 0;
+
+    for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++) {
+        if (to_set & map[i].fuse)
+            set |= map[i].fs;
+    }
+    /* "Now" comes beside the time's own bit, and replaces it. */
+    if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+        set = (set & ~FS_SET_ATIME) | FS_SET_ATIME_NOW;
+    if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+        set = (set & ~FS_SET_MTIME) | FS_SET_MTIME_NOW;
+    return set;
+}
+
+/*
+ * Before a write to a file with suid or sgid by somebody who may not keep them,
+ * and at chown(-1, -1), the kernel sends a SETATTR that sets nothing, and takes
+ * the mode from the reply. A change of owner, to the same, clears both.
+ */
+static int clear_suid(struct fs *fs, const struct caller *c, fuse_ino_t ino,
+                      struct fs_attr *attr)
+{
+    int err = fs_getattr(fs, ino, attr);
+
+    if (err || !S_ISREG(attr->st.st_mode) || !(attr->st.st_mode & (S_ISUID | S_ISGID)))
+        return err;
+    return fs_setattr(fs, &c->cred, ino, FS_SET_UID, &attr->st, attr);
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+                struct fuse_file_info *fi)
+{
+    unsigned set = what_to_set(to_set);
+    struct fs *fs = ops_of(req)->fs;
+    struct fs_attr attr;
+    struct caller c;
+    int err;
+
+    caller_init(&c, req);
+    if (control_owns(ino))
+        err = -EPERM;
+    else if (!set)
+        err = clear_suid(fs, &c, ino, &attr);
+    else
+        err = fs_setattr(fs, &c.cred, ino, set, st, &attr);
+    reply_attr(req, err, &attr);
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    char target[FS_SYMLINK_MAX + 1];
+    int err = control_owns(ino) ? -EINVAL : fs_readlink(ops_of(req)->fs, ino, target);
+
+    if (err)
+        reply_err(req, err);
+    else
+        fuse_reply_readlink(req, target);
+}
+
+/* ---- open and release ---- */
+
+/*
+ * O_TRUNC of a file with suid or sgid. fs_open's truncation clears both; an
+ * opener who may keep them gets the other way. The reply to OPEN has no room
+ * for the new mode, so that the kernel must be told to ask for it.
+ */
+static int open_truncate_suid(fuse_req_t req, fuse_ino_t ino)
+{
+    static const struct fs_cred keeps_suid = {.uid = 0};
+    static const struct stat empty = {.st_size = 0};
+    struct ops *o = ops_of(req);
+    struct fs_attr attr;
+    int err;
+
+    if (wire_open_kills(session_request(), fuse_req_ctx(req))) {
+        err = fs_open(o->fs, ino, true);
+        if (!err)
+            fuse_lowlevel_notify_inval_inode(o->session, ino, -1, 0);
+        return err;
+    }
+    err = fs_open(o->fs, ino, false);
+    if (err)
+        return err;
+    err = fs_setattr(o->fs, &keeps_suid, ino, FS_SET_SIZE, &empty, &attr);
+    if (err)
+        fs_release(o->fs, ino);
+    return err;
+}
+
+static int open_file(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fs *fs = ops_of(req)->fs;
+    struct fs_attr attr;
+    int err;
+
+    fi->keep_cache = 1;
+#if FUSE_VERSION >= 315
+    fi->parallel_direct_writes = 1;
+#endif
+    if (!(fi->flags & O_TRUNC))
+        return fs_open(fs, ino, false);
+    err = fs_getattr(fs, ino, &attr);
+    if (err)
+        return err;
+    if (attr.st.st_mode & (S_ISUID | S_ISGID))
+        return open_truncate_suid(req, ino);
+    return fs_open(fs, ino, true);
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct ops *o = ops_of(req);
+    int err = control_owns(ino) ? control_open(o, ino, fi) : open_file(req, ino, fi);
+
+    if (err) {
+        /* Gone since its name was looked up, as by a rename over it: so told, the
+         * kernel looks the name up again. */
+        reply_err(req, err == -ENOENT ? -ESTALE : err);
+        return;
+    }
+    if (fuse_reply_open(req, fi) == 0)
+        return;
+    /* Nobody took it, so nobody will close it. */
+    if (control_owns(ino))
+        control_release(fi);
+    else
+        fs_release(o->fs, ino);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    int err = 0;
+
+    if (control_owns(ino))
+        control_release(fi);
+    else
+        err = fs_release(ops_of(req)->fs, ino);
+    reply_err(req, err);
+}
+
+/* ---- contents ---- */
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+             struct fuse_file_info *fi)
+{
+    void *buf;
+    size_t got;
+    int err;
+
+    if (control_owns(ino)) {
+        struct slice text = control_read(fi, (uint64_t)off, size);
+
+        fuse_reply_buf(req, (const char *)text.data, text.len);
+        return;
+    }
+    buf = scratch(size);
+    err = buf ? fs_read(ops_of(req)->fs, ino, (uint64_t)off, size, buf, &got) : -ENOMEM;
+    if (err)
+        reply_err(req, err);
+    else
+        fuse_reply_buf(req, buf, got);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+              struct fuse_file_info *fi)
+{
+    bool kills = wire_write_kills(session_request(), fuse_req_ctx(req));
+    int err = -EPERM;
+
+    if (!control_owns(ino))
+        err = fs_write(ops_of(req)->fs, ino, (uint64_t)off, slice_of(data, size), kills);
+    if (err)
+        reply_err(req, err);
+    else
+        fuse_reply_write(req, size);
+}
+
+/* Also of directories: the log that is synced is one. */
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+    reply_err(req, control_owns(ino) ? 0 : fs_fsync(ops_of(req)->fs, ino));
+}
+
+/* ---- space ---- */
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    struct fs_statfs s;
+    struct statvfs v;
+    int err = fs_statfs(ops_of(req)->fs, &s);
+
+    if (err) {
+        reply_err(req, err);
+        return;
+    }
+    v = (struct statvfs){
+        .f_bsize = s.block_bytes,
+        .f_frsize = s.block_bytes,
+        .f_blocks = s.blocks,
+        .f_bfree = s.blocks_free,
+        .f_bavail = s.blocks_avail,
+        .f_files = s.files,
+        .f_ffree = s.files_free,
+        .f_favail = s.files_free,
+        .f_namemax = FS_NAME_MAX,
+    };
+    fuse_reply_statfs(req, &v);
+}

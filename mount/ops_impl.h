@@ -1,0 +1,72 @@
+/*
+ * ops_impl.h - what the files of the operations share: ops.c (the table, INIT,
+ * replies), ops_names.c, ops_files.c.
+ */
+#ifndef MOUNT_OPS_IMPL_H
+#define MOUNT_OPS_IMPL_H
+
+#include "control.h"
+#include "ops.h"
+
+/* The asker, for calls that make something or judge rights. */
+struct caller {
+    struct fs_cred cred;
+    fuse_req_t req; /* answers for groups while it is not replied to */
+};
+
+static inline struct ops *ops_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+void caller_init(struct caller *c, fuse_req_t req);
+
+/* err is 0 or -errno, as fs/ gives it. */
+void reply_err(fuse_req_t req, int err);
+void reply_attr(fuse_req_t req, int err, const struct fs_attr *attr);
+/*
+ * An entry that counts as a lookup. If the kernel does not take it, and so will
+ * never forget it, that is done here.
+ */
+void reply_entry(fuse_req_t req, int err, const struct fs_attr *attr);
+void entry_fill(const struct ops *o, const struct fs_attr *attr,
+                struct fuse_entry_param *e);
+
+/* This thread's buffer of at least size bytes, until its next call; NULL: no memory. */
+void *scratch(size_t size);
+
+/* ops_names.c */
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups);
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+              dev_t dev);
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+               struct fuse_file_info *fi);
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+               const char *new_name, unsigned flags);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
+                struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
+                    struct fuse_file_info *fi);
+
+/* ops_files.c */
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+                struct fuse_file_info *fi);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+             struct fuse_file_info *fi);
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+              struct fuse_file_info *fi);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+#endif

@@ -1,0 +1,242 @@
+/*
+ * ops_names.c - operations on names: lookup, create, link, unlink, rename,
+ * list. See ops.h.
+ */
+#include "ops_impl.h"
+
+/* The name of the control directory is not to be had for anything else. */
+static bool is_control_name(fuse_ino_t parent, const char *name)
+{
+    return parent == FS_ROOT && strcmp(name, CONTROL_NAME) == 0;
+}
+
+static bool is_control(fuse_ino_t parent, const char *name)
+{
+    return control_owns(parent) || is_control_name(parent, name);
+}
+
+/* ---- lookup and forget ---- */
+
+static void reply_negative(fuse_req_t req)
+{
+    struct fuse_entry_param e = {.entry_timeout = ops_of(req)->options->negative_timeout};
+
+    if (e.entry_timeout > 0)
+        fuse_reply_entry(req, &e);
+    else
+        fuse_reply_err(req, ENOENT);
+}
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct ops *o = ops_of(req);
+    struct fs_attr attr;
+    int err;
+
+    if (is_control(parent, name))
+        err = control_lookup(o, parent, name, &attr);
+    else
+        err = fs_lookup(o->fs, parent, name, &attr);
+    if (err == -ENOENT)
+        reply_negative(req);
+    else
+        reply_entry(req, err, &attr);
+}
+
+static void forget(struct ops *o, fuse_ino_t ino, uint64_t lookups)
+{
+    if (!control_owns(ino))
+        fs_forget(o->fs, ino, lookups);
+}
+
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
+{
+    forget(ops_of(req), ino, lookups);
+    fuse_reply_none(req);
+}
+
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    struct ops *o = ops_of(req);
+
+    for (size_t i = 0; i < count; i++)
+        forget(o, forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+/* ---- new names ---- */
+
+/* What a new name at the control directory's gets; 0: it is not there. */
+static int refuse_new(fuse_ino_t parent, const char *name)
+{
+    if (control_owns(parent))
+        return -EPERM;
+    return is_control_name(parent, name) ? -EEXIST : 0;
+}
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
+{
+    int err = refuse_new(parent, name);
+    struct fs_attr attr;
+    struct caller c;
+
+    caller_init(&c, req);
+    if (!err)
+        err = fs_mknod(ops_of(req)->fs, &c.cred, parent, name, mode, dev, &attr);
+    reply_entry(req, err, &attr);
+}
+
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    int err = refuse_new(parent, name);
+    struct fs_attr attr;
+    struct caller c;
+
+    caller_init(&c, req);
+    if (!err)
+        err = fs_mkdir(ops_of(req)->fs, &c.cred, parent, name, mode, &attr);
+    reply_entry(req, err, &attr);
+}
+
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    int err = refuse_new(parent, name);
+    struct fs_attr attr;
+    struct caller c;
+
+    caller_init(&c, req);
+    if (!err)
+        err = fs_symlink(ops_of(req)->fs, &c.cred, parent, name, target, &attr);
+    reply_entry(req, err, &attr);
+}
+
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    int err = control_owns(ino) ? -EPERM : refuse_new(parent, name);
+    struct fs_attr attr;
+
+    if (!err)
+        err = fs_link(ops_of(req)->fs, ino, parent, name, &attr);
+    reply_entry(req, err, &attr);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+               struct fuse_file_info *fi)
+{
+    struct ops *o = ops_of(req);
+    int err = refuse_new(parent, name);
+    struct fuse_entry_param e;
+    struct fs_attr attr;
+    struct caller c;
+
+    caller_init(&c, req);
+    if (!err)
+        err = fs_create(o->fs, &c.cred, parent, name, mode, &attr);
+    if (err) {
+        reply_err(req, err);
+        return;
+    }
+    entry_fill(o, &attr, &e);
+    fi->keep_cache = 1;
+    if (fuse_reply_create(req, &e, fi) < 0) {
+        /* Nobody took it, so nobody will close or forget it. */
+        fs_release(o->fs, e.ino);
+        fs_forget(o->fs, e.ino, 1);
+    }
+}
+
+/* ---- old names ---- */
+
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    int err = is_control(parent, name) ? -EPERM : 0;
+
+    reply_err(req, err ? err : fs_unlink(ops_of(req)->fs, parent, name));
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    int err = is_control(parent, name) ? -EPERM : 0;
+
+    reply_err(req, err ? err : fs_rmdir(ops_of(req)->fs, parent, name));
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+               const char *new_name, unsigned flags)
+{
+    int err = is_control(parent, name) || is_control(new_parent, new_name) ? -EPERM : 0;
+
+    if (!err)
+        err = fs_rename(ops_of(req)->fs, parent, name, new_parent, new_name, flags);
+    reply_err(req, err);
+}
+
+/* ---- lists ---- */
+
+struct listing {
+    fuse_req_t req;
+    const struct ops *ops;
+    char *buf;
+    size_t size, used;
+    bool plus;
+};
+
+static bool is_dot(const char *name)
+{
+    return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
+
+/* Only what fits is taken, and only what is taken counts as looked up. */
+static enum fs_taken add_entry(void *arg, const char *name, const struct fs_attr *attr,
+                               uint64_t next)
+{
+    struct listing *l = arg;
+    size_t room = l->size - l->used, need;
+    struct fuse_entry_param e;
+
+    if (l->plus) {
+        entry_fill(l->ops, attr, &e);
+        need =
+            fuse_add_direntry_plus(l->req, l->buf + l->used, room, name, &e, (off_t)next);
+    } else {
+        need = fuse_add_direntry(l->req, l->buf + l->used, room, name, &attr->st,
+                                 (off_t)next);
+    }
+    if (need > room)
+        return FS_FULL;
+    l->used += need;
+    return l->plus && !is_dot(name) ? FS_TAKEN_LOOKUP : FS_TAKEN;
+}
+
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie, bool plus)
+{
+    struct ops *o = ops_of(req);
+    struct listing l = {.req = req, .ops = o, .size = size, .plus = plus};
+    int err;
+
+    l.buf = scratch(size);
+    if (!l.buf)
+        err = -ENOMEM;
+    else if (control_owns(ino))
+        err = control_readdir(o, ino, (uint64_t)cookie, add_entry, &l);
+    else
+        err = fs_readdir(o->fs, ino, (uint64_t)cookie, plus, add_entry, &l);
+    /* What was taken must reach the kernel, which will forget it some day; an
+     * error comes up again where the next request begins. */
+    if (err && !l.used)
+        reply_err(req, err);
+    else
+        fuse_reply_buf(req, l.buf, l.used);
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
+                struct fuse_file_info *fi)
+{
+    list(req, ino, size, cookie, false);
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
+                    struct fuse_file_info *fi)
+{
+    list(req, ino, size, cookie, true);
+}

@@ -1,0 +1,373 @@
+/*
+ * options.c - see options.h.
+ */
+#include "options.h"
+
+#include <fuse_lowlevel.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    DAY_SECONDS = 24 * 60 * 60,
+    THREADS = 16,
+    THREADS_MAX = 1024,
+};
+
+enum kind {
+    IGNORED, /* a word of mount(8) that says nothing to us */
+    KERNEL,  /* handed to the kernel as it is */
+    YES,     /* bool */
+    SIZE,    /* size_t, with K, M, G or T */
+    SIZE32,  /* unsigned, likewise */
+    COUNT,   /* unsigned, from least to most */
+    OCTAL,   /* unsigned, likewise */
+    MILLIS,  /* unsigned, given in seconds */
+    SECONDS, /* double */
+    SPECIAL, /* set() knows */
+};
+
+struct option {
+    const char *name;
+    enum kind kind;
+    size_t offset;          /* into the struct that is filled */
+    const char *help;       /* NULL: not worth a line */
+    const char *value_name; /* in the help; and: does it take a value? */
+    int (*set)(void *into, const char *value, struct why *why);
+    unsigned least, most;
+};
+
+/* ---- values ---- */
+
+static bool parse_size(const char *s, uint64_t *out)
+{
+    static const char suffixes[] = "KMGT";
+    const char *at;
+    char *end;
+
+    errno = 0;
+    *out = strtoull(s, &end, 10);
+    if (end == s || errno || s[0] == '-')
+        return false;
+    if (*end) {
+        at = strchr(suffixes, *end >= 'a' ? *end - 'a' + 'A' : *end);
+        if (!at || end[1])
+            return false;
+        unsigned shift = 10 * (unsigned)(at - suffixes + 1);
+        if (*out > UINT64_MAX >> shift)
+            return false;
+        *out <<= shift;
+    }
+    return true;
+}
+
+static bool parse_seconds(const char *s, double *out)
+{
+    char *end;
+
+    *out = strtod(s, &end);
+    return end != s && !*end && *out >= 0 && *out <= 1e9;
+}
+
+static bool parse_count(const char *s, int base, unsigned least, unsigned most,
+                        unsigned *out)
+{
+    unsigned long v;
+    char *end;
+
+    errno = 0;
+    v = strtoul(s, &end, base);
+    if (end == s || *end || errno || s[0] == '-' || v < least || v > most)
+        return false;
+    *out = (unsigned)v;
+    return true;
+}
+
+static int set_verify(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    if (strcmp(value, "all") == 0)
+        o->lsm.verify_bytes = UINT64_MAX;
+    else if (strcmp(value, "none") == 0)
+        o->lsm.verify_bytes = 0;
+    else if (!parse_size(value, &o->lsm.verify_bytes))
+        return why_set(why, -EINVAL, "option verify=%s: give a size, all or none", value);
+    return 0;
+}
+
+static int set_compression(void *into, const char *value, struct why *why)
+{
+    struct lsm_options *lsm = &((struct mount_options *)into)->lsm;
+
+    if (strcmp(value, "none") == 0)
+        lsm->upper = lsm->last = lsm->vlog = LSM_RAW;
+    else if (strcmp(value, "lz4") == 0)
+        lsm->upper = lsm->last = lsm->vlog = LSM_LZ4;
+    else if (strcmp(value, "zstd") == 0)
+        lsm->upper = lsm->last = lsm->vlog = LSM_ZSTD;
+    else
+        return why_set(why, -EINVAL, "option compression=%s: give none, lz4 or zstd",
+                       value);
+    return 0;
+}
+
+static int tell_kernel(struct mount_options *o, const char *word)
+{
+    buf_append(&o->kernel, ",", 1);
+    buf_append(&o->kernel, word, strlen(word));
+    return buf_error(&o->kernel);
+}
+
+static int set_read_only(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    o->lsm.read_only = o->fs.read_only = true;
+    return tell_kernel(o, "ro");
+}
+
+static int set_read_write(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    o->lsm.read_only = o->fs.read_only = false;
+    return tell_kernel(o, "rw");
+}
+
+static int set_noatime(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    o->fs.noatime = true;
+    return tell_kernel(o, "noatime");
+}
+
+/* ---- the tables ---- */
+
+/* clang-format off */
+
+#define IN(field)       offsetof(struct mount_options, field)
+#define TO_KERNEL(word) {.name = word, .kind = KERNEL}
+#define SKIPPED(word)   {.name = word, .kind = IGNORED}
+
+static const struct option mount_table[] = {
+    {.name = "ro", .kind = SPECIAL, .set = set_read_only,
+     .help = "read only; nothing in STORE is changed"},
+    {.name = "rw", .kind = SPECIAL, .set = set_read_write},
+    {.name = "noatime", .kind = SPECIAL, .set = set_noatime,
+     .help = "keep no access times (default: relatime)"},
+    {.name = "allow_other", .kind = KERNEL,
+     .help = "let other users in, as the permissions say"},
+    {.name = "allow_root", .kind = KERNEL, .help = "let root in"},
+    {.name = "nonempty", .kind = YES, .offset = IN(nonempty),
+     .help = "mount over a directory with something in it"},
+    {.name = "cache", .kind = SIZE, .offset = IN(lsm.cache_bytes), .value_name = "SIZE",
+     .help = "memory for blocks read"},
+    {.name = "memtable", .kind = SIZE, .offset = IN(lsm.memtable_bytes),
+     .value_name = "SIZE", .help = "memory of one memtable"},
+    {.name = "sync_interval", .kind = MILLIS, .offset = IN(lsm.sync_interval_ms),
+     .value_name = "SECONDS", .help = "sync what nobody synced this often; 0: never"},
+    {.name = "compression", .kind = SPECIAL, .set = set_compression, .value_name = "KIND",
+     .help = "of what is written from now on: none, lz4, zstd"},
+    {.name = "verify", .kind = SPECIAL, .set = set_verify, .value_name = "SIZE",
+     .help = "check every byte first, of a store up to SIZE; all; none"},
+    {.name = "writeback", .kind = YES, .offset = IN(writeback),
+     .help = "let the kernel gather writes; errors are told at fsync"},
+    {.name = "threads", .kind = COUNT, .offset = IN(threads), .value_name = "N",
+     .least = 1, .most = THREADS_MAX, .help = "requests handled at once, at most"},
+    {.name = "entry_timeout", .kind = SECONDS, .offset = IN(entry_timeout),
+     .value_name = "SECONDS", .help = "how long the kernel keeps a name"},
+    {.name = "attr_timeout", .kind = SECONDS, .offset = IN(attr_timeout),
+     .value_name = "SECONDS", .help = "how long it keeps attributes"},
+    {.name = "negative_timeout", .kind = SECONDS, .offset = IN(negative_timeout),
+     .value_name = "SECONDS", .help = "how long it keeps that there is no such name"},
+    {.name = "max_read", .kind = SIZE32, .offset = IN(max_read), .value_name = "SIZE",
+     .help = "bytes of one read request"},
+#if FUSE_VERSION >= 318
+    {.name = "io_uring", .kind = KERNEL,
+     .help = "talk to the kernel over io_uring, where it can"},
+#endif
+    TO_KERNEL("suid"), TO_KERNEL("nosuid"), TO_KERNEL("dev"), TO_KERNEL("nodev"),
+    TO_KERNEL("exec"), TO_KERNEL("noexec"), TO_KERNEL("sync"), TO_KERNEL("async"),
+    TO_KERNEL("dirsync"), TO_KERNEL("atime"),
+    SKIPPED("defaults"), SKIPPED("default_permissions"), /* the latter is always on */
+    SKIPPED("relatime"), SKIPPED("auto"), SKIPPED("noauto"), SKIPPED("nofail"),
+    SKIPPED("_netdev"), SKIPPED("user"), SKIPPED("nouser"), SKIPPED("users"),
+    SKIPPED("owner"), SKIPPED("group"),
+    {.name = NULL},
+};
+
+#undef IN
+#define IN(field) offsetof(struct mkfs_options, field)
+
+static const struct option mkfs_table[] = {
+    {.name = "uid", .kind = COUNT, .offset = IN(uid), .value_name = "N",
+     .most = UINT32_MAX - 1, .help = "owner of the root directory (default: you)"},
+    {.name = "gid", .kind = COUNT, .offset = IN(gid), .value_name = "N",
+     .most = UINT32_MAX - 1, .help = "its group (default: yours)"},
+    {.name = "mode", .kind = OCTAL, .offset = IN(mode), .value_name = "OCTAL",
+     .most = 07777, .help = "its permissions (default: 755)"},
+    {.name = NULL},
+};
+
+#undef IN
+
+/* clang-format on */
+
+/* ---- parsing ---- */
+
+static const struct option *lookup(const struct option *table, const char *word)
+{
+    for (; table->name; table++) {
+        if (strcmp(table->name, word) == 0)
+            return table;
+    }
+    return NULL;
+}
+
+/* For mount(8) and fstab's other readers: x-systemd.automount, user=, comment=. */
+static bool for_others(const char *word)
+{
+    return strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 ||
+           strncmp(word, "user=", 5) == 0 || strncmp(word, "comment=", 8) == 0;
+}
+
+static bool set_value(const struct option *opt, void *at, const char *value)
+{
+    uint64_t size;
+    double seconds;
+
+    switch (opt->kind) {
+    case SIZE:
+        return parse_size(value, &size) && size <= SIZE_MAX &&
+               (*(size_t *)at = (size_t)size, true);
+    case SIZE32:
+        return parse_size(value, &size) && size <= UINT32_MAX &&
+               (*(unsigned *)at = (unsigned)size, true);
+    case COUNT:
+        return parse_count(value, 10, opt->least, opt->most, at);
+    case OCTAL:
+        return parse_count(value, 8, opt->least, opt->most, at);
+    case MILLIS:
+        return parse_seconds(value, &seconds) && seconds <= UINT32_MAX / 1000 &&
+               (*(unsigned *)at = (unsigned)(seconds * 1000), true);
+    case SECONDS:
+        return parse_seconds(value, at);
+    default:
+        return false;
+    }
+}
+
+static int apply(const struct option *opt, void *into, const char *value, struct why *why)
+{
+    if (opt->value_name && !value)
+        return why_set(why, -EINVAL, "option %s needs a value: %s=%s", opt->name,
+                       opt->name, opt->value_name);
+    if (!opt->value_name && value)
+        return why_set(why, -EINVAL, "option %s takes no value", opt->name);
+    switch (opt->kind) {
+    case IGNORED:
+        return 0;
+    case KERNEL:
+        return tell_kernel(into, opt->name);
+    case SPECIAL:
+        return opt->set(into, value, why);
+    case YES:
+        *(bool *)((char *)into + opt->offset) = true;
+        return 0;
+    default:
+        if (set_value(opt, (char *)into + opt->offset, value))
+            return 0;
+        return why_set(why, -EINVAL, "option %s=%s: not a possible %s", opt->name, value,
+                       opt->value_name);
+    }
+}
+
+static int parse(const struct option *table, void *into, const char *command,
+                 const char *list, struct why *why)
+{
+    char *copy = strdup(list), *rest = copy, *word;
+    int err = copy ? 0 : -ENOMEM;
+
+    why_set(why, 0, "out of memory");
+    while (!err && (word = strsep(&rest, ","))) {
+        const struct option *opt;
+        char *value;
+
+        if (!*word || for_others(word))
+            continue;
+        value = strchr(word, '=');
+        if (value)
+            *value++ = '\0';
+        opt = lookup(table, word);
+        if (opt)
+            err = apply(opt, into, value, why);
+        else
+            err =
+                why_set(why, -EINVAL, "unknown option '%s'; `siltfs help %s` lists them",
+                        word, command);
+    }
+    free(copy);
+    return err;
+}
+
+static void help(const struct option *table, FILE *out)
+{
+    char word[64];
+
+    fprintf(out, "\nOptions (-o, separated by commas; SIZE may end in K, M, G, T):\n");
+    for (; table->name; table++) {
+        if (!table->help)
+            continue;
+        snprintf(word, sizeof(word), "%s%s%s", table->name, table->value_name ? "=" : "",
+                 table->value_name ? table->value_name : "");
+        fprintf(out, "  %-24s %s\n", word, table->help);
+    }
+}
+
+/* ---- the two commands that take options ---- */
+
+void mount_options_init(struct mount_options *o)
+{
+    memset(o, 0, sizeof(*o));
+    lsm_options_init(&o->lsm);
+    fs_options_init(&o->fs);
+    o->threads = THREADS;
+    /* Nothing changes behind the kernel's back: we are the only writer. */
+    o->entry_timeout = o->attr_timeout = o->negative_timeout = DAY_SECONDS;
+}
+
+void mount_options_release(struct mount_options *o)
+{
+    buf_release(&o->kernel);
+}
+
+int mount_options_parse(struct mount_options *o, const char *list, struct why *why)
+{
+    return parse(mount_table, o, "mount", list, why);
+}
+
+void mount_options_help(FILE *out)
+{
+    help(mount_table, out);
+    fprintf(out,
+            "  Words that only mount(8) reads (defaults, nofail, x-...) are skipped; "
+            "[no]suid,\n  [no]dev, [no]exec, [a]sync go to the kernel.\n");
+}
+
+void mkfs_options_init(struct mkfs_options *o)
+{
+    o->uid = geteuid();
+    o->gid = getegid();
+    o->mode = 0755;
+}
+
+int mkfs_options_parse(struct mkfs_options *o, const char *list, struct why *why)
+{
+    return parse(mkfs_table, o, "mkfs", list, why);
+}
+
+void mkfs_options_help(FILE *out)
+{
+    help(mkfs_table, out);
+}

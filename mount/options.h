@@ -1,0 +1,41 @@
+/*
+ * options.h - the words after -o: what each means, in one table that parses
+ * them and prints the help.
+ */
+#ifndef MOUNT_OPTIONS_H
+#define MOUNT_OPTIONS_H
+
+#include <stdio.h>
+
+#include "../fs/fs.h"
+#include "say.h"
+
+struct mount_options {
+    struct lsm_options lsm;
+    struct fs_options fs;
+    unsigned threads;        /* requests handled at once, at most */
+    unsigned max_read;       /* bytes of one read request; 0: the kernel's choice */
+    double entry_timeout;    /* seconds the kernel may keep a name */
+    double attr_timeout;     /* ... attributes */
+    double negative_timeout; /* ... that there is no such name */
+    bool writeback;          /* the kernel's writeback cache */
+    bool nonempty;           /* mount over what is there */
+    struct buf kernel;       /* ",a,b": for mount(2), by way of libfuse */
+};
+
+void mount_options_init(struct mount_options *o);
+void mount_options_release(struct mount_options *o);
+/* A comma-separated list; later words win. 0, or -EINVAL or -ENOMEM with why. */
+int mount_options_parse(struct mount_options *o, const char *list, struct why *why);
+void mount_options_help(FILE *out);
+
+struct mkfs_options {
+    unsigned uid, gid; /* who owns the root directory */
+    unsigned mode;     /* its permissions */
+};
+
+void mkfs_options_init(struct mkfs_options *o);
+int mkfs_options_parse(struct mkfs_options *o, const char *list, struct why *why);
+void mkfs_options_help(FILE *out);
+
+#endif

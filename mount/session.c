@@ -1,0 +1,334 @@
+/*
+ * session.c - see session.h. How a session ends by a signal is in signals.c.
+ *
+ * Why not fuse_session_loop_mt: it wakes another thread, often on another
+ * processor, for every request; with one hot thread a lone client gets twice
+ * the speed. Requests that wait must not hold up the others, hence the passing
+ * of the role.
+ */
+#include "session_impl.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "mountinfo.h"
+#include "mountpoint.h"
+#include "wire.h"
+
+enum { READ_AHEAD_KB = 1024 };
+
+static __thread struct worker *self;
+
+/* ---- the hot role ---- */
+
+static void *worker_main(void *arg);
+
+/* A thread that cannot be made is no harm: whoever is done first takes the role. */
+static void add_worker_locked(struct session *s)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        return;
+    w->session = s;
+    if (pthread_create(&w->thread, NULL, worker_main, w) != 0) {
+        free(w);
+        return;
+    }
+    w->next = s->workers;
+    s->workers = w;
+    s->count++;
+}
+
+void session_about_to_block(void)
+{
+    struct worker *w = self;
+    struct session *s;
+
+    if (!w || !w->hot)
+        return;
+    w->hot = false;
+    s = w->session;
+    pthread_mutex_lock(&s->mu);
+    s->role_free = true;
+    if (s->parked)
+        pthread_cond_signal(&s->wake);
+    else if (s->count < s->config->options->threads && !s->over)
+        add_worker_locked(s);
+    pthread_mutex_unlock(&s->mu);
+}
+
+/* Park until the role is free, and take it; false when all is over. */
+static bool take_role(struct session *s, struct worker *w)
+{
+    pthread_mutex_lock(&s->mu);
+    while (!s->role_free && !s->over) {
+        s->parked++;
+        pthread_cond_wait(&s->wake, &s->mu);
+        s->parked--;
+    }
+    w->hot = !s->over;
+    s->role_free = false;
+    pthread_mutex_unlock(&s->mu);
+    return w->hot;
+}
+
+void session_stop(struct session *s, int error)
+{
+    pthread_mutex_lock(&s->mu);
+    s->over = true;
+    if (!s->error)
+        s->error = error;
+    pthread_cond_broadcast(&s->wake);
+    pthread_mutex_unlock(&s->mu);
+}
+
+const void *session_request(void)
+{
+    return self && self->busy ? self->request.mem : NULL;
+}
+
+/* One request, start to end; false when there will be no more. */
+static bool serve_one(struct session *s, struct worker *w)
+{
+    int n = fuse_session_receive_buf(s->fuse, &w->request);
+
+    if (n == 0 || fuse_session_exited(s->fuse)) {
+        session_stop(s, 0);
+        return false;
+    }
+    if (n == -EINTR || n == -EAGAIN)
+        return true;
+    if (n < 0) {
+        err_log("%s: cannot read requests: %s", s->config->mountpoint, strerror(-n));
+        session_stop(s, n);
+        return false;
+    }
+    w->busy = true;
+    fuse_session_process_buf(s->fuse, &w->request);
+    w->busy = false;
+    return true;
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct session *s = w->session;
+
+    self = w;
+    while (take_role(s, w)) {
+        while (w->hot && serve_one(s, w))
+            ;
+    }
+    self = NULL;
+    free(w->request.mem);
+    pthread_mutex_lock(&s->mu);
+    w->ended = true;
+    pthread_mutex_unlock(&s->mu);
+    return NULL;
+}
+
+/* ---- the first answer ---- */
+
+static void tune(const struct session *s, const char *what, int value)
+{
+    char path[128], text[16];
+    int len = snprintf(text, sizeof(text), "%d", value), fd;
+
+    snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/%s", s->major, s->minor, what);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return; /* not root, or a kernel without this knob: slower, not wrong */
+    if (write(fd, text, (size_t)len) < 0)
+        err_log("%s: %s", path, strerror(errno));
+    close(fd);
+}
+
+/* The INIT handshake, on one thread; then the kernel's settings may be changed. */
+static bool serve_first(struct session *s, struct worker *w)
+{
+    while (!s->config->ops->ready) {
+        if (!serve_one(s, w))
+            return false;
+    }
+    tune(s, "read_ahead_kb", READ_AHEAD_KB); /* else reads come as 128 KiB */
+    tune(s, "strict_limit", 0);              /* these two: else writers are held */
+    tune(s, "max_ratio", 100);               /* back early */
+    s->config->ready(s->config->arg);
+    return true;
+}
+
+int session_run(struct session *s)
+{
+    struct worker *first = s->workers, *w;
+
+    self = first;
+    if (!serve_first(s, first))
+        session_stop(s, -EPROTO);
+    pthread_mutex_lock(&s->mu);
+    s->role_free = true;
+    pthread_mutex_unlock(&s->mu);
+    worker_main(first);
+    /* All is over, so nobody adds workers. */
+    for (w = s->workers; w != first; w = w->next)
+        pthread_join(w->thread, NULL);
+    return s->error;
+}
+
+/* ---- mounting ---- */
+
+/* Everything that libfuse needs to know, as its command line wants it. */
+static int build_args(const struct session_config *c, struct fuse_args *args)
+{
+    char source[PATH_MAX + 16], *opts = NULL;
+    struct buf list = {0};
+    int err = -ENOMEM;
+
+    snprintf(source, sizeof(source), "fsname=%s", c->store);
+    if (fuse_opt_add_opt_escaped(&opts, source) < 0)
+        goto out;
+    buf_append(&list, opts, strlen(opts));
+    buf_append_slice(&list, slice_str(",subtype=siltfs,default_permissions"));
+    buf_append_slice(&list, buf_slice(&c->options->kernel));
+    if (c->options->max_read) {
+        snprintf(source, sizeof(source), ",max_read=%u", c->options->max_read);
+        buf_append_slice(&list, slice_str(source));
+    }
+    buf_append(&list, "", 1);
+    if (buf_error(&list))
+        goto out;
+    if (fuse_opt_add_arg(args, "siltfs") == 0 && fuse_opt_add_arg(args, "-o") == 0 &&
+        fuse_opt_add_arg(args, (const char *)list.data) == 0)
+        err = 0;
+out:
+    free(opts);
+    buf_release(&list);
+    return err;
+}
+
+/* The first line of what was written to fd, or a word for nothing. */
+static void first_line(int fd, char *line, size_t cap)
+{
+    ssize_t n = pread(fd, line, cap - 1, 0);
+
+    line[n > 0 ? n : 0] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    if (!line[0])
+        snprintf(line, cap, "no reason given");
+}
+
+/* libfuse and fusermount3 complain on stderr: catch it, it is the reason. */
+static int mount_catching(struct session *s, struct why *why)
+{
+    int said = memfd_create("siltfs", MFD_CLOEXEC);
+    int keep = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    char line[1024];
+    int rc;
+
+    if (said >= 0 && keep >= 0)
+        dup2(said, STDERR_FILENO);
+    fuse_set_log_func(NULL);
+    rc = fuse_session_mount(s->fuse, s->config->mountpoint);
+    log_libfuse();
+    if (keep >= 0) {
+        dup2(keep, STDERR_FILENO);
+        close(keep);
+    }
+    if (rc != 0) {
+        first_line(said, line, sizeof(line));
+        why_set(why, -EIO, "cannot mount on %s: %s", s->config->mountpoint, line);
+    }
+    if (said >= 0)
+        close(said);
+    return rc == 0 ? 0 : -EIO;
+}
+
+static int attach(struct session *s, struct why *why)
+{
+    struct mountinfo m;
+    int err = wire_attach(s->fuse);
+
+    if (!err)
+        err = mountinfo_at(s->config->mountpoint, &m);
+    if (err) {
+        fuse_session_unmount(s->fuse);
+        return why_set(why, err, "cannot mount on %s: %s", s->config->mountpoint,
+                       strerror(-err));
+    }
+    s->major = m.major;
+    s->minor = m.minor;
+    return 0;
+}
+
+int session_new(const struct session_config *c, struct session **out, struct why *why)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    struct session *s = calloc(1, sizeof(*s));
+    struct worker *first = calloc(1, sizeof(*first));
+    int err;
+
+    why_set(why, 0, "cannot mount on %s: out of memory or options libfuse refuses",
+            c->mountpoint);
+    if (!s || !first || build_args(c, &args) < 0) {
+        free(first);
+        free(s);
+        fuse_opt_free_args(&args);
+        return -ENOMEM;
+    }
+    s->config = c;
+    pthread_mutex_init(&s->mu, NULL);
+    pthread_cond_init(&s->wake, NULL);
+    first->session = s;
+    first->thread = pthread_self();
+    s->workers = first;
+    s->count = 1;
+    s->fuse = fuse_session_new(&args, &ops_table, sizeof(ops_table), c->ops);
+    fuse_opt_free_args(&args);
+    c->ops->session = s->fuse;
+    err = s->fuse ? mount_catching(s, why) : -EINVAL;
+    if (!err)
+        err = attach(s, why);
+    if (err) {
+        session_free(s);
+        return err;
+    }
+    session_signals_to(s);
+    *out = s;
+    return 0;
+}
+
+bool session_is_mounted(const struct session *s)
+{
+    struct mountinfo m;
+
+    return mountinfo_at(s->config->mountpoint, &m) == 0 && m.major == s->major &&
+           m.minor == s->minor;
+}
+
+void session_free(struct session *s)
+{
+    struct worker *w, *next;
+    struct why why;
+
+    session_signals_to(NULL);
+    /*
+     * Closing the device first: the kernel writes back what is dirty when it
+     * unmounts, and would wait for us for ever. Not by fuse_session_unmount,
+     * which unmounts whatever is at the path by now.
+     */
+    if (s->fuse)
+        fuse_session_destroy(s->fuse);
+    if (s->major | s->minor && session_is_mounted(s) &&
+        mountpoint_unmount(s->config->mountpoint, UNMOUNT_LAZY, &why) < 0)
+        err_log("%s", why.text);
+    for (w = s->workers; w; w = next) {
+        next = w->next;
+        free(w);
+    }
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->mu);
+    free(s);
+}

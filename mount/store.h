@@ -1,0 +1,51 @@
+/*
+ * store.h - a STORE directory as the commands see it: where it is, who has it,
+ * how to open it and say in one line why that failed.
+ *
+ * STORE/LOCK is locked by whoever has the store open and holds, as text, its
+ * process number and on further lines what it wants others to know:
+ *
+ *     1234
+ *     closing                     it has unmounted and is writing the rest
+ *     failed: No space left ...   it could not write the rest
+ */
+#ifndef MOUNT_STORE_H
+#define MOUNT_STORE_H
+
+#include <limits.h>
+
+#include "../lsm/lsm.h"
+#include "say.h"
+
+/* Absolute path of an existing store, symbolic links followed. */
+int store_resolve(const char *arg, char path[PATH_MAX], struct why *why);
+/* The same for a store that need not exist yet; the directory above it must. */
+int store_resolve_new(const char *arg, char path[PATH_MAX], struct why *why);
+
+/*
+ * lsm_open of a path from above, with why in words. While the last user is
+ * still closing the store, waits for it, up to a minute. The log is collected
+ * from here on (log.h); send it somewhere once all is well.
+ */
+int store_open(const char *path, const struct lsm_options *o, struct lsm **db,
+               struct why *why);
+/* Put into words err, of opening what is in a store, with the first line logged. */
+int store_why(const char *path, int err, struct why *why);
+
+struct holder {
+    int pid;
+    bool closing;
+    char failed[256]; /* "" or why its last close failed */
+};
+
+/* What LOCK says, whether or not somebody has it; 0, or why it cannot be told. */
+int store_holder(const char *path, struct holder *h);
+/* As the holder: replace what LOCK says after the process number. */
+void store_mark(const char *path, const char *word);
+
+/* Wait until nobody has the store: 0, -ETIMEDOUT, or why it cannot be told. */
+int store_wait_free(const char *path, unsigned timeout_ms);
+/* Wait until process pid is gone; 0 or -ETIMEDOUT. */
+int process_wait_gone(int pid, unsigned timeout_ms);
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * wire.c - see wire.h. The structures are the kernel's, <linux/fuse.h>.
+ *
+ * libfuse 3.14 builds the reply to INIT itself and leaves out what it does not
+ * know (and PARALLEL_DIROPS, which it does know). So we stand between it and
+ * the device, look at the INIT request for what the kernel offers, and add our
+ * flags to the reply as it passes. From 3.17 on libfuse is simply asked.
+ */
+#include "wire.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stddef.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+bool wire_write_kills(const void *request, const struct fuse_ctx *ctx)
+{
+    const struct fuse_in_header *in = request;
+    const struct fuse_write_in *write = (const void *)(in + 1);
+
+    if (!in || in->opcode != FUSE_WRITE)
+        return ctx->uid != 0;
+    return write->write_flags & FUSE_WRITE_KILL_SUIDGID;
+}
+
+bool wire_open_kills(const void *request, const struct fuse_ctx *ctx)
+{
+    const struct fuse_in_header *in = request;
+    const struct fuse_open_in *open = (const void *)(in + 1);
+
+    if (!in || in->opcode != FUSE_OPEN)
+        return ctx->uid != 0;
+    return open->open_flags & FUSE_OPEN_KILL_SUIDGID;
+}
+
+#if FUSE_VERSION >= 317
+
+int wire_attach(struct fuse_session *se)
+{
+    return 0;
+}
+
+void wire_init(struct fuse_conn_info *conn)
+{
+    fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS);
+    fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+    fuse_set_feature_flag(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+    fuse_unset_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV);
+}
+
+#else
+
+/* Of flags2; linux/fuse.h has it from 6.6 on. */
+#define DIRECT_IO_ALLOW_MMAP2 (1u << 4)
+
+static const uint32_t want_flags = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2;
+static const uint32_t want_flags2 = DIRECT_IO_ALLOW_MMAP2;
+
+/* INIT is the first request and alone on its way: no lock. */
+static struct {
+    bool done;
+    uint64_t unique;
+    uint32_t flags, flags2; /* offered, and wanted */
+} init;
+
+static void see_request(const void *buf, size_t len)
+{
+    const struct fuse_in_header *in = buf;
+    const struct fuse_init_in *arg = (const void *)(in + 1);
+    size_t base = sizeof(*in) + offsetof(struct fuse_init_in, flags2);
+
+    if (len < base || in->opcode != FUSE_INIT)
+        return;
+    init.unique = in->unique;
+    init.flags = arg->flags & want_flags;
+    if ((arg->flags & FUSE_INIT_EXT) && len >= base + sizeof(arg->flags2))
+        init.flags2 = arg->flags2 & want_flags2;
+}
+
+static void mend_reply(struct iovec *iov, int count)
+{
+    const struct fuse_out_header *out = iov[0].iov_base;
+    struct fuse_init_out *arg;
+
+    if (out->unique != init.unique || out->error || count < 2)
+        return;
+    init.done = true;
+    arg = iov[1].iov_base;
+    if (iov[1].iov_len >= offsetof(struct fuse_init_out, flags) + sizeof(arg->flags))
+        arg->flags |= init.flags;
+    if ((arg->flags & FUSE_INIT_EXT) &&
+        iov[1].iov_len >= offsetof(struct fuse_init_out, flags2) + sizeof(arg->flags2))
+        arg->flags2 |= init.flags2;
+}
+
+static ssize_t read_device(int fd, void *buf, size_t len, void *userdata)
+{
+    ssize_t n = read(fd, buf, len);
+
+    if (!init.done && n > 0)
+        see_request(buf, (size_t)n);
+    return n;
+}
+
+static ssize_t write_device(int fd, struct iovec *iov, int count, void *userdata)
+{
+    if (!init.done)
+        mend_reply(iov, count);
+    return writev(fd, iov, count);
+}
+
+int wire_attach(struct fuse_session *se)
+{
+    /* Without the splice functions libfuse does not splice, which pays nothing. */
+    static const struct fuse_custom_io io = {.read = read_device, .writev = write_device};
+
+    return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}
+
+void wire_init(struct fuse_conn_info *conn)
+{
+    conn->want &= ~FUSE_CAP_HANDLE_KILLPRIV; /* the older promise, cruder */
+}
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * wire.h - what the kernel and we have to say to each other that libfuse does
+ * not pass on: INIT flags that 3.14 does not know, and flags of single requests.
+ */
+#ifndef MOUNT_WIRE_H
+#define MOUNT_WIRE_H
+
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+
+/*
+ * Ask the kernel, where it offers them, for: parallel lookups in a directory;
+ * leaving the clearing of suid and sgid to us (else it asks for an attribute at
+ * every write); mmap of files open with O_DIRECT. Call the first right after
+ * fuse_session_mount, the second in the init operation. One session a process.
+ */
+int wire_attach(struct fuse_session *se);
+void wire_init(struct fuse_conn_info *conn);
+
+/*
+ * Does this request ask us to clear suid and sgid? `request` is what was read
+ * from the kernel, a WRITE, or an OPEN that truncates. NULL: it came by another
+ * way; then for anybody but root.
+ */
+bool wire_write_kills(const void *request, const struct fuse_ctx *ctx);
+bool wire_open_kills(const void *request, const struct fuse_ctx *ctx);
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * fuzz_record.c - any bytes as the filesystem's keys and values: no decoder may
+ * leave its bounds, and what one accepts, encoded again, decodes to the same.
+ *
+ *   clang -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE tests/fuzz_record.c \
+ *     fs/record.c fs/keys.c lsm/buf.c lsm/coding.c -lxxhash
+ *
+ * test_fs_record.c runs it on mutations of sound records.
+ */
+#include <stdlib.h>
+
+#include "fs/keys.h"
+#include "fs/record.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define FUZZ_CHECK(condition)                                                            \
+    do {                                                                                 \
+        if (!(condition))                                                                \
+            abort();                                                                     \
+    } while (0)
+
+/* Two encodings, the second of what the first decoded to. */
+struct twice {
+    struct buf a, b;
+};
+
+static void same(struct twice *t)
+{
+    FUZZ_CHECK(!buf_error(&t->a) && !buf_error(&t->b));
+    FUZZ_CHECK(slice_eq(buf_slice(&t->a), buf_slice(&t->b)));
+    buf_clear(&t->a);
+    buf_clear(&t->b);
+}
+
+static void fuzz_inode(struct slice in, struct twice *t)
+{
+    struct record r;
+
+    if (record_decode(in, &r))
+        return;
+    record_encode(&t->a, &r);
+    FUZZ_CHECK(t->a.len <= in.len); /* ours are the shortest */
+    FUZZ_CHECK(record_decode(buf_slice(&t->a), &r) == 0);
+    record_encode(&t->b, &r);
+    same(t);
+}
+
+static void put_dentry(struct buf *b, const struct dentry *d)
+{
+    if (d->embedded)
+        dentry_encode_inode(b, d->name, d->ino, &d->rec);
+    else
+        dentry_encode_ref(b, d->name, d->ino, d->type);
+}
+
+static void fuzz_dentry(struct slice in, struct twice *t)
+{
+    struct dentry d;
+
+    if (dentry_decode(in, &d))
+        return;
+    FUZZ_CHECK(name_check(d.name) == 0);
+    put_dentry(&t->a, &d);
+    FUZZ_CHECK(dentry_decode(buf_slice(&t->a), &d) == 0);
+    put_dentry(&t->b, &d);
+    same(t);
+}
+
+static void fuzz_rest(struct slice in, struct twice *t)
+{
+    struct seqs seqs;
+    struct super super;
+    uint64_t v;
+
+    if (seqs_decode(in, &seqs) == 0) {
+        FUZZ_CHECK(seqs.n > 0 && seqs.n <= SEQS_MAX);
+        seqs_encode(&t->a, &seqs);
+        FUZZ_CHECK(seqs_decode(buf_slice(&t->a), &seqs) == 0);
+        seqs_encode(&t->b, &seqs);
+        same(t);
+    }
+    if (super_decode(in, &super) == 0) {
+        super_encode(&t->a, &super);
+        FUZZ_CHECK(super_decode(buf_slice(&t->a), &super) == 0);
+        super_encode(&t->b, &super);
+        same(t);
+    }
+    if (counter_decode(in, &v) == 0)
+        FUZZ_CHECK(v <= INO_MAX);
+}
+
+static void fuzz_keys(struct slice in)
+{
+    static const enum key_letter letters[] = {KEY_DENTRY, KEY_EXTENT, KEY_INODE,
+                                              KEY_NAMES,  KEY_ORPHAN, KEY_XATTR};
+    struct key k;
+    uint64_t a, b;
+    unsigned i;
+
+    for (i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
+        if (key_parse_one(in, letters[i], &a))
+            FUZZ_CHECK(slice_eq(in, key_one(&k, letters[i], a)));
+        if (key_parse_two(in, letters[i], &a, &b))
+            FUZZ_CHECK(slice_eq(in, key_two(&k, letters[i], a, b)));
+    }
+    (void)name_hash(1, in);
+    (void)name_check(in);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice in = slice_of(data, size);
+    struct twice t = {{0}, {0}};
+
+    fuzz_inode(in, &t);
+    fuzz_dentry(in, &t);
+    fuzz_rest(in, &t);
+    fuzz_keys(in);
+    buf_release(&t.a);
+    buf_release(&t.b);
+    return 0;
+}

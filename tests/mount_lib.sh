@@ -1,0 +1,149 @@
+# What the tests of real mounts share; a script sources it and ends with `finish`.
+#
+# It has $SILTFS, a scratch directory $T with $STORE and $MNT in it (neither
+# made), and counts what is asserted. Whatever is mounted below $T is unmounted
+# in the end, the daemons of stores below $T are killed, and $T is removed.
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+SILTFS=$(realpath "${B:-build}")/siltfs
+NAME=$(basename "$0" .sh)
+T=$(mktemp -d "/tmp/siltfs-$NAME-XXXXXX") || exit 1
+T=$(realpath "$T")
+STORE=$T/store
+MNT=$T/mnt
+passed=0 failed=0 skipped=0
+
+[ -x "$SILTFS" ] || { echo "$SILTFS is not built"; exit 1; }
+
+# ---- assertions: a message that states the fact, and how to see it ----
+
+pass() { passed=$((passed + 1)); }
+
+# fail MESSAGE [DETAIL...]
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $1"
+    shift
+    [ $# -gt 0 ] && printf '%s\n' "$@" | head -n 20 | sed 's/^/    /'
+    return 1
+}
+
+# ok MESSAGE COMMAND... : the command succeeds.
+ok() {
+    local message=$1 out
+    shift
+    if out=$("$@" 2>&1); then pass; else fail "$message" "status $?: $*" "$out"; fi
+}
+
+# not MESSAGE COMMAND... : it does not.
+not() {
+    local message=$1 out
+    shift
+    if out=$("$@" 2>&1); then fail "$message" "succeeded: $*" "$out"; else pass; fi
+}
+
+# same MESSAGE GOT WANT
+same() {
+    if [ "$2" = "$3" ]; then pass; else fail "$1" "got:  $2" "want: $3"; fi
+}
+
+# says MESSAGE PATTERN COMMAND... : fails, with one line on stderr, which begins
+# with "siltfs: " and matches the pattern, and nothing on stdout.
+says() {
+    local message=$1 pattern=$2 status out err
+    shift 2
+    out=$(timeout 90 "$@" 2>"$T/.stderr" </dev/null)
+    status=$?
+    err=$(cat "$T/.stderr")
+    if [ $status -eq 0 ] || [ $status -eq 124 ]; then
+        fail "$message" "status $status: $*" "$err"
+    elif [ "$(wc -l <"$T/.stderr")" != 1 ] || [ -n "$out" ]; then
+        fail "$message" "not one line on stderr alone: $*" "stderr: $err" "stdout: $out"
+    elif ! grep -qE "^siltfs: .*($pattern)" "$T/.stderr"; then
+        fail "$message" "$*" "does not match $pattern:" "$err"
+    else
+        pass
+    fi
+}
+
+skip() { skipped=$((skipped + 1)); echo "skipped: $*"; }
+
+finish() {
+    local more=
+    [ $skipped -gt 0 ] && more=", $skipped skipped"
+    echo "COUNT $passed passed, $failed failed$more"
+    [ $failed -eq 0 ]
+    exit
+}
+
+# ---- stores and mounts ----
+
+daemon_pid() { head -n 1 "${1:-$STORE}/LOCK"; }
+
+# Alive, and not just waiting for its parent to take note of its death.
+alive() {
+    local state
+    state=$(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) || return 1
+    [ -n "$state" ] && [ "$state" != Z ] && [ "$state" != X ]
+}
+
+# wait_until SECONDS COMMAND...
+wait_until() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -ge $end ] && return 1
+        sleep 0.05
+    done
+}
+
+gone() { ! alive "$1"; }
+mounted() { grep -q " ${1:-$MNT} fuse.siltfs " /proc/mounts; }
+unmounted() { ! mounted "$@"; }
+
+# A fresh store, mounted, with the options given.
+fresh() {
+    rm -rf "$STORE"
+    mkdir -p "$MNT"
+    "$SILTFS" mkfs "$STORE" && "$SILTFS" mount "$STORE" "$MNT" "$@"
+}
+
+remount() { "$SILTFS" umount "$MNT" && "$SILTFS" mount "$STORE" "$MNT" "$@"; }
+
+# Checksums, names and modes of everything in a store. What LOCK holds is no
+# part of it.
+fingerprint() {
+    (cd "${1:-$STORE}" 2>/dev/null || exit
+     find . ! -name LOCK -printf '%P %y %m %s\n' | sort
+     find . -type f ! -name LOCK -print0 | sort -z | xargs -0 -r sha256sum)
+}
+
+# Type, mode, owner, size, time, link of everything below a directory.
+describe() {
+    (cd "$1" && find . -mindepth 1 ! -type d -printf '%P %y %m %U:%G %s %T@ %l\n' \
+        -o -mindepth 1 -type d -printf '%P d %m %U:%G %T@\n' | LC_ALL=C sort)
+}
+
+need() { # need PROGRAM PACKAGE: install it unless it is there
+    command -v "$1" >/dev/null || sh tests/install "$2" || exit 1
+}
+
+clean_up() {
+    local m lock pid
+    exec </dev/null 7>&- 8>&- 9>&-
+    cd /
+    # The innermost first.
+    grep -F " $T/" /proc/mounts | awk '{print $2}' | sort -r | while read -r m; do
+        umount "$m" 2>/dev/null || umount -l "$m" 2>/dev/null || fusermount3 -u -z "$m"
+    done
+    find "$T" -maxdepth 3 -name LOCK -print0 2>/dev/null | while read -r -d '' lock; do
+        pid=$(head -n 1 "$lock")
+        # Only a siltfs that serves something of ours.
+        if [ -n "$pid" ] && grep -qaF "$T/" "/proc/$pid/cmdline" 2>/dev/null; then
+            wait_until 10 gone "$pid" || kill -9 "$pid"
+        fi
+    done
+    rm -rf "$T"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM

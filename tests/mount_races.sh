@@ -1,0 +1,107 @@
+#!/bin/bash
+# Many at once, in the same directories and files: nothing lost, nothing twice.
+. "$(dirname "$0")/mount_lib.sh"
+
+seed=${SEED:-$(date +%s%N | tail -c 6)}
+echo "SEED=$seed"
+fresh -o memtable=2M || { fail "a fresh store mounts"; finish; }
+cd "$MNT" || exit 1
+mkdir d
+
+# run_all MESSAGE FUNCTION : four of it at once, all succeed.
+run_all() {
+    local message=$1 pids= i bad=0
+    shift
+    for i in 1 2 3 4; do
+        "$@" $i &
+        pids="$pids $!"
+    done
+    for i in $pids; do wait "$i" || bad=$((bad + 1)); done
+    same "$message" $bad 0
+}
+
+create() { python3 -c '
+import os, sys
+for i in range(1000): open("d/%s-%d" % (sys.argv[1], i), "w").write(sys.argv[1] * 100)' "$1"; }
+run_all "four create in one directory" create
+same "all are there" "$(ls d | wc -l)" 4000
+
+only_one() { python3 -c '
+import os, sys
+for i in range(500):
+    try: os.close(os.open("d/only%d" % i, os.O_CREAT | os.O_EXCL))
+    except FileExistsError: continue
+    with open("won", "a") as f: f.write("%d\n" % i)' "$1"; }
+: >won
+run_all "four create the same names" only_one
+same "each name has one winner" "$(sort -n won | uniq | wc -l) $(wc -l <won)" "500 500"
+
+append() { python3 -c '
+import os, sys
+f = os.open("log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+for i in range(2000): os.write(f, (sys.argv[1] * 50 + "\n").encode())' "$1"; }
+run_all "four append to one file" append
+same "no line is lost or torn" "$(sort log | uniq -c | awk '{print $1, length($2)}' | xargs)" \
+    "2000 50 2000 50 2000 50 2000 50"
+
+mkdir p q
+move() { python3 -c '
+import os, random, sys
+random.seed(int(sys.argv[1]) + int(sys.argv[2]))
+for i in range(1500):
+    a, b = random.choice("pq"), random.choice("pq")
+    try: os.rename("%s/%d" % (a, random.randrange(20)), "%s/%d" % (b, random.randrange(20)))
+    except FileNotFoundError: open("%s/%d" % (a, random.randrange(20)), "w").close()' "$1" "$2"; }
+run_all "four rename over each other" move "$seed"
+same "listing and lookup agree" "$(ls p q | grep -c '^[0-9]')" \
+    "$(for i in p q; do for j in $(seq 0 19); do [ -e $i/$j ] && echo; done; done | wc -l)"
+
+dirs() { python3 -c '
+import os, random, sys
+random.seed(int(sys.argv[1]) * 7 + int(sys.argv[2]))
+for i in range(1000):
+    d = "t/%d/%d" % (random.randrange(3), random.randrange(3))
+    try:
+        random.choice([lambda: os.makedirs(d), lambda: os.rmdir(d),
+                       lambda: os.rename(d, "t/%d/x%d" % (random.randrange(3), random.randrange(3))),
+                       lambda: os.rename("t/%d" % random.randrange(3), "t/%d" % random.randrange(3))])()
+    except OSError: pass' "$1" "$2"; }
+mkdir t
+run_all "four make, move and remove directories" dirs "$seed"
+ok "the tree can be walked" find t
+same "links are counted right" "$(find t -type d | while read -r i; do
+    [ "$(stat -c %h "$i")" = $((2 + $(find "$i" -mindepth 1 -maxdepth 1 -type d | wc -l))) ] || echo "$i"
+done)" ""
+
+churn() { python3 -c '
+import os, sys
+for i in range(300):
+    n = "c/%s.%d" % (sys.argv[1], i % 7)
+    with open(n, "w") as f: f.write("x" * (i * 97 % 30000))
+    os.link(n, n + ".l"); os.rename(n + ".l", n + ".m")
+    with open(n, "r+") as f:
+        os.unlink(n); os.unlink(n + ".m")
+        f.truncate(10); f.write("y" * 5000); f.flush(); os.fsync(f.fileno())
+    os.listdir("c"); os.stat("c")' "$1"; }
+mkdir c
+run_all "four make, link, truncate and unlink open files" churn
+same "nothing is left of them" "$(ls -A c)" ""
+
+read_while_written() { python3 -c '
+import os, sys
+if sys.argv[1] == "1":
+    for i in range(200):
+        with open("swap.tmp", "wb") as f: f.write(bytes([i % 256]) * 50000)
+        os.rename("swap.tmp", "swap")
+else:
+    for i in range(200):
+        b = open("swap", "rb").read()
+        assert len(b) == 50000 and len(set(b)) == 1, (len(b), set(b))' "$1"; }
+head -c 50000 /dev/zero >swap
+run_all "a file replaced by rename is always whole" read_while_written
+
+cd /
+ok "unmount" "$SILTFS" umount "$MNT"
+ok "fsck is clean" "$SILTFS" fsck "$STORE"
+ok "verify is clean" "$SILTFS" verify "$STORE"
+finish

@@ -1,0 +1,147 @@
+/*
+ * test_bloom.c - lsm/bloom.h. Bytes: lsm/FORMAT.md, "Bloom filter".
+ */
+#include "test.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "lsm/bloom.h"
+#include "lsm/hash.h"
+
+static uint64_t hash_number(uint64_t n)
+{
+    uint8_t key[8];
+
+    store_be64(key, n);
+    return hash_key(slice_of(key, sizeof(key)));
+}
+
+static void check_bits(const uint8_t *line, const unsigned *bits, unsigned n)
+{
+    uint8_t want[BLOOM_LINE] = {0};
+    unsigned i;
+
+    for (i = 0; i < n; i++)
+        want[bits[i] / 8] |= (uint8_t)(1 << bits[i] % 8);
+    ck_assert_mem_eq(line, want, BLOOM_LINE);
+}
+
+/* Never changed: filters on disk hold these bits. */
+START_TEST(golden_bits)
+{
+    static const unsigned silt[] = {118, 257, 330, 447, 470, 506};
+    static const unsigned loam[] = {27, 248, 264, 270, 285, 446};
+    uint8_t lines[2 * BLOOM_LINE] = {0};
+
+    ck_assert_uint_eq(hash_key(slice_str("silt")), 0x1bfb5e2e22c5138a);
+    bloom_add(lines, sizeof(lines), 6, hash_key(slice_str("silt")));
+    bloom_add(lines, sizeof(lines), 6, hash_key(slice_str("loam")));
+    check_bits(lines, silt, 6);
+    check_bits(lines + BLOOM_LINE, loam, 6);
+}
+END_TEST
+
+static double false_positives(unsigned bits, uint64_t n)
+{
+    unsigned probes = bloom_probes(bits);
+    size_t bytes = bloom_bytes(n, bits);
+    uint8_t *lines = calloc(1, bytes);
+    uint64_t i, wrong = 0;
+    enum { ASKED = 400000 };
+
+    for (i = 0; i < n; i++)
+        bloom_add(lines, bytes, probes, hash_number(i));
+    for (i = 0; i < n; i++)
+        ck_assert(bloom_may_contain(lines, bytes, probes, hash_number(i)));
+    for (i = 0; i < ASKED; i++)
+        wrong += bloom_may_contain(lines, bytes, probes, hash_number(n + i));
+    free(lines);
+    return (double)wrong / ASKED;
+}
+
+START_TEST(ten_bits_err_in_one_percent)
+{
+    double rate = false_positives(10, 200000);
+
+    printf("bloom: 10 bits: %.3f %% false positives\n", rate * 100);
+    ck_assert_double_le(rate, 0.011);
+    ck_assert_double_le(false_positives(10, 1000), 0.013);
+}
+END_TEST
+
+START_TEST(more_bits_err_less)
+{
+    double last = 1;
+    unsigned bits;
+
+    for (bits = 2; bits <= 22; bits += 2) {
+        double rate = false_positives(bits, 50000);
+
+        ck_assert_double_lt(rate, last);
+        last = rate;
+    }
+    ck_assert_double_le(last, 0.0002);
+}
+END_TEST
+
+START_TEST(sizes_are_whole_lines)
+{
+    unsigned bits;
+
+    ck_assert_uint_eq(bloom_bytes(0, 10), BLOOM_LINE);
+    ck_assert_uint_eq(bloom_bytes(1, 10), BLOOM_LINE);
+    ck_assert_uint_eq(bloom_bytes(51, 10), BLOOM_LINE);
+    ck_assert_uint_eq(bloom_bytes(52, 10), 2 * BLOOM_LINE);
+    ck_assert_uint_eq(bloom_bytes(1000000, 10) % BLOOM_LINE, 0);
+    for (bits = 0; bits < 100; bits++)
+        ck_assert(bloom_probes(bits) >= 1 && bloom_probes(bits) <= 15);
+}
+END_TEST
+
+enum { THREADS = 4, EACH = 20000 };
+
+struct adder {
+    uint8_t *lines;
+    size_t bytes;
+    uint64_t from;
+};
+
+static void *add_some(void *arg)
+{
+    struct adder *a = arg;
+    uint64_t i;
+
+    for (i = 0; i < EACH; i++) {
+        bloom_add_concurrent(a->lines, a->bytes, 6, hash_number(a->from + i));
+        ck_assert(bloom_may_contain(a->lines, a->bytes, 6, hash_number(a->from + i)));
+    }
+    return NULL;
+}
+
+START_TEST(threads_lose_no_bit)
+{
+    size_t bytes = bloom_bytes(THREADS * EACH, 10);
+    uint8_t *one = calloc(1, bytes);
+    uint8_t *many = calloc(1, bytes);
+    struct adder adders[THREADS];
+    pthread_t threads[THREADS];
+    uint64_t i;
+
+    for (i = 0; i < THREADS; i++) {
+        adders[i] = (struct adder){many, bytes, i * EACH};
+        ck_ok(pthread_create(&threads[i], NULL, add_some, &adders[i]));
+    }
+    for (i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    for (i = 0; i < THREADS * EACH; i++)
+        bloom_add(one, bytes, 6, hash_number(i));
+    ck_assert_mem_eq(one, many, bytes);
+    free(one);
+    free(many);
+}
+END_TEST
+
+TEST_MAIN("bloom", TEST_CASE(golden_bits), TEST_CASE(ten_bits_err_in_one_percent),
+          TEST_CASE(more_bits_err_less), TEST_CASE(sizes_are_whole_lines),
+          TEST_CASE(threads_lose_no_bit))

@@ -1,0 +1,259 @@
+/*
+ * test_cache.c - lsm/cache.h.
+ */
+#include "test.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "lsm/cache.h"
+
+static _Atomic unsigned long freed;
+
+static void free_counted(void *p)
+{
+    atomic_fetch_add(&freed, 1);
+    free(p);
+}
+
+static void *value_of(uint64_t n)
+{
+    uint64_t *v = malloc(sizeof(*v));
+
+    *v = n;
+    return v;
+}
+
+static struct cache_entry *put(struct cache *c, uint64_t file, uint64_t offset,
+                               uint64_t value, size_t charge)
+{
+    struct cache_entry *e =
+        cache_put(c, file, offset, value_of(value), charge, free_counted);
+
+    ck_assert_ptr_nonnull(e);
+    return e;
+}
+
+static uint64_t value(const struct cache_entry *e)
+{
+    return *(uint64_t *)cache_value(e);
+}
+
+static bool has(struct cache *c, uint64_t file, uint64_t offset)
+{
+    struct cache_entry *e = cache_get(c, file, offset);
+
+    if (e)
+        cache_unpin(c, e);
+    return e != NULL;
+}
+
+static struct cache_stats stats(struct cache *c)
+{
+    struct cache_stats s;
+
+    cache_get_stats(c, &s);
+    return s;
+}
+
+START_TEST(what_is_put_is_found)
+{
+    struct cache *c = cache_new(1 << 20);
+    struct cache_entry *e;
+    uint64_t i;
+
+    for (i = 0; i < 100; i++)
+        cache_unpin(c, put(c, i % 7, i * 4096, i, 100));
+    for (i = 0; i < 100; i++) {
+        e = cache_get(c, i % 7, i * 4096);
+        ck_assert_ptr_nonnull(e);
+        ck_assert_uint_eq(value(e), i);
+        cache_unpin(c, e);
+    }
+    ck_assert(!has(c, 3, 4));
+    ck_assert_uint_eq(stats(c).hits, 100);
+    ck_assert_uint_eq(stats(c).misses, 1);
+    ck_assert_uint_eq(stats(c).bytes, 100 * 100);
+    ck_assert_uint_eq(stats(c).pinned, 0);
+    cache_free(c);
+    ck_assert_uint_eq(freed, 100);
+    cache_free(NULL);
+}
+END_TEST
+
+START_TEST(capacity_holds_and_what_is_evicted_is_freed)
+{
+    enum { CAPACITY = 4 << 20, CHARGE = 4096, N = 10000 };
+    struct cache *c = cache_new(CAPACITY);
+    unsigned found = 0;
+    uint64_t i;
+
+    for (i = 0; i < N; i++) {
+        cache_unpin(c, put(c, 1, i, i, CHARGE));
+        ck_assert_uint_le(stats(c).bytes, CAPACITY + CHARGE);
+    }
+    for (i = 0; i < N; i++)
+        found += has(c, 1, i);
+    ck_assert_uint_eq(found + freed, N);
+    ck_assert_uint_eq(found * (size_t)CHARGE, stats(c).bytes);
+    /* Shards are not filled quite evenly. */
+    ck_assert_uint_ge(stats(c).bytes, CAPACITY / 10 * 8);
+    cache_free(c);
+    ck_assert_uint_eq(freed, N);
+}
+END_TEST
+
+START_TEST(pinned_stays_and_is_given_up_when_unpinned)
+{
+    enum { CAPACITY = 256 << 10, CHARGE = 4096, N = 256 };
+    struct cache *c = cache_new(CAPACITY);
+    struct cache_entry *e[N];
+    uint64_t i;
+
+    for (i = 0; i < N; i++)
+        e[i] = put(c, 1, i, i, CHARGE);
+    ck_assert_uint_eq(freed, 0);
+    ck_assert_uint_eq(stats(c).pinned, N * CHARGE);
+    for (i = 0; i < N; i++)
+        ck_assert_uint_eq(value(e[i]), i);
+    for (i = 0; i < N; i++)
+        cache_unpin(c, e[i]);
+    ck_assert_uint_le(stats(c).bytes, CAPACITY);
+    ck_assert_uint_eq(stats(c).pinned, 0);
+    cache_free(c);
+}
+END_TEST
+
+START_TEST(the_first_of_two_puts_wins)
+{
+    struct cache *c = cache_new(1 << 20);
+    struct cache_entry *a = put(c, 1, 2, 10, 100);
+    struct cache_entry *b = put(c, 1, 2, 20, 100);
+
+    ck_assert_ptr_eq(a, b);
+    ck_assert_uint_eq(value(b), 10);
+    ck_assert_uint_eq(freed, 1);
+    ck_assert_uint_eq(stats(c).bytes, 100);
+    cache_unpin(c, a);
+    cache_unpin(c, b);
+    cache_free(c);
+    ck_assert_uint_eq(freed, 2);
+}
+END_TEST
+
+START_TEST(too_large_is_handed_out_but_drives_nothing_out)
+{
+    struct cache *c = cache_new(1 << 20);
+    struct cache_entry *e;
+
+    cache_unpin(c, put(c, 1, 1, 1, 1000));
+    e = put(c, 1, 2, 2, 64 << 20);
+    ck_assert_uint_eq(value(e), 2);
+    ck_assert(has(c, 1, 1));
+    ck_assert_uint_eq(freed, 0);
+    cache_unpin(c, e);
+    ck_assert_uint_eq(freed, 1);
+    ck_assert(!has(c, 1, 2));
+    ck_assert(has(c, 1, 1));
+    cache_free(c);
+
+    c = cache_new(0);
+    e = put(c, 1, 1, 7, 10);
+    ck_assert_uint_eq(value(e), 7);
+    cache_unpin(c, e);
+    ck_assert(!has(c, 1, 1));
+    cache_free(c);
+}
+END_TEST
+
+START_TEST(a_scan_does_not_drive_out_what_is_used)
+{
+    enum { CAPACITY = 1 << 20, CHARGE = 4096, HOT = 64 };
+    struct cache *c = cache_new(CAPACITY);
+    unsigned kept = 0;
+    uint64_t i;
+
+    for (i = 0; i < HOT; i++)
+        cache_unpin(c, put(c, 1, i, i, CHARGE));
+    for (i = 0; i < 10000; i++) {
+        if (!has(c, 1, i % HOT))
+            cache_unpin(c, put(c, 1, i % HOT, i % HOT, CHARGE));
+        cache_unpin(c, put(c, 2, i, i, CHARGE));
+    }
+    for (i = 0; i < HOT; i++)
+        kept += has(c, 1, i);
+    ck_assert_uint_ge(kept, HOT * 9 / 10);
+    cache_free(c);
+}
+END_TEST
+
+/* ---- threads ---- */
+
+enum { THREADS = 4, ROUNDS = 60000, KEYS = 3000 };
+
+static _Atomic unsigned long puts_done;
+
+struct worker {
+    struct cache *c;
+    uint64_t random;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct cache_entry *held[8] = {0};
+    uint64_t held_key[8] = {0};
+    int i;
+
+    for (i = 0; i < ROUNDS; i++) {
+        uint64_t key = test_below(&w->random, test_below(&w->random, KEYS) + 1);
+        unsigned slot = (unsigned)test_below(&w->random, 8);
+
+        if (held[slot]) {
+            ck_assert_uint_eq(value(held[slot]), held_key[slot]);
+            cache_unpin(w->c, held[slot]);
+        }
+        held[slot] = cache_get(w->c, key % 5, key);
+        held_key[slot] = key;
+        if (!held[slot]) {
+            atomic_fetch_add(&puts_done, 1);
+            /* Some are too large to be kept. */
+            held[slot] = put(w->c, key % 5, key, key, key % 50 ? 1024 : 1 << 20);
+        }
+        ck_assert_uint_eq(value(held[slot]), key);
+    }
+    for (i = 0; i < 8; i++)
+        if (held[i])
+            cache_unpin(w->c, held[i]);
+    return NULL;
+}
+
+START_TEST(threads_always_see_the_value_of_their_key)
+{
+    struct cache *c = cache_new(600 << 10);
+    struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+    uint64_t r = test_seed();
+    int i;
+
+    for (i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){c, test_random(&r) | 1};
+        ck_ok(pthread_create(&threads[i], NULL, work, &workers[i]));
+    }
+    for (i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_eq(stats(c).pinned, 0);
+    ck_assert_uint_le(stats(c).bytes, 600 << 10);
+    cache_free(c);
+    ck_assert_uint_eq(freed, puts_done);
+}
+END_TEST
+
+TEST_MAIN("cache", TEST_CASE(what_is_put_is_found),
+          TEST_CASE(capacity_holds_and_what_is_evicted_is_freed),
+          TEST_CASE(pinned_stays_and_is_given_up_when_unpinned),
+          TEST_CASE(the_first_of_two_puts_wins),
+          TEST_CASE(too_large_is_handed_out_but_drives_nothing_out),
+          TEST_CASE(a_scan_does_not_drive_out_what_is_used),
+          TEST_CASE(threads_always_see_the_value_of_their_key))

@@ -1,0 +1,553 @@
+/*
+ * test_memtable.c - lsm/memtable.h. What threads do at once is meant for TSan as
+ * much as for the checks. The batches that feed it: test_batch.c.
+ */
+#include "test.h"
+
+#include <stdlib.h>
+
+#include "lsm/hash.h"
+#include "lsm/memtable.h"
+#include "lsm/vlog.h"
+
+#include "entries.h"
+
+enum { THREADS = 4, READERS = 2 };
+
+/* ---- points ---- */
+
+static void insert(struct memtable *m, const struct entry *e)
+{
+    struct slice ikey = buf_slice(&e->ikey);
+
+    ck_ok(memtable_insert(m, ikey_type(ikey), ikey_user(ikey), ikey_seq(ikey),
+                          buf_slice(&e->value)));
+}
+
+static struct memtable *filled(const struct entries *es, size_t budget_bytes, uint64_t *r)
+{
+    struct memtable *m = memtable_new(budget_bytes);
+    uint64_t deletes = 0;
+    size_t i, from = es->n ? test_below(r, es->n) : 0;
+
+    ck_assert_ptr_nonnull(m);
+    for (i = 0; i < es->n; i++) /* not quite in order */
+        insert(m, &es->e[(from + i * 7919) % es->n]);
+    for (i = 0; i < es->n; i++)
+        deletes += ikey_type(buf_slice(&es->e[i].ikey)) == IKEY_DELETE;
+    ck_assert_uint_eq(memtable_entries(m), es->n);
+    ck_assert_uint_eq(memtable_deletes(m), deletes);
+    return m;
+}
+
+static int get(struct memtable *m, struct slice key, uint64_t seq, uint64_t *trailer,
+               struct slice *value)
+{
+    return memtable_get(m, key, hash_key(key), seq, trailer, value);
+}
+
+/* The newest version at the sequence of ikey is what the entries tell. */
+static void check_get(void *arg, const struct entries *es, struct slice ikey)
+{
+    struct memtable *m = arg;
+    struct buf seek = {0};
+    struct slice value;
+    uint64_t trailer;
+    size_t i;
+
+    ikey_append_seek(&seek, ikey_user(ikey), ikey_seq(ikey));
+    i = entries_get(es, buf_slice(&seek));
+    if (i == es->n) {
+        ck_err(get(m, ikey_user(ikey), ikey_seq(ikey), &trailer, &value), ENOENT);
+    } else {
+        ck_ok(get(m, ikey_user(ikey), ikey_seq(ikey), &trailer, &value));
+        ck_assert_uint_eq(trailer, ikey_trailer(buf_slice(&es->e[i].ikey)));
+        ck_assert(slice_eq(value, buf_slice(&es->e[i].value)));
+    }
+    buf_release(&seek);
+}
+
+START_TEST(get_finds_the_newest_version_at_a_sequence)
+{
+    uint64_t r = test_seed();
+    int round;
+
+    for (round = 0; round < 15; round++) {
+        /* The small budget: more keys than its filter was made for. */
+        struct entries es = entries_random(&r, 1 + test_below(&r, 600), 8, 40);
+        struct memtable *m = filled(&es, round % 2 ? 64 : 1 << 20, &r);
+
+        entries_probe(&es, &r, check_get, m);
+        memtable_unref(m);
+        entries_free(&es);
+    }
+}
+END_TEST
+
+START_TEST(iterators_walk_both_ways)
+{
+    uint64_t r = test_seed();
+    int round;
+
+    for (round = 0; round < 15; round++) {
+        struct entries es = entries_random(&r, 1 + test_below(&r, 600), 8, 40);
+        struct memtable *m = filled(&es, 64 << 10, &r);
+        struct iter *it = memtable_iter_new(m);
+
+        entries_check_walks(it, &es);
+        entries_probe(&es, &r, entries_check_seek, it);
+        iter_free(it);
+        memtable_unref(m);
+        entries_free(&es);
+    }
+}
+END_TEST
+
+START_TEST(an_iterator_sees_what_is_inserted_ahead_of_it)
+{
+    struct memtable *m = memtable_new(4096);
+    struct iter *it = memtable_iter_new(m);
+
+    ck_ok(memtable_insert(m, IKEY_PUT, slice_str("b"), 1, slice_str("")));
+    iter_first(it);
+    ck_ok(memtable_insert(m, IKEY_PUT, slice_str("c"), 2, slice_str("")));
+    ck_ok(memtable_insert(m, IKEY_PUT, slice_str("a"), 3, slice_str("")));
+    iter_next(it);
+    ck_assert(it->valid);
+    ck_slice_str(ikey_user(it->key), "c");
+    iter_prev(it);
+    iter_prev(it);
+    ck_slice_str(ikey_user(it->key), "a");
+    iter_prev(it);
+    ck_assert(!it->valid);
+    iter_free(it);
+    memtable_unref(m);
+}
+END_TEST
+
+START_TEST(misses_are_answered_and_memory_is_counted)
+{
+    struct memtable *m = memtable_new(1 << 20);
+    size_t before = memtable_bytes(m);
+    struct slice value;
+    uint64_t trailer, i;
+    uint8_t key[8];
+
+    ck_assert_uint_gt(before, 0);
+    for (i = 0; i < 5000; i++) {
+        store_be64(key, 2 * i);
+        ck_ok(memtable_insert(m, IKEY_PUT, slice_of(key, 8), i + 1, slice_of(key, 8)));
+    }
+    ck_assert_uint_gt(memtable_bytes(m), before);
+    ck_assert_uint_ge(memtable_bytes(m), 5000 * 16);
+    for (i = 0; i < 5000; i++) {
+        store_be64(key, 2 * i + 1);
+        ck_err(get(m, slice_of(key, 8), IKEY_SEQ_MAX, &trailer, &value), ENOENT);
+        store_be64(key, 2 * i);
+        ck_ok(get(m, slice_of(key, 8), IKEY_SEQ_MAX, &trailer, &value));
+        ck_err(get(m, slice_of(key, 8), i, &trailer, &value), ENOENT);
+    }
+    memtable_unref(m);
+}
+END_TEST
+
+START_TEST(the_last_reference_frees)
+{
+    struct memtable *m = memtable_new(4096);
+
+    memtable_place(m)->log_number = 7;
+    memtable_ref(m);
+    memtable_unref(m);
+    ck_assert_uint_eq(memtable_place(m)->log_number, 7);
+    memtable_unref(m); /* a leak or a second free is ASan's to see */
+    memtable_unref(NULL);
+}
+END_TEST
+
+/* ---- segments ---- */
+
+struct noted {
+    uint64_t segment[64];
+    size_t n;
+};
+
+static void note(void *arg, uint64_t segment, uint64_t bytes)
+{
+    struct noted *to = arg;
+
+    ck_assert_uint_eq(bytes, 0);
+    ck_assert_uint_lt(to->n, 64);
+    to->segment[to->n++] = segment;
+}
+
+static int insert_pointer(struct memtable *m, uint64_t seq, uint64_t segment)
+{
+    struct vptr p = {.segment = segment, .stored = 100, .raw = 80, .len = 80};
+    struct buf value = {0};
+    int rc;
+
+    vptr_append(&value, &p);
+    rc = memtable_insert(m, IKEY_PUT_REF, slice_str("k"), seq, buf_slice(&value));
+    buf_release(&value);
+    return rc;
+}
+
+START_TEST(each_segment_referred_to_is_told_once)
+{
+    static const uint64_t order[] = {3, 3, 9, 3, 0, 9, UINT64_MAX - 1, 0, 3};
+    struct memtable *m = memtable_new(4096);
+    struct noted to = {.n = 0};
+    uint64_t seq = 1, sum = 0;
+    size_t i;
+
+    memtable_segments(m, note, &to);
+    ck_assert_uint_eq(to.n, 0);
+    for (i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+        ck_ok(insert_pointer(m, seq++, order[i]));
+    memtable_segments(m, note, &to);
+    ck_assert_uint_eq(to.n, 4);
+    for (i = 0; i < to.n; i++)
+        sum += to.segment[i];
+    ck_assert_uint_eq(sum, 3 + 9 + 0 + (UINT64_MAX - 1));
+    for (i = 0; i < 50; i++)
+        ck_ok(insert_pointer(m, seq++, 100 + i));
+    to.n = 0;
+    memtable_segments(m, note, &to);
+    ck_assert_uint_eq(to.n, 54);
+    memtable_unref(m);
+}
+END_TEST
+
+START_TEST(what_is_no_pointer_is_not_inserted_as_one)
+{
+    struct memtable *m = memtable_new(4096);
+    struct slice value;
+    uint64_t trailer;
+
+    ck_err(memtable_insert(m, IKEY_PUT_REF, slice_str("k"), 1, slice_str("")), EINVAL);
+    ck_err(memtable_insert(m, IKEY_PUT_REF, slice_str("k"), 1, slice_str("\xff\xff")),
+           EINVAL);
+    ck_err(get(m, slice_str("k"), 9, &trailer, &value), ENOENT);
+    ck_assert_uint_eq(memtable_entries(m), 0);
+    memtable_unref(m);
+}
+END_TEST
+
+/* ---- range deletes ---- */
+
+enum { PLACES = 64, RANGES = 120 };
+
+/* Place i in key order, as text. */
+static struct slice place(unsigned i, char text[4])
+{
+    snprintf(text, 4, "%03u", i);
+    return slice_of(text, 3);
+}
+
+struct range {
+    unsigned start, end;
+    uint64_t seq;
+};
+
+static uint64_t covers(const struct range *list, size_t n, unsigned at, uint64_t seq)
+{
+    uint64_t newest = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if (list[i].seq <= seq && list[i].seq > newest && list[i].start <= at &&
+            at < list[i].end)
+            newest = list[i].seq;
+    return newest;
+}
+
+static void check_ask(struct memtable *m, const struct range *list, size_t n, unsigned at,
+                      uint64_t seq)
+{
+    struct rangedel_span s;
+    char text[4];
+    unsigned i;
+
+    rangedel_span_init(&s);
+    memtable_ask_range(m, place(at, text), seq, &s);
+    ck_assert_uint_eq(s.seq, covers(list, n, at, seq));
+    for (i = 0; i < PLACES; i++) {
+        struct slice key = place(i, text);
+        bool in = (!s.has_lo || slice_cmp(s.lo, key) <= 0) &&
+                  (!s.has_hi || slice_cmp(key, s.hi) < 0);
+
+        if (i == at && !in)
+            ck_abort_msg("the span of %u does not hold it", at);
+        if (in && covers(list, n, i, seq) != s.seq)
+            ck_abort_msg("%u at %d is in the span of %u, but not the same", i, (int)seq,
+                         at);
+    }
+}
+
+/* The fragments are those of the ranges, newest first. */
+static void check_fragments(struct memtable *m, const struct range *ranges, size_t n)
+{
+    const struct range_tombstone *list;
+    struct rangedel_span s;
+    char text[4];
+    unsigned at;
+    uint64_t seq;
+    size_t count, i;
+
+    ck_ok(memtable_fragments(m, &list, &count));
+    for (i = 1; i < count; i++)
+        ck_assert(slice_eq(list[i - 1].start, list[i].start)
+                      ? slice_eq(list[i - 1].end, list[i].end) &&
+                            list[i - 1].seq > list[i].seq
+                      : slice_cmp(list[i - 1].end, list[i].start) <= 0);
+    for (at = 0; at < PLACES; at++) {
+        for (seq = 0; seq <= n + 1; seq += 1 + n / 8) {
+            rangedel_span_init(&s);
+            rangedel_ask(list, count, place(at, text), seq, &s);
+            ck_assert_uint_eq(s.seq, covers(ranges, n, at, seq));
+        }
+    }
+}
+
+START_TEST(range_deletes_answer_as_each_of_them_would)
+{
+    uint64_t r = test_seed();
+    int round, i;
+
+    for (round = 0; round < 4; round++) {
+        struct memtable *m = memtable_new(4096);
+        struct range list[RANGES];
+        char start[4], end[4];
+        size_t n;
+
+        ck_assert(!memtable_has_range_deletes(m));
+        check_fragments(m, list, 0);
+        /* Loose ones first, then fragments, then fragments and loose ones. */
+        for (n = 0; n < RANGES;) {
+            list[n].start = (unsigned)test_below(&r, PLACES);
+            list[n].end = list[n].start + (unsigned)test_below(&r, 12);
+            list[n].seq = n + 1;
+            ck_ok(memtable_insert(m, IKEY_RANGE_DELETE, place(list[n].start, start),
+                                  list[n].seq, place(list[n].end, end)));
+            n++;
+            ck_assert(memtable_has_range_deletes(m));
+            ck_assert_uint_eq(memtable_deletes(m), n);
+            for (i = 0; i < 20; i++)
+                check_ask(m, list, n, (unsigned)test_below(&r, PLACES),
+                          test_below(&r, n + 2));
+            if (test_below(&r, 30) == 0)
+                check_fragments(m, list, n);
+        }
+        check_fragments(m, list, n);
+        ck_assert_uint_eq(memtable_entries(m), 0);
+        memtable_unref(m);
+    }
+}
+END_TEST
+
+START_TEST(range_deletes_leave_points_to_be_judged_by_sequence)
+{
+    struct memtable *m = memtable_new(4096);
+    struct rangedel_span s;
+    struct slice value;
+    uint64_t trailer;
+
+    ck_ok(memtable_insert(m, IKEY_PUT, slice_str("k"), 5, slice_str("v")));
+    ck_ok(memtable_insert(m, IKEY_RANGE_DELETE, slice_str("a"), 7, slice_str("z")));
+    ck_ok(get(m, slice_str("k"), 9, &trailer, &value));
+    rangedel_span_init(&s);
+    memtable_ask_range(m, slice_str("k"), 9, &s);
+    ck_assert_uint_eq(s.seq, 7);
+    rangedel_span_init(&s);
+    memtable_ask_range(m, slice_str("k"), 6, &s);
+    ck_assert_uint_eq(s.seq, 0);
+    memtable_unref(m);
+}
+END_TEST
+
+START_TEST(too_many_range_deletes_crowd_a_memtable)
+{
+    struct memtable *m = memtable_new(4096);
+    uint8_t start[8], end[8];
+    uint64_t i;
+
+    /* Beside each other, and inside each other: that makes more fragments. */
+    for (i = 0; i < 1000; i++) {
+        store_be64(start, i);
+        store_be64(end, i + 1);
+        ck_ok(memtable_insert(m, IKEY_RANGE_DELETE, slice_of(start, 8), i + 1,
+                              slice_of(end, 8)));
+    }
+    ck_assert(!memtable_crowded(m));
+    memtable_unref(m);
+    m = memtable_new(4096);
+    for (i = 0; i < 1000 && !memtable_crowded(m); i++) {
+        store_be64(start, i);
+        store_be64(end, 10000 - i);
+        ck_ok(memtable_insert(m, IKEY_RANGE_DELETE, slice_of(start, 8), i + 1,
+                              slice_of(end, 8)));
+    }
+    ck_assert(memtable_crowded(m));
+    memtable_unref(m);
+}
+END_TEST
+
+/* ---- many threads ---- */
+
+enum { PER_WRITER = 2500 };
+
+/* Writer w's i-th write has the sequence i * THREADS + w + 1; every 8th is a range
+ * delete of its own. Nobody else speaks of these keys. */
+struct shared {
+    struct memtable *m;
+    _Atomic unsigned done[THREADS];
+    _Atomic bool stop;
+    pthread_barrier_t start;
+};
+
+struct writer {
+    struct shared *s;
+    unsigned id;
+};
+
+static struct slice key_of(unsigned writer, unsigned i, uint8_t key[8])
+{
+    store_be64(key, (uint64_t)((i * 40503u) & 0xffff) << 8 | writer);
+    return slice_of(key, 8);
+}
+
+static uint64_t seq_of(unsigned writer, unsigned i)
+{
+    return (uint64_t)i * THREADS + writer + 1;
+}
+
+static void *write_all(void *arg)
+{
+    struct writer *w = arg;
+    uint8_t key[8], end[9];
+    unsigned i;
+
+    pthread_barrier_wait(&w->s->start);
+    for (i = 0; i < PER_WRITER; i++) {
+        struct slice user = key_of(w->id, i, key);
+        uint64_t seq = seq_of(w->id, i);
+
+        memcpy(end, key, 8);
+        end[8] = 1; /* [key, key + \1) */
+        if (i % 8 == 3)
+            ck_ok(
+                memtable_insert(w->s->m, IKEY_RANGE_DELETE, user, seq, slice_of(end, 9)));
+        else if (i % 8 == 5)
+            ck_ok(insert_pointer(w->s->m, seq, i / 500));
+        else
+            ck_ok(memtable_insert(w->s->m, IKEY_PUT, user, seq, user));
+        atomic_store_explicit(&w->s->done[w->id], i + 1, memory_order_release);
+    }
+    return NULL;
+}
+
+static void look_for(struct shared *s, unsigned writer, unsigned i)
+{
+    struct rangedel_span span;
+    uint64_t trailer, seq = seq_of(writer, i);
+    struct slice value, user;
+    uint8_t key[8];
+
+    user = key_of(writer, i, key);
+    if (i % 8 == 5)
+        user = slice_str("k");
+    rangedel_span_init(&span);
+    memtable_ask_range(s->m, user, IKEY_SEQ_MAX, &span);
+    if (span.seq != (i % 8 == 3 ? seq : 0))
+        ck_abort_msg("write %u of %u: a range delete at %d", i, writer, (int)span.seq);
+    if (i % 8 == 3)
+        return;
+    if (get(s->m, user, seq, &trailer, &value) != 0 || trailer >> 8 != seq)
+        ck_abort_msg("write %u of %u is not found", i, writer);
+    if (i % 8 != 5 && !slice_eq(value, user))
+        ck_abort_msg("write %u of %u has another's value", i, writer);
+}
+
+static void *read_all_the_time(void *arg)
+{
+    struct shared *s = arg;
+    uint64_t r = test_seed();
+    struct iter *it = memtable_iter_new(s->m);
+    struct buf last = {0};
+    unsigned i, writer;
+
+    pthread_barrier_wait(&s->start);
+    while (!atomic_load(&s->stop)) {
+        for (i = 0; i < 200; i++) {
+            unsigned done;
+
+            writer = (unsigned)test_below(&r, THREADS);
+            done = atomic_load_explicit(&s->done[writer], memory_order_acquire);
+            if (done)
+                look_for(s, writer, (unsigned)test_below(&r, done));
+        }
+        for (iter_first(it), i = 0; it->valid; iter_next(it), i++) {
+            if (i && ikey_cmp(buf_slice(&last), it->key) >= 0)
+                ck_abort_msg("entry %u is out of order", i);
+            buf_assign(&last, it->key);
+        }
+    }
+    iter_free(it);
+    buf_release(&last);
+    return NULL;
+}
+
+START_TEST(threads_insert_and_read_at_once)
+{
+    struct shared *s = calloc(1, sizeof(*s));
+    pthread_t writer[THREADS], reader[READERS];
+    struct writer w[THREADS];
+    struct noted segments = {.n = 0};
+    const struct range_tombstone *list;
+    unsigned i, k;
+    size_t n;
+
+    test_seed();
+    s->m = memtable_new(1 << 20);
+    pthread_barrier_init(&s->start, NULL, THREADS + READERS);
+    for (i = 0; i < READERS; i++)
+        ck_ok(pthread_create(&reader[i], NULL, read_all_the_time, s));
+    for (i = 0; i < THREADS; i++) {
+        w[i] = (struct writer){s, i};
+        ck_ok(pthread_create(&writer[i], NULL, write_all, &w[i]));
+    }
+    for (i = 0; i < THREADS; i++)
+        ck_ok(pthread_join(writer[i], NULL));
+    atomic_store(&s->stop, true);
+    for (i = 0; i < READERS; i++)
+        ck_ok(pthread_join(reader[i], NULL));
+    for (i = 0; i < THREADS; i++)
+        for (k = 0; k < PER_WRITER; k++)
+            look_for(s, i, k);
+    /* PER_WRITER / 8 and no remainder beyond 3: so many range deletes */
+    n = THREADS * ((PER_WRITER + 4) / 8);
+    ck_assert_uint_eq(memtable_deletes(s->m), n);
+    ck_assert_uint_eq(memtable_entries(s->m), (size_t)THREADS * PER_WRITER - n);
+    ck_ok(memtable_fragments(s->m, &list, &n));
+    ck_assert_uint_eq(n, memtable_deletes(s->m));
+    memtable_segments(s->m, note, &segments);
+    ck_assert_uint_eq(segments.n, (PER_WRITER + 499) / 500);
+    pthread_barrier_destroy(&s->start);
+    memtable_unref(s->m);
+    free(s);
+}
+END_TEST
+
+TEST_MAIN("memtable",
+
+          TEST_CASE(get_finds_the_newest_version_at_a_sequence),
+          TEST_CASE(iterators_walk_both_ways),
+          TEST_CASE(an_iterator_sees_what_is_inserted_ahead_of_it),
+          TEST_CASE(misses_are_answered_and_memory_is_counted),
+          TEST_CASE(the_last_reference_frees),
+          TEST_CASE(each_segment_referred_to_is_told_once),
+          TEST_CASE(what_is_no_pointer_is_not_inserted_as_one),
+          TEST_CASE(range_deletes_answer_as_each_of_them_would),
+          TEST_CASE(range_deletes_leave_points_to_be_judged_by_sequence),
+          TEST_CASE(too_many_range_deletes_crowd_a_memtable),
+          TEST_CASE(threads_insert_and_read_at_once))

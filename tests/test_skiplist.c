@@ -1,0 +1,559 @@
+/*
+ * test_skiplist.c - lsm/arena.h and lsm/skiplist.h. The reference is a sorted
+ * array. What threads do at once is meant for TSan as much as for the checks.
+ */
+#include "test.h"
+
+#include <stdlib.h>
+
+#include "lsm/skiplist.h"
+
+#include "entries.h"
+
+enum { THREADS = 4, READERS = 2 };
+
+struct list {
+    struct arena arena;
+    struct skiplist skip;
+};
+
+static void list_init(struct list *l, size_t chunk_bytes)
+{
+    arena_init(&l->arena, chunk_bytes);
+    ck_ok(skiplist_init(&l->skip, &l->arena));
+}
+
+static void list_release(struct list *l)
+{
+    arena_release(&l->arena);
+}
+
+static void insert(struct list *l, const struct entry *e)
+{
+    struct slice ikey = buf_slice(&e->ikey);
+
+    ck_ok(skiplist_insert(&l->skip, ikey_user(ikey), ikey_trailer(ikey),
+                          buf_slice(&e->value)));
+}
+
+static void insert_str(struct list *l, const char *key, uint64_t seq)
+{
+    ck_ok(skiplist_insert(&l->skip, slice_str(key), ikey_pack(seq, IKEY_PUT),
+                          slice_str(key)));
+}
+
+static struct slice user_of(const struct skip_node *n)
+{
+    return ikey_user(skip_node_key(n));
+}
+
+/* n is entry i; or, i >= es->n, NULL. */
+static void check_node(const struct skip_node *n, const struct entries *es, size_t i)
+{
+    ck_assert((n != NULL) == (i < es->n));
+    if (!n)
+        return;
+    ck_assert(slice_eq(skip_node_key(n), buf_slice(&es->e[i].ikey)));
+    ck_assert(slice_eq(skip_node_value(n), buf_slice(&es->e[i].value)));
+}
+
+static void check_around(void *arg, const struct entries *es, struct slice ikey)
+{
+    const struct list *l = arg;
+    size_t i = entries_find(es, ikey);
+
+    check_node(skiplist_seek(&l->skip, ikey_user(ikey), ikey_trailer(ikey)), es, i);
+    check_node(skiplist_before(&l->skip, ikey_user(ikey), ikey_trailer(ikey)), es,
+               i > 0 ? i - 1 : es->n);
+}
+
+/* The list holds the entries and nothing else. */
+static void check_list(struct list *l, const struct entries *es, uint64_t *r)
+{
+    const struct skip_node *n = skiplist_first(&l->skip);
+    size_t i;
+
+    for (i = 0; i < es->n; i++, n = skip_node_next(n))
+        check_node(n, es, i);
+    ck_assert_ptr_null(n);
+    check_node(skiplist_last(&l->skip), es, es->n ? es->n - 1 : 0);
+    entries_probe(es, r, check_around, l);
+}
+
+static size_t *shuffled(size_t n, uint64_t *r)
+{
+    size_t *order = malloc((n + 1) * sizeof(*order));
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        size_t j = test_below(r, i + 1);
+
+        order[i] = order[j];
+        order[j] = i;
+    }
+    return order;
+}
+
+/* ---- arena ---- */
+
+static bool is_filled(const uint8_t *p, size_t n, uint8_t mark)
+{
+    return n == 0 || (p[0] == mark && memcmp(p, p + 1, n - 1) == 0);
+}
+
+START_TEST(arena_pieces_are_aligned_and_do_not_overlap)
+{
+    enum { N = 3000 };
+    uint64_t r = test_seed();
+    uint8_t *piece[N];
+    size_t size[N], sum = 0, i;
+    struct arena a;
+
+    arena_init(&a, 4096);
+    ck_assert_uint_eq(arena_bytes(&a), 0);
+    for (i = 0; i < N; i++) {
+        /* Some beyond a chunk, many at its end. */
+        size[i] = test_below(&r, 50) ? test_below(&r, 200) : test_below(&r, 20000);
+        piece[i] = arena_alloc(&a, size[i]);
+        ck_assert_ptr_nonnull(piece[i]);
+        ck_assert_uint_eq((uintptr_t)piece[i] % 8, 0);
+        memset(piece[i], (uint8_t)i, size[i]);
+        sum += size[i];
+    }
+    for (i = 0; i < N; i++)
+        ck_assert(is_filled(piece[i], size[i], (uint8_t)i));
+    ck_assert_uint_ge(arena_bytes(&a), sum);
+    ck_assert_uint_le(arena_bytes(&a), sum + sum / 2 + 8192);
+    arena_release(&a);
+}
+END_TEST
+
+struct arena_user {
+    struct arena *a;
+    uint64_t seed;
+    uint8_t mark;
+};
+
+static void *use_arena(void *arg)
+{
+    enum { N = 2000 };
+    struct arena_user *u = arg;
+    uint8_t *piece[N];
+    size_t size[N], i;
+
+    for (i = 0; i < N; i++) {
+        size[i] = test_below(&u->seed, 300) + (i % 100 == 0 ? 5000 : 0);
+        piece[i] = arena_alloc(u->a, size[i]);
+        ck_assert_ptr_nonnull(piece[i]);
+        memset(piece[i], u->mark, size[i]);
+    }
+    for (i = 0; i < N; i++)
+        ck_assert(is_filled(piece[i], size[i], u->mark));
+    return NULL;
+}
+
+START_TEST(threads_get_pieces_of_their_own)
+{
+    uint64_t r = test_seed();
+    struct arena_user user[THREADS];
+    pthread_t t[THREADS];
+    struct arena a;
+    int i;
+
+    arena_init(&a, 4096);
+    for (i = 0; i < THREADS; i++) {
+        user[i] = (struct arena_user){&a, test_random(&r) | 1, (uint8_t)(i + 1)};
+        ck_ok(pthread_create(&t[i], NULL, use_arena, &user[i]));
+    }
+    for (i = 0; i < THREADS; i++)
+        ck_ok(pthread_join(t[i], NULL));
+    arena_release(&a);
+}
+END_TEST
+
+/* ---- one thread ---- */
+
+START_TEST(an_empty_list_has_nothing)
+{
+    struct list l;
+
+    list_init(&l, 4096);
+    ck_assert_ptr_null(skiplist_first(&l.skip));
+    ck_assert_ptr_null(skiplist_last(&l.skip));
+    ck_assert_ptr_null(skiplist_seek(&l.skip, slice_of(NULL, 0), UINT64_MAX));
+    ck_assert_ptr_null(skiplist_before(&l.skip, slice_str("x"), 0));
+    list_release(&l);
+}
+END_TEST
+
+START_TEST(inserts_in_any_order_are_found_in_key_order)
+{
+    uint64_t r = test_seed();
+    int round;
+
+    for (round = 0; round < 25; round++) {
+        struct entries es = entries_random(&r, 1 + test_below(&r, 1000), test_below(&r, 12),
+                                           test_below(&r, 30));
+        size_t *order = shuffled(es.n, &r);
+        struct list l;
+        size_t i;
+
+        list_init(&l, 4096);
+        for (i = 0; i < es.n; i++)
+            insert(&l, &es.e[order[i]]);
+        check_list(&l, &es, &r);
+        list_release(&l);
+        free(order);
+        entries_free(&es);
+    }
+}
+END_TEST
+
+START_TEST(versions_of_a_key_stand_newest_first)
+{
+    static const uint64_t seqs[] = {5, 900, 1, IKEY_SEQ_MAX, 77, 6};
+    static const uint64_t want[] = {IKEY_SEQ_MAX, 900, 77, 6, 5, 1};
+    const struct skip_node *n;
+    struct list l;
+    size_t i;
+
+    list_init(&l, 4096);
+    insert_str(&l, "a", 3);
+    insert_str(&l, "c", 4);
+    for (i = 0; i < 6; i++)
+        insert_str(&l, "b", seqs[i]);
+    n = skip_node_next(skiplist_first(&l.skip));
+    for (i = 0; i < 6; i++, n = skip_node_next(n)) {
+        ck_slice_str(user_of(n), "b");
+        ck_assert_uint_eq(ikey_seq(skip_node_key(n)), want[i]);
+    }
+    ck_slice_str(user_of(n), "c");
+    /* The newest at or before 80 */
+    n = skiplist_seek(&l.skip, slice_str("b"), 80 << 8 | 0xff);
+    ck_assert_uint_eq(ikey_seq(skip_node_key(n)), 77);
+    /* None that old: the next key */
+    n = skiplist_seek(&l.skip, slice_str("b"), 0 << 8 | 0xff);
+    ck_slice_str(user_of(n), "c");
+    list_release(&l);
+}
+END_TEST
+
+START_TEST(types_of_one_sequence_stand_greatest_first)
+{
+    const struct skip_node *n;
+    struct list l;
+
+    list_init(&l, 4096);
+    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_DELETE),
+                          slice_str("")));
+    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_PUT_REF),
+                          slice_str("")));
+    ck_ok(
+        skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_PUT), slice_str("")));
+    n = skiplist_first(&l.skip);
+    ck_assert_int_eq(ikey_type(skip_node_key(n)), IKEY_PUT_REF);
+    n = skip_node_next(n);
+    ck_assert_int_eq(ikey_type(skip_node_key(n)), IKEY_PUT);
+    n = skip_node_next(n);
+    ck_assert_int_eq(ikey_type(skip_node_key(n)), IKEY_DELETE);
+    list_release(&l);
+}
+END_TEST
+
+START_TEST(keys_and_values_of_any_size_are_kept_whole)
+{
+    static const size_t sizes[] = {0, 1, 7, 8, 9, 1023, 1024, 1025, LSM_KEY_MAX};
+    uint8_t *bytes = malloc(1 << 20);
+    uint64_t r = test_seed();
+    struct list l;
+    size_t i;
+
+    for (i = 0; i < 1 << 20; i++)
+        bytes[i] = (uint8_t)test_random(&r);
+    list_init(&l, 4096);
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        ck_ok(skiplist_insert(&l.skip, slice_of(bytes + i, sizes[i]), i << 8,
+                              slice_of(bytes, i % 2 ? sizes[i] : (1 << 20) - i)));
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        const struct skip_node *n =
+            skiplist_seek(&l.skip, slice_of(bytes + i, sizes[i]), UINT64_MAX);
+
+        ck_assert(slice_eq(user_of(n), slice_of(bytes + i, sizes[i])));
+        ck_assert(slice_eq(skip_node_value(n),
+                           slice_of(bytes, i % 2 ? sizes[i] : (1 << 20) - i)));
+    }
+    list_release(&l);
+    free(bytes);
+}
+END_TEST
+
+/* ---- the remembered place: it may only ever save work ---- */
+
+/* "SNNNNNN": stream S's N-th key, so that a stream ascends. */
+static void stream_key(struct entries *es, char stream, unsigned n)
+{
+    char key[16];
+
+    snprintf(key, sizeof(key), "%c%06u", stream, n);
+    entries_add(es, slice_str(key), n + 1, IKEY_PUT, slice_str(key));
+}
+
+static int cmp_entry(const void *a, const void *b)
+{
+    return ikey_cmp(buf_slice(&((const struct entry *)a)->ikey),
+                    buf_slice(&((const struct entry *)b)->ikey));
+}
+
+/* Insert in the order given, then compare with the sorted. */
+static void check_in_order_given(struct entries *es, uint64_t *r)
+{
+    struct list l;
+    size_t i;
+
+    list_init(&l, 64 << 10);
+    for (i = 0; i < es->n; i++)
+        insert(&l, &es->e[i]);
+    qsort(es->e, es->n, sizeof(*es->e), cmp_entry);
+    check_list(&l, es, r);
+    list_release(&l);
+    entries_free(es);
+}
+
+START_TEST(an_ascending_run_is_in_order)
+{
+    uint64_t r = test_seed();
+    struct entries es = {0};
+    unsigned i;
+
+    for (i = 0; i < 10000; i++)
+        stream_key(&es, 'a', i);
+    check_in_order_given(&es, &r);
+}
+END_TEST
+
+START_TEST(a_descending_run_is_in_order)
+{
+    uint64_t r = test_seed();
+    struct entries es = {0};
+    unsigned i;
+
+    for (i = 5000; i-- > 0;)
+        stream_key(&es, 'a', i);
+    check_in_order_given(&es, &r);
+}
+END_TEST
+
+START_TEST(ascending_streams_may_be_interleaved)
+{
+    /* 'a' and 'i' share a remembered place, 'a' and 'b' do not. */
+    static const char streams[] = "ai"
+                                  "b"
+                                  "Iqyz";
+    uint64_t r = test_seed();
+    struct entries es = {0};
+    unsigned i, s;
+
+    for (i = 0; i < 1000; i++)
+        for (s = 0; s < sizeof(streams) - 1; s++)
+            stream_key(&es, streams[s], i);
+    check_in_order_given(&es, &r);
+}
+END_TEST
+
+START_TEST(runs_may_meet_and_overtake_each_other)
+{
+    uint64_t r = test_seed();
+    struct entries es = {0};
+    unsigned i, at = 0, n;
+
+    /* Bursts of even keys that ascend, of odd ones that descend. */
+    while (at < 3000) {
+        n = 1 + (unsigned)test_below(&r, 40);
+        for (i = 0; i < n; i++)
+            stream_key(&es, 'a', 2 * (at + i));
+        for (i = n; i-- > 0;)
+            stream_key(&es, 'a', 2 * (at + i) + 1);
+        at += n;
+    }
+    check_in_order_given(&es, &r);
+}
+END_TEST
+
+START_TEST(a_place_in_another_list_is_not_used)
+{
+    uint64_t r = test_seed();
+    struct entries es = {0};
+    struct list a, b;
+    unsigned i, round;
+
+    /* Alternately, and in lists that are gone: the memory may be the same. */
+    for (i = 0; i < 300; i++)
+        stream_key(&es, 'a', i);
+    for (round = 0; round < 10; round++) {
+        list_init(&a, 4096);
+        list_init(&b, 4096);
+        for (i = 0; i < es.n; i++) {
+            insert(&a, &es.e[i]);
+            insert(&b, &es.e[i]);
+        }
+        check_list(&a, &es, &r);
+        list_release(&a);
+        check_list(&b, &es, &r);
+        list_release(&b);
+    }
+    entries_free(&es);
+}
+END_TEST
+
+/* ---- many threads ---- */
+
+enum { PER_WRITER = 4000 };
+
+struct shared {
+    struct list l;
+    _Atomic unsigned done[THREADS]; /* keys that this writer has inserted */
+    _Atomic bool stop;
+    pthread_barrier_t start;
+    bool ascending;
+};
+
+struct writer {
+    struct shared *s;
+    unsigned id;
+};
+
+/* The i-th key of a writer. Ascending: all writers at one end, each with keys
+ * between the others'; else spread, by a bijection of 16 bits. */
+static struct slice writer_key(const struct shared *s, unsigned writer, unsigned i,
+                               uint8_t key[8])
+{
+    uint64_t v = s->ascending ? i : (i * 40503u) & 0xffff;
+
+    store_be64(key, v << 8 | writer);
+    return slice_of(key, 8);
+}
+
+static void *write_keys(void *arg)
+{
+    struct writer *w = arg;
+    uint8_t key[8];
+    unsigned i;
+
+    pthread_barrier_wait(&w->s->start);
+    for (i = 0; i < PER_WRITER; i++) {
+        struct slice user = writer_key(w->s, w->id, i, key);
+
+        ck_ok(skiplist_insert(&w->s->l.skip, user, ikey_pack(i + 1, IKEY_PUT), user));
+        atomic_store_explicit(&w->s->done[w->id], i + 1, memory_order_release);
+    }
+    return NULL;
+}
+
+/* In strict order from end to end, and whole. */
+static size_t walk(const struct shared *s)
+{
+    const struct skip_node *n = skiplist_first(&s->l.skip), *prev = NULL;
+    size_t count = 0;
+
+    for (; n; prev = n, n = skip_node_next(n), count++) {
+        if (!slice_eq(user_of(n), skip_node_value(n)))
+            ck_abort_msg("the value of node %zu is not its own", count);
+        if (prev && ikey_cmp(skip_node_key(prev), skip_node_key(n)) >= 0)
+            ck_abort_msg("node %zu is out of order", count);
+    }
+    return count;
+}
+
+static void find_one(struct shared *s, uint64_t *r)
+{
+    unsigned writer = (unsigned)test_below(r, THREADS);
+    unsigned done = atomic_load_explicit(&s->done[writer], memory_order_acquire);
+    const struct skip_node *n;
+    uint8_t key[8];
+    struct slice user;
+
+    if (!done)
+        return;
+    user = writer_key(s, writer, (unsigned)test_below(r, done), key);
+    n = skiplist_seek(&s->l.skip, user, UINT64_MAX);
+    if (!n || !slice_eq(user_of(n), user))
+        ck_abort_msg("an inserted key of writer %u is not found", writer);
+    n = skiplist_before(&s->l.skip, user, UINT64_MAX);
+    if (n && slice_cmp(user_of(n), user) >= 0)
+        ck_abort_msg("what is before a key is not less");
+}
+
+static void *read_keys(void *arg)
+{
+    struct shared *s = arg;
+    uint64_t r = test_seed();
+    size_t count, before = 0;
+    int i;
+
+    pthread_barrier_wait(&s->start);
+    while (!atomic_load(&s->stop)) {
+        for (i = 0; i < 200; i++)
+            find_one(s, &r);
+        count = walk(s);
+        ck_assert_uint_ge(count, before);
+        before = count;
+    }
+    return NULL;
+}
+
+static void write_and_read(bool ascending)
+{
+    struct shared *s = calloc(1, sizeof(*s));
+    struct writer w[THREADS];
+    pthread_t writer[THREADS], reader[READERS];
+    uint64_t r = test_seed();
+    unsigned i;
+
+    s->ascending = ascending;
+    list_init(&s->l, 16 << 10);
+    pthread_barrier_init(&s->start, NULL, THREADS + READERS);
+    for (i = 0; i < READERS; i++)
+        ck_ok(pthread_create(&reader[i], NULL, read_keys, s));
+    for (i = 0; i < THREADS; i++) {
+        w[i] = (struct writer){s, i};
+        ck_ok(pthread_create(&writer[i], NULL, write_keys, &w[i]));
+    }
+    for (i = 0; i < THREADS; i++)
+        ck_ok(pthread_join(writer[i], NULL));
+    atomic_store(&s->stop, true);
+    for (i = 0; i < READERS; i++)
+        ck_ok(pthread_join(reader[i], NULL));
+    ck_assert_uint_eq(walk(s), THREADS * PER_WRITER);
+    for (i = 0; i < 5000; i++)
+        find_one(s, &r);
+    pthread_barrier_destroy(&s->start);
+    list_release(&s->l);
+    free(s);
+}
+
+START_TEST(threads_insert_spread_keys_while_others_read)
+{
+    write_and_read(false);
+}
+END_TEST
+
+START_TEST(threads_insert_at_one_end_while_others_read)
+{
+    write_and_read(true);
+}
+END_TEST
+
+TEST_MAIN("skiplist", TEST_CASE(arena_pieces_are_aligned_and_do_not_overlap),
+          TEST_CASE(threads_get_pieces_of_their_own),
+          TEST_CASE(an_empty_list_has_nothing),
+          TEST_CASE(inserts_in_any_order_are_found_in_key_order),
+          TEST_CASE(versions_of_a_key_stand_newest_first),
+          TEST_CASE(types_of_one_sequence_stand_greatest_first),
+          TEST_CASE(keys_and_values_of_any_size_are_kept_whole),
+          TEST_CASE(an_ascending_run_is_in_order),
+          TEST_CASE(a_descending_run_is_in_order),
+          TEST_CASE(ascending_streams_may_be_interleaved),
+          TEST_CASE(runs_may_meet_and_overtake_each_other),
+          TEST_CASE(a_place_in_another_list_is_not_used),
+          TEST_CASE(threads_insert_spread_keys_while_others_read),
+          TEST_CASE(threads_insert_at_one_end_while_others_read))
