@@ -5,7 +5,7 @@
  * from the ones before: inodes, entries (which embed the rest of the inodes),
  * extents, name lists, orphans, extended attributes. Entries and name lists
  * are checked against each other by gets. What is known of each inode is kept
- * in a hash table: memory grows with the number of inodes, about 150 bytes
+ * in a hash table (known.h): memory grows with the number of inodes, about 150 bytes
  * each, not with names or contents.
  *
  * Not a problem: the count of inodes (S count), which is written lazily and
@@ -14,32 +14,11 @@
  */
 #include "fs.h"
 #include "keys.h"
+#include "known.h"
 #include "record.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
-
-/* What is known of an inode. */
-struct known {
-    uint64_t ino; /* 0: free slot */
-    bool has_key; /* under I */
-    bool embedded;
-    bool orphan;   /* under O */
-    bool xattrs;   /* has keys under X */
-    bool reached;  /* from the root */
-    uint32_t mode; /* from here on from its record, if has_key or embedded */
-    uint32_t nlink;
-    uint32_t flags;
-    uint16_t run_bytes, run_count;
-    uint64_t size, bytes, extents; /* of a directory: parent, entries, subdirs */
-    uint64_t names;                /* from here on what was found */
-    uint64_t parent;               /* directory of its last name */
-    uint64_t entries, subdirs;
-    uint64_t found_bytes, found_extents, last_end;
-    uint16_t found_run; /* extents that begin in the run, without a gap */
-    uint64_t run_at;    /* end of the last of those */
-};
 
 struct check {
     struct lsm *db;
@@ -50,9 +29,7 @@ struct check {
     uint64_t hash_seed;
     uint64_t next;    /* the counter */
     uint64_t highest; /* number seen */
-    struct known *slot;
-    uint64_t slots; /* a power of two */
-    uint64_t used;
+    struct known_table inodes;
     uint64_t n_dentries, n_indexed;
     struct lsm_value value;
 };
@@ -71,61 +48,6 @@ static void problem(struct check *c, const char *fmt, ...)
     va_end(ap);
     if (c->report)
         c->report(c->arg, line);
-}
-
-/* ---- the hash table ---- */
-
-static struct known *slot_of(struct known *slot, uint64_t slots, uint64_t ino)
-{
-    uint64_t i = (ino * 0x9E3779B97F4A7C15ull >> 17) & (slots - 1);
-
-    while (slot[i].ino && slot[i].ino != ino)
-        i = (i + 1) & (slots - 1);
-    return &slot[i];
-}
-
-static int grow(struct check *c)
-{
-    uint64_t slots = c->slots ? c->slots * 2 : 1024, i;
-    struct known *slot = calloc(slots, sizeof(*slot));
-
-    if (!slot)
-        return -ENOMEM;
-    for (i = 0; i < c->slots; i++) {
-        if (c->slot[i].ino)
-            *slot_of(slot, slots, c->slot[i].ino) = c->slot[i];
-    }
-    free(c->slot);
-    c->slot = slot;
-    c->slots = slots;
-    return 0;
-}
-
-static struct known *find(struct check *c, uint64_t ino)
-{
-    struct known *k = c->slots && ino ? slot_of(c->slot, c->slots, ino) : NULL;
-
-    return k && k->ino ? k : NULL;
-}
-
-/* What find returned before is moved by this. NULL: no memory. */
-static struct known *find_or_add(struct check *c, uint64_t ino)
-{
-    struct known *k;
-
-    if (c->used * 4 >= c->slots * 3 && grow(c))
-        return NULL;
-    k = slot_of(c->slot, c->slots, ino);
-    if (!k->ino) {
-        k->ino = ino;
-        c->used++;
-    }
-    return k;
-}
-
-static bool has_record(const struct known *k)
-{
-    return k && (k->has_key || k->embedded);
 }
 
 /* ---- one kind of key after the other ---- */
@@ -195,7 +117,7 @@ static int visit_inode(struct check *c, struct slice key, struct lsm_iter *it)
         problem(c, "inode %" PRIu64 ": bad record", ino);
         return 0;
     }
-    k = find_or_add(c, ino);
+    k = known_add(&c->inodes, ino);
     if (!k)
         return -ENOMEM;
     k->has_key = true;
@@ -233,12 +155,12 @@ static int note_dentry(struct check *c, uint64_t parent, uint64_t seq,
 {
     struct known *k;
 
-    k = find_or_add(c, parent);
+    k = known_add(&c->inodes, parent);
     if (!k)
         return -ENOMEM;
     k->entries++;
     k->subdirs += d->type == S_IFDIR;
-    k = find_or_add(c, d->ino);
+    k = known_add(&c->inodes, d->ino);
     if (!k)
         return -ENOMEM;
     saw_number(c, d->ino);
@@ -387,7 +309,7 @@ static int visit_extent(struct check *c, struct slice key, struct lsm_iter *it)
         problem(c, "inode %" PRIu64 ": bad extent that ends at %" PRIu64, ino, end);
         return 0;
     }
-    k = find(c, ino);
+    k = known_find(&c->inodes, ino);
     if (!has_record(k) || !S_ISREG(k->mode))
         problem(c, "an extent of %" PRIu64 ", which is no file", ino);
     else
@@ -406,7 +328,7 @@ static int visit_orphan(struct check *c, struct slice key, struct lsm_iter *it)
         problem(c, "bad orphan key");
         return 0;
     }
-    k = find(c, ino);
+    k = known_find(&c->inodes, ino);
     if (!k || !k->has_key)
         problem(c, "orphan %" PRIu64 " has no inode", ino);
     else
@@ -424,7 +346,7 @@ static int visit_xattr(struct check *c, struct slice key, struct lsm_iter *it)
         problem(c, "bad attribute key");
         return 0;
     }
-    k = find(c, ino);
+    k = known_find(&c->inodes, ino);
     if (!has_record(k))
         problem(c, "an attribute of %" PRIu64 ", which is no inode", ino);
     else if (!(k->flags & REC_XATTR))
@@ -523,25 +445,25 @@ static void check_reach(struct check *c, struct known *dir)
     struct known *k = dir;
     uint64_t steps = 0;
 
-    while (k && !k->reached && k->ino != FS_ROOT && steps++ <= c->used)
-        k = k->names == 1 ? find(c, k->parent) : NULL;
+    while (k && !k->reached && k->ino != FS_ROOT && steps++ <= c->inodes.used)
+        k = k->names == 1 ? known_find(&c->inodes, k->parent) : NULL;
     if (!k || (!k->reached && k->ino != FS_ROOT)) {
         problem(c, "directory %" PRIu64 ": cannot be reached from the root", dir->ino);
         return;
     }
-    for (k = dir; !k->reached && k->ino != FS_ROOT; k = find(c, k->parent))
+    for (k = dir; !k->reached && k->ino != FS_ROOT; k = known_find(&c->inodes, k->parent))
         k->reached = true;
 }
 
 static void check_known(struct check *c)
 {
-    struct known *root = find(c, FS_ROOT);
+    struct known *root = known_find(&c->inodes, FS_ROOT);
     uint64_t i;
 
     if (!root || !root->has_key || !S_ISDIR(root->mode))
         problem(c, "there is no root directory");
-    for (i = 0; i < c->slots; i++) {
-        struct known *k = &c->slot[i];
+    for (i = 0; i < c->inodes.slots; i++) {
+        struct known *k = &c->inodes.slot[i];
 
         if (!k->ino)
             continue;
@@ -612,7 +534,7 @@ int fs_check(struct lsm *db, fs_report_fn *report, void *arg, uint64_t *problems
     rc = check_all(&c);
     lsm_snapshot_free(db, c.snap);
     lsm_value_release(&c.value);
-    free(c.slot);
+    known_release(&c.inodes);
     *problems = c.problems;
     return rc;
 }

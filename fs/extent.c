@@ -372,8 +372,6 @@ int extent_write(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
         off -= rec->run_bytes;
         rec->file.extents -= rec->run_count;
         rec->file.bytes -= rec->run_bytes;
-        rec->run_count = 0;
-        rec->run_bytes = 0;
     } else if (off < rec->file.size) {
         rc = cut_do(fs, t, ino, rec, &c, true);
         if (rc)

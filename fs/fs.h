@@ -12,7 +12,12 @@
  * of fs_readdir that the sink took with FS_TAKEN_LOOKUP) adds one, fs_forget
  * takes them off; and its *opens* (fs_create with open, fs_open, fs_release).
  * The root needs neither. An inode number is valid while it is referenced.
- * An inode with no name and no reference is removed.
+ * What becomes of an inode without a name depends on its opens: without one,
+ * its contents go with the name, in the same batch; with one, it lives until the
+ * last fs_release (or the next mount). Either way its attributes can be asked
+ * for as long as it is referenced (st_nlink is 0); fs_open gives -ENOENT,
+ * contents -ESTALE. So a user must tell of opens: one that answered open with
+ * ENOSYS, and let forget close, would lose the contents of unlinked open files.
  *
  * Permissions are the caller's business (the kernel's, with
  * default_permissions), except where the operation itself changes mode bits:
@@ -22,7 +27,7 @@
  * Locks, outermost first: the rename lock (renames between directories and of
  * directories); inode locks: directory before its entry, two directories
  * ancestor first else by number, two files by number; a shard of the inode
- * table; the engine's. No lock is held when a call returns.
+ * table, or the counters; the engine's. No lock is held when a call returns.
  */
 #ifndef FS_H
 #define FS_H
@@ -119,7 +124,8 @@ int fs_readlink(struct fs *fs, uint64_t ino, char *to);
  * a lasting order: what exists throughout a scan is seen exactly once, whatever
  * else comes and goes. "." and ".." come first. `st` is complete with plus,
  * else only st_ino and the type in st_mode are set. next is the cookie to go on
- * after this entry. The sink answers:
+ * after this entry. The sink is called with the directory locked: it must not
+ * call back. It answers:
  */
 enum fs_taken {
     FS_FULL,         /* no room: not taken, stop */

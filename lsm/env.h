@@ -113,7 +113,8 @@ static inline int env_file_sync(struct env_file *f)
     return f->ops->sync(f);
 }
 
-/* Cut or extend to size; gives preallocated space beyond it back. */
+/* Cut or extend to size; gives preallocated space beyond it back, and ends
+ * preallocation. */
 static inline int env_file_truncate(struct env_file *f, uint64_t size)
 {
     return f->ops->truncate(f, size);

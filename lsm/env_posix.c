@@ -148,10 +148,25 @@ static int write_parts(int fd, const struct slice *parts, unsigned n, uint64_t o
     return 0;
 }
 
-static int preallocate_fd(int fd, uint64_t off, uint64_t bytes, uint64_t *done);
+/* 0 and *done = 0 where the filesystem cannot. */
+static int preallocate_fd(int fd, uint64_t off, uint64_t bytes, uint64_t *done)
+{
+    int rc;
 
-/* The preallocated part ends before pos + len: have another chunk. If there is
- * none to be had, write() says why. */
+    *done = 0;
+    if (!bytes)
+        return 0;
+    do
+        rc = fallocate(fd, 0, (off_t)off, (off_t)bytes);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0)
+        return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
+    *done = bytes;
+    return 0;
+}
+
+/* Another chunk when the preallocated part ends before `end`. If there is none to
+ * be had, write() says why. */
 static void grow_window(struct posix_file *f, uint64_t end)
 {
     uint64_t more = f->chunk, done;
@@ -174,8 +189,7 @@ static int posix_append(struct env_file *file, const struct slice *parts, unsign
     for (i = 0; i < n; i++)
         end += parts[i].len;
     grow_window(f, end);
-    i = 0;
-    for (; i < n && pos + parts[i].len <= f->window.limit; i++) {
+    for (i = 0; i < n && pos + parts[i].len <= f->window.limit; i++) {
         if (env_window_copy(&f->window, f->fd, pos, parts[i].data, parts[i].len) <
             parts[i].len)
             break;
@@ -204,6 +218,7 @@ static int posix_truncate(struct env_file *file, uint64_t size)
 
     f->chunk = 0; /* the file has its final size, or is written plainly from here */
     env_window_cut(&f->window, size); /* first: a page beyond the end is a SIGBUS */
+    f->chunk = 0;
     do
         rc = ftruncate(f->fd, (off_t)size);
     while (rc < 0 && errno == EINTR);
@@ -251,23 +266,6 @@ static const struct env_file_ops file_ops = {
     .readahead = posix_readahead,
     .close = posix_close,
 };
-
-/* 0 and *done = 0 where the filesystem cannot. */
-static int preallocate_fd(int fd, uint64_t off, uint64_t bytes, uint64_t *done)
-{
-    int rc;
-
-    *done = 0;
-    if (!bytes)
-        return 0;
-    do
-        rc = fallocate(fd, 0, (off_t)off, (off_t)bytes);
-    while (rc < 0 && errno == EINTR);
-    if (rc < 0)
-        return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
-    *done = bytes;
-    return 0;
-}
 
 static int open_fd(const char *path, enum env_mode mode)
 {

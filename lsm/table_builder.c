@@ -212,7 +212,7 @@ static int count_ref(struct table_builder *tb, const struct vptr *p)
     while (i > 0 && m->refs[i - 1].segment > p->segment)
         i--;
     if (i > 0 && m->refs[i - 1].segment == p->segment) {
-        m->refs[i - 1].bytes += p->len;
+        m->refs[i - 1].bytes += vptr_stored(p);
         return 0;
     }
     if (m->n_refs == tb->cap_refs) {
@@ -225,7 +225,7 @@ static int count_ref(struct table_builder *tb, const struct vptr *p)
         tb->cap_refs = cap;
     }
     memmove(m->refs + i + 1, m->refs + i, (m->n_refs - i) * sizeof(*m->refs));
-    m->refs[i] = (struct segment_ref){p->segment, p->len};
+    m->refs[i] = (struct segment_ref){p->segment, vptr_stored(p)};
     m->n_refs++;
     return 0;
 }

@@ -21,7 +21,7 @@ struct table_builder_options {
 /* Bytes that a table refers to in one value-log segment. */
 struct segment_ref {
     uint64_t segment;
-    uint64_t bytes; /* of values (vptr.len) */
+    uint64_t bytes; /* of the segment: vptr_stored of each pointer, in sum */
 };
 
 /* What is told of a table in its properties and in the manifest. Keys are user

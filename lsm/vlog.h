@@ -36,6 +36,13 @@ void vptr_append(struct buf *to, const struct vptr *p);
 /* Checks off + len <= raw. False: not a pointer. Consumes from in. */
 bool vptr_decode(struct slice *in, struct vptr *p);
 
+/* Bytes of the segment that p stands for: the record's, in proportion to the part,
+ * rounded up. */
+static inline uint64_t vptr_stored(const struct vptr *p)
+{
+    return p->raw ? ((uint64_t)p->stored * p->len + p->raw - 1) / p->raw : p->stored;
+}
+
 struct vlog;
 
 struct vlog_options {

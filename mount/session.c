@@ -164,6 +164,7 @@ static bool serve_first(struct session *s, struct worker *w)
 int session_run(struct session *s)
 {
     struct worker *first = s->workers, *w;
+    int error;
 
     self = first;
     if (!serve_first(s, first))
@@ -175,7 +176,10 @@ int session_run(struct session *s)
     /* All is over, so nobody adds workers. */
     for (w = s->workers; w != first; w = w->next)
         pthread_join(w->thread, NULL);
-    return s->error;
+    pthread_mutex_lock(&s->mu); /* a signal may come even now */
+    error = s->error;
+    pthread_mutex_unlock(&s->mu);
+    return error;
 }
 
 /* ---- mounting ---- */

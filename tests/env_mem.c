@@ -14,6 +14,7 @@ struct mem_file {
     struct env_mem *env;
     struct mem_node *node;
     uint64_t pos;
+    uint64_t chunk; /* preallocated at a time; 0: never */
 };
 
 static struct mem_file *mem_file(struct env_file *f)
@@ -80,6 +81,20 @@ static size_t room_for(struct env_mem *m, const struct mem_node *node, uint64_t 
     return room < len ? (size_t)room : len;
 }
 
+/* Preallocate again when what was is used up. */
+static void grow(struct mem_file *f, size_t len)
+{
+    struct mem_data *d = &f->node->data;
+    uint64_t size = d->size;
+
+    if (!f->chunk || f->pos + len <= size)
+        return;
+    while (size < f->pos + len)
+        size += f->chunk;
+    if (room_for(f->env, f->node, d->size, (size_t)(size - d->size)) == size - d->size)
+        mem_data_resize(d, size);
+}
+
 static int mem_append(struct env_file *file, const struct slice *parts, unsigned n)
 {
     struct mem_file *f = mem_file(file);
@@ -95,6 +110,8 @@ static int mem_append(struct env_file *file, const struct slice *parts, unsigned
     mem_lock(m);
     dead = !m->calls_left;
     rc = enter(m, ENV_MEM_APPEND);
+    if (!dead)
+        grow(f, all.len);
     fits = room_for(m, f->node, f->pos, all.len);
     if (rc)
         fits = dead ? 0 : (size_t)test_below(&m->rng, fits);
@@ -131,6 +148,7 @@ static int mem_truncate(struct env_file *file, uint64_t size)
     rc = enter(f->env, ENV_MEM_TRUNCATE);
     if (rc == 0) {
         mem_data_resize(&f->node->data, size);
+        f->chunk = 0;
         if (f->pos > size)
             f->pos = size;
     }
@@ -242,6 +260,7 @@ static int mem_open(struct env *e, const char *path, enum env_mode mode,
     f->base.ops = &file_ops;
     f->env = m;
     f->node = node;
+    f->chunk = mode == ENV_READ ? 0 : preallocate;
     node->refs++;
     node->handles++;
     m->open_files++;

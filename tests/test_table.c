@@ -43,7 +43,7 @@ static void check_meta(const struct table_meta *m, const struct entries *es)
         ck_assert(m->seq_min <= ikey_seq(ikey) && ikey_seq(ikey) <= m->seq_max);
         if (ikey_type(ikey) == IKEY_PUT_REF) {
             ck_assert(vptr_decode(&value, &p));
-            refs += p.len;
+            refs += vptr_stored(&p);
         }
     }
     ck_assert_uint_eq(m->entries, es->n);

@@ -1,0 +1,59 @@
+/*
+ * known.c - see known.h. Open addressing; nothing is ever removed.
+ */
+#include "known.h"
+
+#include <stdlib.h>
+
+static struct known *slot_of(struct known *slot, uint64_t slots, uint64_t ino)
+{
+    uint64_t i = (ino * 0x9E3779B97F4A7C15ull >> 17) & (slots - 1);
+
+    while (slot[i].ino && slot[i].ino != ino)
+        i = (i + 1) & (slots - 1);
+    return &slot[i];
+}
+
+void known_release(struct known_table *t)
+{
+    free(t->slot);
+    *t = (struct known_table){0};
+}
+
+static bool grow(struct known_table *t)
+{
+    uint64_t slots = t->slots ? t->slots * 2 : 1024, i;
+    struct known *slot = calloc(slots, sizeof(*slot));
+
+    if (!slot)
+        return false;
+    for (i = 0; i < t->slots; i++) {
+        if (t->slot[i].ino)
+            *slot_of(slot, slots, t->slot[i].ino) = t->slot[i];
+    }
+    free(t->slot);
+    t->slot = slot;
+    t->slots = slots;
+    return true;
+}
+
+struct known *known_find(struct known_table *t, uint64_t ino)
+{
+    struct known *k = t->slots && ino ? slot_of(t->slot, t->slots, ino) : NULL;
+
+    return k && k->ino ? k : NULL;
+}
+
+struct known *known_add(struct known_table *t, uint64_t ino)
+{
+    struct known *k;
+
+    if (t->used * 4 >= t->slots * 3 && !grow(t))
+        return NULL;
+    k = slot_of(t->slot, t->slots, ino);
+    if (!k->ino) {
+        k->ino = ino;
+        t->used++;
+    }
+    return k;
+}

@@ -1,0 +1,176 @@
+/*
+ * test_fs_itable.c - the table of live inodes: references, and that a record
+ * read too early never becomes live.
+ */
+#include "fs/fs_impl.h"
+#include "test_fs.h"
+
+static struct itable table;
+static struct itable *const t = &table;
+
+static const struct record file = {.mode = S_IFREG | 0644, .nlink = 1};
+
+static struct inode *embedded(uint64_t ino, uint64_t dir)
+{
+    struct slice name = slice_str("name");
+    struct inode *in = inode_new(ino, &file, dir, ino, &name);
+
+    ck_assert_ptr_nonnull(in);
+    return in;
+}
+
+static struct inode *offer(uint64_t ino, uint64_t dir)
+{
+    return itable_insert(t, embedded(ino, dir), itable_sample(t, dir));
+}
+
+START_TEST(an_inode_lives_as_long_as_it_is_referenced)
+{
+    struct inode *in;
+
+    ck_ok(itable_init(t));
+    ck_assert_ptr_null(itable_find(t, 20));
+    in = offer(20, 1);
+    ck_assert_ptr_eq(itable_find(t, 20), in);
+    ck_assert(itable_put(t, in));
+    itable_add_lookup(t, in);
+    itable_add_open(t, in);
+    ck_assert(itable_put(t, in));
+    ck_assert_ptr_eq(itable_find(t, 20), in);
+    ck_assert_uint_eq(itable_opens(t, in), 1);
+    ck_ok(itable_take_open(t, in));
+    ck_err(itable_take_open(t, in), EBADF);
+    itable_take_lookups(t, in, 5);
+    ck_assert_uint_eq(itable_count(t), 1);
+    ck_assert(itable_put(t, in));
+    ck_assert_uint_eq(itable_count(t), 0);
+    ck_assert_ptr_null(itable_find(t, 20));
+    itable_release(t);
+}
+END_TEST
+
+START_TEST(the_first_to_be_live_wins)
+{
+    struct inode *a, *b;
+
+    ck_ok(itable_init(t));
+    a = offer(20, 1);
+    b = offer(20, 1);
+    ck_assert_ptr_eq(a, b);
+    ck_assert(itable_put(t, a));
+    ck_assert(itable_put(t, b));
+    itable_release(t);
+}
+END_TEST
+
+START_TEST(a_record_read_before_a_change_is_refused)
+{
+    uint64_t sample;
+    struct inode *in;
+
+    ck_ok(itable_init(t));
+    sample = itable_sample(t, 1);
+    /* the reader reads here; somebody else is faster, changes the inode, and forgets */
+    in = offer(20, 1);
+    inode_set(in, &file);
+    ck_assert(itable_put(t, in));
+    ck_assert_ptr_null(itable_insert(t, embedded(20, 1), sample));
+    in = offer(20, 1); /* read again */
+    ck_assert_ptr_nonnull(in);
+    ck_assert(itable_put(t, in));
+    itable_release(t);
+}
+END_TEST
+
+START_TEST(a_record_read_before_a_mere_visit_is_good)
+{
+    uint64_t sample;
+    struct inode *in;
+
+    ck_ok(itable_init(t));
+    sample = itable_sample(t, 1);
+    in = offer(20, 1);
+    ck_assert(itable_put(t, in));
+    in = itable_insert(t, embedded(20, 1), sample);
+    ck_assert_ptr_nonnull(in);
+    ck_assert(itable_put(t, in));
+    itable_release(t);
+}
+END_TEST
+
+START_TEST(the_last_reference_has_work_to_do)
+{
+    struct inode *in;
+
+    ck_ok(itable_init(t));
+    in = offer(20, 1);
+    in->state |= INODE_ATIME;
+    ck_assert(!itable_put(t, in));
+    in->state = 0;
+    ck_assert(itable_put(t, in));
+    itable_release(t);
+}
+END_TEST
+
+START_TEST(many_inodes_come_and_go)
+{
+    enum { MANY = 100000 };
+    uint64_t i;
+
+    ck_ok(itable_init(t));
+    for (i = 0; i < MANY; i++)
+        offer(16 + i * 3, 1);
+    ck_assert_uint_eq(itable_count(t), MANY);
+    for (i = 0; i < MANY; i++) {
+        struct inode *in = itable_find(t, 16 + i * 3);
+
+        ck_assert_uint_eq(in->ino, 16 + i * 3);
+        ck_assert_ptr_null(itable_find(t, 17 + i * 3));
+        ck_assert(itable_put(t, in));
+        ck_assert(itable_put(t, in));
+    }
+    ck_assert_uint_eq(itable_count(t), 0);
+    itable_release(t);
+}
+END_TEST
+
+START_TEST(a_live_inode_is_small)
+{
+    ck_assert_uint_lt(sizeof(struct inode) + strlen("a name.txt") + 1, 250 - 16);
+}
+END_TEST
+
+/* ---- records that move ---- */
+
+static struct rig rig;
+static struct rig *const r = &rig;
+
+/* What op does must refuse records read under `dir` before. */
+#define ck_noted(dir, op)                                                                \
+    do {                                                                                 \
+        uint64_t ck_sample = itable_sample(&r->fs->inodes, dir);                         \
+        ck_ok(op);                                                                       \
+        ck_assert_uint_ne(itable_sample(&r->fs->inodes, dir), ck_sample);                \
+    } while (0)
+
+START_TEST(a_record_that_moves_is_noted_where_it_was)
+{
+    struct fs_attr a;
+    uint64_t d, f;
+
+    rig_init(r, "s");
+    d = rig_dir(r, FS_ROOT, "d");
+    f = rig_file(r, FS_ROOT, "f");
+    ck_noted(FS_ROOT, fs_rename(r->fs, FS_ROOT, "f", d, "f", 0));
+    ck_noted(d, fs_link(r->fs, f, FS_ROOT, "g", &a));
+    rig_release(r);
+}
+END_TEST
+
+TEST_MAIN("fs_itable", TEST_CASE(an_inode_lives_as_long_as_it_is_referenced),
+          TEST_CASE(the_first_to_be_live_wins),
+          TEST_CASE(a_record_read_before_a_change_is_refused),
+          TEST_CASE(a_record_read_before_a_mere_visit_is_good),
+          TEST_CASE(the_last_reference_has_work_to_do),
+          TEST_CASE(many_inodes_come_and_go), TEST_CASE(a_live_inode_is_small),
+          TEST_CASE(a_record_that_moves_is_noted_where_it_was))
