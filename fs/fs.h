@@ -24,10 +24,10 @@
  * clearing suid and sgid on write, truncate and chown; group and sgid
  * inheritance in directories with sgid; the sticky bit is not checked here.
  *
- * Locks, outermost first: the rename lock (renames between directories and of
- * directories); inode locks: directory before its entry, two directories
- * ancestor first else by number, two files by number; a shard of the inode
- * table, or the counters; the engine's. No lock is held when a call returns.
+ * Locks, outermost first: the rename lock (renames between directories); inode
+ * locks: directory before its entry, two directories ancestor first else by
+ * number, then files, by number; a shard of the inode table, or the counters;
+ * the engine's. No lock is held when a call returns.
  */
 #ifndef FS_H
 #define FS_H

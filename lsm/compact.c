@@ -38,6 +38,9 @@ struct run {
     struct rangedel_span span;
     uint64_t span_seq;
     bool has_span;
+
+    struct buf value;   /* of an entry that moves */
+    struct buf pointer; /* where it went */
 };
 
 /* ---- what may go ---- */
@@ -246,6 +249,43 @@ static bool wants_cut(struct run *r, struct slice user)
                                           r->job->db->o.table_bytes);
 }
 
+/*
+ * A value in a segment that is to be emptied moves to the active one; *value
+ * becomes the new pointer. One that cannot be read stays: whoever asks for it
+ * gets the error, and the rest of its segment stays with it.
+ */
+static int move_value(struct run *r, struct slice *value)
+{
+    struct lsm *db = r->job->db;
+    struct slice in = *value;
+    struct vptr p;
+    uint8_t *to;
+    int rc;
+
+    if (!vptr_decode(&in, &p))
+        return err_corrupt(db->dir, 0, "a value is not a pointer");
+    if (!segment_set_has(&r->job->c->victims, p.segment))
+        return 0;
+    buf_clear(&r->value);
+    to = buf_reserve(&r->value, p.len + 1);
+    if (!to)
+        return -ENOMEM;
+    rc = vlog_read(db->vlog, &p, 0, p.len, to);
+    if (rc == -EUCLEAN || rc == -EIO) {
+        db_note_unmovable(db, p.segment);
+        return 0;
+    }
+    if (!rc)
+        rc = vlog_append(db->vlog, slice_of(to, p.len), &p);
+    if (rc)
+        return rc;
+    r->job->moved += p.stored;
+    buf_clear(&r->pointer);
+    vptr_append(&r->pointer, &p);
+    *value = buf_slice(&r->pointer);
+    return buf_error(&r->pointer);
+}
+
 static int add_entry(struct run *r, struct slice key, struct slice value, bool new_user)
 {
     struct slice user = ikey_user(key);
@@ -257,6 +297,8 @@ static int add_entry(struct run *r, struct slice key, struct slice value, bool n
     }
     if (!rc && !r->builder)
         rc = open_output(r);
+    if (!rc && r->job->c && r->job->c->victims.n && ikey_type(key) == IKEY_PUT_REF)
+        rc = move_value(r, &value);
     return rc ? rc : table_builder_add(r->builder, key, value);
 }
 
@@ -311,6 +353,9 @@ int compact_run(struct compact_job *job)
         rc = choose_ranges(&r);
     if (!rc)
         rc = run_points(&r);
+    /* Values first, then the tables that point to them become durable. */
+    if (!rc && job->moved)
+        rc = vlog_sync(job->db->vlog);
     /* For a flush also the name of the log that the edit will begin with. */
     if (!rc && (job->e->n_added || job->flush))
         rc = env_sync_dir(job->db->env, job->db->dir);
@@ -322,5 +367,7 @@ int compact_run(struct compact_job *job)
     free(r.snaps);
     buf_release(&r.user);
     buf_release(&r.lower);
+    buf_release(&r.value);
+    buf_release(&r.pointer);
     return rc;
 }

@@ -20,6 +20,7 @@ void lsm_options_init(struct lsm_options *o)
         .filter_bits = 10,
         .separate_bytes = 4096,
         .segment_bytes = 64 << 20,
+        .garbage_ratio = 0.5,
         .upper = LSM_LZ4,
         .last = LSM_ZSTD,
         .vlog = LSM_LZ4,
@@ -51,6 +52,8 @@ static int check_options(const struct lsm_options *o)
         wrong = "separate_bytes is under 64";
     else if (o->segment_bytes < 4096)
         wrong = "segment_bytes is under 4096";
+    else if (!(o->garbage_ratio >= 0 && o->garbage_ratio <= 100))
+        wrong = "garbage_ratio is not 0 to 100";
     else if (o->upper > LSM_ZSTD || o->last > LSM_ZSTD || o->vlog > LSM_ZSTD)
         wrong = "an unknown compression";
     else if (o->workers > 64)
@@ -191,6 +194,8 @@ static void db_free(struct lsm *db)
     mutex_release(&db->state_mu);
     mutex_release(&db->snap_mu);
     mutex_release(&db->dead_mu);
+    segment_set_release(&db->victims);
+    segment_set_release(&db->unmovable);
     free(db->sealed);
     free(db->dead);
     free(db->dir);

@@ -29,6 +29,7 @@ struct pick_options db_pick_options(const struct lsm *db)
         .level_ratio = db->o.level_ratio,
         .l1_bytes = db->o.l1_bytes,
         .table_bytes = db->o.table_bytes,
+        .l0_ref_bytes = db->o.garbage_ratio > 0 ? db->o.memtable_bytes : 0,
     };
 }
 
@@ -224,6 +225,7 @@ static int run_merge(struct lsm *db, struct version *v, struct compaction *c,
     iter_free(job.input);
     free(ranges);
     atomic_fetch_add(&db->count.compact_written, job.written);
+    atomic_fetch_add(&db->count.moved_bytes, job.moved);
     atomic_fetch_add(&db->count.level_written[c->output_level], job.written);
     return rc;
 }
@@ -243,6 +245,9 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     mutex_lock(&db->state_mu);
     set_compacting_locked(c, false);
     db->compactions_running--;
+    db->moving -= c->victims.n > 0;
+    if (c->reason == PICK_GARBAGE)
+        db->collecting = false;
     if (rc && rc != -ECANCELED)
         db->retry_at_ns = env_now_ns(db->env) + RETRY_NS * (rc == -ENOSPC ? 1 : 30);
     db_bg_wake_locked(db);
@@ -257,18 +262,48 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     return rc;
 }
 
+/*
+ * Garbage goes first, one compaction at a time, or a steady load would never let
+ * it come to it; the other workers see to the levels meanwhile.
+ */
+static int choose_work(struct lsm *db, const struct version *v, bool full,
+                       struct compaction *c)
+{
+    struct pick_options o = db_pick_options(db);
+    int rc = 0;
+
+    if (full)
+        return pick_full(v, &o, c);
+    if (!db->collecting)
+        rc = vlog_gc_pick(v, &o, &db->victims, c);
+    return rc || c->reason ? rc : pick_compaction(v, &o, c);
+}
+
+/* From here on c may move values; where to, is not deleted under it. */
+static int note_moving_locked(struct lsm *db, struct compaction *c)
+{
+    int rc = segment_set_copy(&c->victims, &db->victims);
+
+    if (rc || !c->victims.n || c->move)
+        segment_set_release(&c->victims);
+    else if (!db->moving++)
+        db->moving_floor = atomic_load(&db->victims_floor);
+    return rc;
+}
+
 /* Choose one and mark its inputs. False: nothing to do. *v is referenced. */
 static bool choose_locked(struct lsm *db, bool full, struct version **v,
                           struct compaction *c)
 {
-    struct pick_options o = db_pick_options(db);
     int rc;
 
     memset(c, 0, sizeof(*c));
     if (atomic_load(&db->error) || env_now_ns(db->env) < db->retry_at_ns)
         return false;
     *v = atomic_load(&db->view)->version;
-    rc = full ? pick_full(*v, &o, c) : pick_compaction(*v, &o, c);
+    rc = choose_work(db, *v, full, c);
+    if (!rc && c->reason)
+        rc = note_moving_locked(db, c);
     if (rc || c->reason == PICK_NOTHING) {
         compaction_release(c);
         return false;
@@ -276,6 +311,8 @@ static bool choose_locked(struct lsm *db, bool full, struct version **v,
     version_ref(*v);
     set_compacting_locked(c, true);
     db->compactions_running++;
+    if (c->reason == PICK_GARBAGE)
+        db->collecting = true;
     return true;
 }
 

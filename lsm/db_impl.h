@@ -29,6 +29,7 @@
 #include "names.h"
 #include "pick.h"
 #include "vlog.h"
+#include "vlog_gc.h"
 #include "wal.h"
 
 enum {
@@ -76,7 +77,7 @@ struct counters {
     _Atomic uint64_t user_bytes, wal_bytes, puts, deletes, range_deletes, batches, syncs;
     _Atomic uint64_t flushes, compactions, moves, flush_bytes, compact_read, compact_written;
     _Atomic uint64_t level_read[LSM_LEVELS], level_written[LSM_LEVELS];
-    _Atomic uint64_t stalls, stall_ns, stall_max_ns;
+    _Atomic uint64_t stalls, stall_ns, stall_max_ns, moved_bytes;
 };
 
 struct lsm {
@@ -124,9 +125,16 @@ struct lsm {
     bool flushing;
     unsigned compactions_running;
     int flush_error;       /* of the last flush; 0 when it went well */
+    struct segment_set victims;   /* segments to be emptied */
+    struct segment_set unmovable; /* segments that hold a damaged value */
+    bool collecting;              /* a compaction runs on the victims' account */
+    unsigned moving;       /* compactions that may move values */
+    uint64_t moving_floor; /* values that they moved are in segments from here on */
     uint64_t retry_at_ns;  /* no compaction before: the last one failed */
     _Atomic bool purge_due;
     pthread_cond_t tick;   /* wakes the timekeeper early */
+    _Atomic uint64_t victims_floor; /* above all segments sealed when they were chosen */
+    _Atomic uint64_t ref_bytes; /* of the value log that the tables refer to */
     _Atomic bool need_room; /* all memtables are full: writers wait first */
     _Atomic uint64_t delay_ns_per_kib; /* write throttle, from the debt */
     _Atomic uint64_t delay_due_ns;     /* owed by writers and not slept yet */
@@ -185,6 +193,8 @@ int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_numbe
                      struct edit *e);
 /* Delete files that nothing refers to any more: tables, segments, logs. */
 void db_purge(struct lsm *db);
+/* The value in segment cannot be read, so it stays where it is. */
+void db_note_unmovable(struct lsm *db, uint64_t segment);
 /* Forget and delete logs below number, keeping one for recycling if keep_spare. */
 void db_drop_logs(struct lsm *db, uint64_t number, bool keep_spare);
 /* Delete the spare log, if any. */
@@ -244,6 +254,7 @@ struct compact_job {
     const struct compaction *c;          /* NULL for a flush */
     struct edit *e;
     uint64_t written;                    /* out: bytes */
+    uint64_t moved;                      /* out: bytes of values moved */
 };
 int compact_run(struct compact_job *job);
 

@@ -152,8 +152,107 @@ static void mark_obsolete(const struct version *base, const struct version *v)
     }
 }
 
-/* The view with the new version, and without imm. Returns the oldest log needed. */
-static int swap_view(struct lsm *db, struct version *v, const struct memtable *imm)
+/* ---- which segments to empty ---- */
+
+void db_note_unmovable(struct lsm *db, uint64_t segment)
+{
+    struct segment_set *s = &db->unmovable;
+    void *p;
+
+    mutex_lock(&db->state_mu);
+    p = segment_set_has(s, segment)
+            ? NULL
+            : realloc(s->number, (s->n + 1) * sizeof(*s->number));
+    if (p) {
+        size_t i = s->n++;
+
+        s->number = p;
+        for (; i > 0 && s->number[i - 1] > segment; i--)
+            s->number[i] = s->number[i - 1];
+        s->number[i] = segment;
+    }
+    mutex_unlock(&db->state_mu);
+}
+
+struct marking {
+    const struct vlog_segment *list; /* ascending */
+    size_t n;
+    bool *live;
+};
+
+static void mark_segment(void *arg, uint64_t segment, uint64_t bytes)
+{
+    struct marking *m = arg;
+    size_t lo = 0, hi = m->n;
+
+    (void)bytes;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (m->list[mid].number < segment)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo < m->n && m->list[lo].number == segment)
+        m->live[lo] = true;
+}
+
+/* Memtables of the view but imm. */
+static void mark_view(const struct view *v, const struct memtable *imm, struct marking *m)
+{
+    unsigned i;
+
+    memtable_segments(v->mem, mark_segment, m);
+    for (i = 0; i < v->n_imm; i++)
+        if (v->imm[i] != imm)
+            memtable_segments(v->imm[i], mark_segment, m);
+}
+
+/*
+ * Victims of the version that is about to be current. A segment that memtables
+ * point to is left alone: how much of it is garbage is not known yet.
+ */
+static int choose_victims(struct lsm *db, const struct version *v, const struct view *view,
+                          const struct memtable *imm, struct segment_set *out)
+{
+    struct marking m = {0};
+    struct vlog_segment *list = NULL;
+    struct segment_use *uses = NULL;
+    size_t n = 0, i;
+    int rc = vlog_segments(db->vlog, &list, &m.n);
+
+    memset(out, 0, sizeof(*out));
+    if (rc)
+        return rc;
+    m.list = list;
+    m.live = calloc(m.n + 1, sizeof(*m.live));
+    uses = calloc(m.n + 1, sizeof(*uses));
+    rc = m.live && uses ? 0 : -ENOMEM;
+    if (!rc)
+        mark_view(view, imm, &m);
+    mutex_lock(&db->state_mu);
+    for (i = 0; i < m.n && !rc; i++) {
+        if (list[i].active)
+            continue;
+        atomic_store(&db->victims_floor, list[i].number + 1);
+        if (!m.live[i] && !segment_set_has(&db->unmovable, list[i].number))
+            uses[n++] = (struct segment_use){list[i].number, list[i].size, 0};
+    }
+    mutex_unlock(&db->state_mu);
+    if (!rc) {
+        atomic_store(&db->ref_bytes, segment_uses(v, uses, n));
+        rc = vlog_gc_victims(uses, n, db->o.garbage_ratio, db->o.segment_bytes, out);
+    }
+    free(m.live);
+    free(uses);
+    free(list);
+    return rc;
+}
+
+/* The view with the new version, and without imm; victims move into db. */
+static int swap_view(struct lsm *db, struct version *v, const struct memtable *imm,
+                     struct segment_set *victims)
 {
     struct memtable *left[IMM_MAX];
     struct view *old, *new;
@@ -167,6 +266,9 @@ static int swap_view(struct lsm *db, struct version *v, const struct memtable *i
     new = db_view_new(old->mem, left, n, v);
     if (new) {
         db_view_install_locked(db, new);
+        segment_set_release(&db->victims);
+        db->victims = *victims;
+        memset(victims, 0, sizeof(*victims));
         db_set_delay_locked(db);
         db_bg_wake_locked(db);
         if (n + 1 < db->o.memtables)
@@ -182,6 +284,7 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
     /* Only this function replaces the version, so it stays while we hold the lock. */
     struct view *view = db_view_ref(db);
     struct version *v = NULL;
+    struct segment_set victims = {0};
     int rc;
 
     e->has_next_number = e->has_last_seq = true;
@@ -191,11 +294,13 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
     if (!rc)
         rc = version_apply(view->version, e, &db->tables, db->dir, &v);
     if (!rc)
+        rc = choose_victims(db, v, view, imm, &victims);
+    if (!rc)
         rc = manifest_append(db->manifest, e);
     if (!rc)
         rc = learn_sealed(db, e);
     if (!rc)
-        rc = swap_view(db, v, imm);
+        rc = swap_view(db, v, imm, &victims);
     if (!rc) {
         mark_obsolete(view->version, v);
         if (e->has_log_number)
@@ -203,6 +308,7 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
         if (manifest_bytes(db->manifest) > MANIFEST_ROLL_BYTES)
             rc = roll_manifest(db, v, db->manifest_log);
     }
+    segment_set_release(&victims);
     version_unref(v);
     db_view_unref(view);
     return rc;
@@ -258,39 +364,6 @@ static void purge_tables(struct lsm *db)
     }
 }
 
-struct marking {
-    const struct vlog_segment *list; /* ascending */
-    size_t n;
-    bool *live;
-};
-
-static void mark_segment(void *arg, uint64_t segment, uint64_t bytes)
-{
-    struct marking *m = arg;
-    size_t lo = 0, hi = m->n;
-
-    (void)bytes;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (m->list[mid].number < segment)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (lo < m->n && m->list[lo].number == segment)
-        m->live[lo] = true;
-}
-
-static void mark_view(const struct view *v, struct marking *m)
-{
-    unsigned i;
-
-    memtable_segments(v->mem, mark_segment, m);
-    for (i = 0; i < v->n_imm; i++)
-        memtable_segments(v->imm[i], mark_segment, m);
-}
-
 /*
  * Which segments does anything alive refer to? With `values` held for writing
  * no pointer is on its way into a memtable. Every memtable alive is in a view
@@ -299,13 +372,18 @@ static void mark_view(const struct view *v, struct marking *m)
 static void mark_live(struct lsm *db, struct marking *m)
 {
     struct view *v;
+    size_t i;
 
     rwlock_write(&db->values);
     mutex_lock(&db->state_mu);
-    mark_view(atomic_load(&db->view), m);
+    mark_view(atomic_load(&db->view), NULL, m);
     for (v = db->replaced; v; v = v->next)
-        mark_view(v, m);
+        mark_view(v, NULL, m);
     table_cache_segments(&db->tables, mark_segment, m);
+    /* Values that compactions move are referred to only when those are done. */
+    for (i = 0; i < m->n && db->moving; i++)
+        if (m->list[i].number >= db->moving_floor)
+            m->live[i] = true;
     mutex_unlock(&db->state_mu);
     rwlock_unlock(&db->values);
 }

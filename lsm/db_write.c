@@ -18,6 +18,7 @@ enum {
     DELAY_MIN_NS = 1000000,  /* shorter delays are saved up */
     DELAY_MAX_NS = 50000000, /* no single one is longer */
     SYNC_AHEAD = 256,        /* logs that one sync covers */
+    REF_SHARE = 32,          /* of all separated bytes, what one memtable may add */
 };
 
 /* ---- room ---- */
@@ -292,9 +293,18 @@ int db_apply(struct memtable *m, struct slice wire)
     return rc;
 }
 
+/*
+ * Values that a memtable points to count too, or it would hold pointers to far
+ * more garbage than garbage_ratio allows before any table knew of it.
+ */
 static bool memtable_full(const struct lsm *db)
 {
-    return memtable_bytes(db->mem) >= db->o.memtable_bytes || memtable_crowded(db->mem);
+    uint64_t refs = atomic_load_explicit(&db->ref_bytes, memory_order_relaxed) / REF_SHARE;
+
+    if (refs < db->o.memtable_bytes)
+        refs = db->o.memtable_bytes;
+    return memtable_bytes(db->mem) >= db->o.memtable_bytes ||
+           memtable_ref_bytes(db->mem) >= refs || memtable_crowded(db->mem);
 }
 
 /* Sequence numbers and a place in the log. */

@@ -49,7 +49,8 @@ int edit_drop_segment(struct edit *e, uint64_t number);
 
 void edit_encode(struct buf *to, const struct edit *e);
 /* Into a zeroed *e. 0, -EUCLEAN (unlogged, e released), -ENOMEM. Unknown
- * optional tags are skipped, unknown required ones -EPROTONOSUPPORT. */
+ * optional tags are skipped, unknown required ones -EPROTONOSUPPORT. Levels and
+ * numbers are as they were written: the version checks that they make sense. */
 int edit_decode(struct slice in, struct edit *e);
 
 #endif

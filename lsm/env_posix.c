@@ -218,7 +218,6 @@ static int posix_truncate(struct env_file *file, uint64_t size)
 
     f->chunk = 0; /* the file has its final size, or is written plainly from here */
     env_window_cut(&f->window, size); /* first: a page beyond the end is a SIGBUS */
-    f->chunk = 0;
     do
         rc = ftruncate(f->fd, (off_t)size);
     while (rc < 0 && errno == EINTR);

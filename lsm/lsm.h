@@ -62,6 +62,8 @@ struct lsm_options {
     unsigned filter_bits;       /* bloom bits per key; 0: no filters */
     size_t separate_bytes;      /* values this large go to the value log; 0: none */
     uint64_t segment_bytes;     /* a value-log segment is sealed at this size */
+    double garbage_ratio;       /* garbage in the value log over live bytes, at most;
+                                   0: only empty segments are freed */
     enum lsm_compression upper; /* tables above the last level */
     enum lsm_compression last;  /* tables at the last level */
     enum lsm_compression vlog;  /* separated values */
@@ -218,6 +220,7 @@ struct lsm_stats {
     uint64_t segments;          /* of the value log */
     uint64_t segment_bytes;     /* their size on disk */
     uint64_t segment_live;      /* of it, bytes that tables refer to */
+    uint64_t moved_bytes;       /* of values, moved out of segments to be emptied */
     uint64_t disk_bytes;        /* tables, segments, logs */
     uint64_t user_bytes;        /* keys and values given to lsm_write since open */
     uint64_t written_bytes;     /* to disk since open: logs, tables, segments */

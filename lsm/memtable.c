@@ -45,6 +45,7 @@ struct memtable {
     size_t filter_bytes;
     _Atomic uint64_t entries;
     _Atomic uint64_t deletes;
+    _Atomic uint64_t ref_bytes;
 
     _Atomic(struct fragments *) fragments;
     _Atomic(struct loose *) first_loose;
@@ -113,6 +114,7 @@ static int note_segment(struct memtable *m, struct slice pointer)
 
     if (!vptr_decode(&pointer, &p))
         return -EINVAL;
+    atomic_fetch_add_explicit(&m->ref_bytes, vptr_stored(&p), memory_order_relaxed);
     if (atomic_load_explicit(&m->last_segment, memory_order_acquire) == p.segment + 1)
         return 0;
     mutex_lock(&m->mu);
@@ -315,6 +317,11 @@ uint64_t memtable_entries(struct memtable *m)
 uint64_t memtable_deletes(struct memtable *m)
 {
     return atomic_load_explicit(&m->deletes, memory_order_relaxed);
+}
+
+uint64_t memtable_ref_bytes(struct memtable *m)
+{
+    return atomic_load_explicit(&m->ref_bytes, memory_order_relaxed);
 }
 
 bool memtable_crowded(struct memtable *m)

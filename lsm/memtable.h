@@ -46,6 +46,8 @@ struct iter *memtable_iter_new(struct memtable *m);
 size_t memtable_bytes(struct memtable *m);
 uint64_t memtable_entries(struct memtable *m);
 uint64_t memtable_deletes(struct memtable *m); /* points and ranges */
+/* Bytes of the value log that its points refer to. */
+uint64_t memtable_ref_bytes(struct memtable *m);
 /* Too many range deletes to stay cheap: time to flush. */
 bool memtable_crowded(struct memtable *m);
 

@@ -15,6 +15,8 @@ enum {
     TOMBSTONE_MIN = 64,
     /* A range delete stands for many points. */
     RANGE_DELETE_WEIGHT = 64,
+    /* L0 may point to this part of what the levels below point to. */
+    L0_REF_SHARE = 10,
 };
 
 void pick_targets(const struct version *v, const struct pick_options *o,
@@ -55,20 +57,76 @@ static bool any_compacting(struct tfile *const *files, size_t n)
     return false;
 }
 
+/*
+ * By number, and by the values that its tables point to: what they overwrote
+ * counts as live until L0 has met it below.
+ */
+static double l0_score(const struct version *v, const struct pick_options *o)
+{
+    double by_number = (double)v->n[0] / o->l0_trigger, by_refs;
+    uint64_t below = 0, allowed;
+    unsigned level;
+
+    if (!o->l0_ref_bytes)
+        return by_number;
+    for (level = 1; level < LSM_LEVELS; level++)
+        below += v->ref_bytes[level];
+    allowed = below / L0_REF_SHARE;
+    if (allowed < o->l0_ref_bytes)
+        allowed = o->l0_ref_bytes;
+    by_refs = (double)v->ref_bytes[0] / (double)allowed;
+    return by_number > by_refs ? by_number : by_refs;
+}
+
 double pick_score(const struct version *v, const struct pick_options *o,
                   const struct level_targets *t, unsigned level)
 {
     if (level == 0)
-        return (double)v->n[0] / o->l0_trigger;
+        return l0_score(v, o);
     if (level == LSM_LEVELS - 1 || !v->n[level])
         return 0;
     return (double)v->bytes[level] / (double)(t->bytes[level] + 1);
+}
+
+void segment_set_release(struct segment_set *s)
+{
+    free(s->number);
+    memset(s, 0, sizeof(*s));
+}
+
+bool segment_set_has(const struct segment_set *s, uint64_t number)
+{
+    size_t lo = 0, hi = s->n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (s->number[mid] < number)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < s->n && s->number[lo] == number;
+}
+
+int segment_set_copy(struct segment_set *to, const struct segment_set *from)
+{
+    memset(to, 0, sizeof(*to));
+    if (!from->n)
+        return 0;
+    to->number = malloc(from->n * sizeof(*to->number));
+    if (!to->number)
+        return -ENOMEM;
+    memcpy(to->number, from->number, from->n * sizeof(*to->number));
+    to->n = from->n;
+    return 0;
 }
 
 void compaction_release(struct compaction *c)
 {
     free(c->inputs[0]);
     free(c->inputs[1]);
+    segment_set_release(&c->victims);
     memset(c, 0, sizeof(*c));
 }
 
@@ -120,14 +178,14 @@ static unsigned next_level(const struct level_targets *t, unsigned level)
  * everything goes or, when an L0 compaction is under way, nothing.
  */
 static int pick_l0(const struct version *v, const struct level_targets *t,
-                   struct compaction *c)
+                   enum pick_reason reason, struct compaction *c)
 {
     size_t i;
     int rc = 0;
 
     if (!v->n[0] || any_compacting(v->file[0], v->n[0]))
         return 0;
-    c->reason = PICK_L0;
+    c->reason = reason;
     c->output_level = next_level(t, 0);
     for (i = 0; i < v->n[0] && !rc; i++)
         rc = add_input(c, 0, v->file[0][i]);
@@ -215,10 +273,7 @@ static int pick_tombstones(const struct version *v, const struct level_targets *
     for (i = 0; i < v->n[0]; i++) {
         if (!mostly_tombstones(&v->file[0][i]->meta))
             continue;
-        rc = pick_l0(v, t, c);
-        if (c->reason)
-            c->reason = PICK_TOMBSTONES;
-        return rc;
+        return pick_l0(v, t, PICK_TOMBSTONES, c);
     }
     for (level = 1; level + 1 < LSM_LEVELS && !rc && !c->reason; level++)
         rc = pick_from_level(v, t, level, PICK_TOMBSTONES, c);
@@ -249,11 +304,32 @@ int pick_compaction(const struct version *v, const struct pick_options *o,
         if (best == LSM_LEVELS)
             break;
         tried[best] = true;
-        rc = best ? pick_from_level(v, &t, best, PICK_SIZE, c) : pick_l0(v, &t, c);
+        rc = best ? pick_from_level(v, &t, best, PICK_SIZE, c) : pick_l0(v, &t, PICK_L0, c);
         if (rc || c->reason)
             return rc;
     }
     return pick_tombstones(v, &t, c);
+}
+
+int pick_whole_l0(const struct version *v, const struct pick_options *o,
+                  enum pick_reason reason, struct compaction *c)
+{
+    struct level_targets t;
+
+    pick_targets(v, o, &t);
+    return pick_l0(v, &t, reason, c);
+}
+
+int pick_rewrite(struct tfile *f, unsigned level, enum pick_reason reason,
+                 struct compaction *c)
+{
+    int rc = add_input(c, 0, f);
+
+    if (rc)
+        return rc;
+    c->reason = reason;
+    c->level = c->output_level = level;
+    return 0;
 }
 
 int pick_full(const struct version *v, const struct pick_options *o,

@@ -11,6 +11,7 @@ struct pick_options {
     unsigned level_ratio;
     uint64_t l1_bytes;    /* target of the first level below L0, at least */
     uint64_t table_bytes;
+    uint64_t l0_ref_bytes; /* of values that L0 may point to in any case; 0: any */
 };
 
 /*
@@ -36,7 +37,17 @@ enum pick_reason {
     PICK_SIZE,       /* a level over its target */
     PICK_TOMBSTONES, /* a table that is mostly deletes, with something to delete */
     PICK_MANUAL,     /* asked for */
+    PICK_GARBAGE,    /* a table that points into value-log segments to be emptied */
 };
+
+/* Value-log segments, ascending. */
+struct segment_set {
+    uint64_t *number; /* malloc'ed */
+    size_t n;
+};
+void segment_set_release(struct segment_set *s);
+bool segment_set_has(const struct segment_set *s, uint64_t number);
+int segment_set_copy(struct segment_set *to, const struct segment_set *from);
 
 struct compaction {
     enum pick_reason reason;
@@ -45,6 +56,7 @@ struct compaction {
     struct tfile **inputs[2]; /* borrowed from the version, which is pinned */
     size_t n[2];
     bool move; /* one table, no overlap: only the manifest changes */
+    struct segment_set victims; /* values in them are moved as they pass */
 };
 
 void compaction_release(struct compaction *c);
@@ -63,6 +75,13 @@ int pick_compaction(const struct version *v, const struct pick_options *o,
  */
 int pick_full(const struct version *v, const struct pick_options *o,
               struct compaction *c);
+
+/* Parts of policies: all of L0 into the base level; one table, rewritten where it
+ * is. PICK_NOTHING when something is in the way. */
+int pick_whole_l0(const struct version *v, const struct pick_options *o,
+                  enum pick_reason reason, struct compaction *c);
+int pick_rewrite(struct tfile *f, unsigned level, enum pick_reason reason,
+                 struct compaction *c);
 
 /*
  * Can nothing below output_level, nor an older L0 table left out, hold a key of

@@ -113,6 +113,7 @@ static void add_counters(struct lsm *db, struct lsm_stats *s)
     s->compact_written_bytes = atomic_load(&c->compact_written);
     s->written_bytes = atomic_load(&c->wal_bytes) + s->flush_bytes +
                        s->compact_written_bytes + vlog_written(db->vlog);
+    s->moved_bytes = atomic_load(&c->moved_bytes);
     s->stalls = atomic_load(&c->stalls);
     s->stall_ns = atomic_load(&c->stall_ns);
     s->stall_max_ns = atomic_load(&c->stall_max_ns);
@@ -180,8 +181,10 @@ void lsm_print_stats(const struct lsm_stats *s, FILE *out)
             s->tombstones);
     fprintf(out, "memtables %u, %.1f MiB; logs %.1f MiB\n", s->memtables,
             mib(s->memtable_bytes), mib(s->wal_bytes));
-    fprintf(out, "value log %" PRIu64 " segments, %.1f MiB, referred to %.1f MiB\n",
-            s->segments, mib(s->segment_bytes), mib(s->segment_live));
+    fprintf(out,
+            "value log %" PRIu64 " segments, %.1f MiB, referred to %.1f MiB, moved %.1f MiB\n",
+            s->segments, mib(s->segment_bytes), mib(s->segment_live),
+            mib(s->moved_bytes));
     fprintf(out, "on disk %.1f MiB\n", mib(s->disk_bytes));
     fprintf(out,
             "since open: %" PRIu64 " batches, %" PRIu64 " puts, %" PRIu64

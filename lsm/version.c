@@ -207,7 +207,7 @@ static int check_level(const struct version *v, unsigned level, const char *wher
 static int build_level(struct version *v, struct version *base, const struct edit *e,
                        struct table_cache *tables, unsigned level, const char *where)
 {
-    size_t i, removed = 0;
+    size_t i, j, removed = 0;
     int rc;
 
     v->file[level] = calloc(base->n[level] + e->n_added + 1, sizeof(*v->file[level]));
@@ -234,8 +234,12 @@ static int build_level(struct version *v, struct version *base, const struct edi
     qsort(v->file[level], v->n[level], sizeof(*v->file[level]),
           level ? key_order : l0_order);
     for (i = 0; i < v->n[level]; i++) {
-        v->bytes[level] += v->file[level][i]->meta.size;
-        v->has_ranges[level] |= v->file[level][i]->meta.range_deletes > 0;
+        const struct table_meta *m = &v->file[level][i]->meta;
+
+        v->bytes[level] += m->size;
+        v->has_ranges[level] |= m->range_deletes > 0;
+        for (j = 0; j < m->n_refs; j++)
+            v->ref_bytes[level] += m->refs[j].bytes;
     }
     return level ? check_level(v, level, where) : 0;
 }

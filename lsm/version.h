@@ -18,6 +18,7 @@ struct version {
     struct tfile **file[LSM_LEVELS];
     size_t n[LSM_LEVELS];
     uint64_t bytes[LSM_LEVELS];
+    uint64_t ref_bytes[LSM_LEVELS]; /* of the value log that tables refer to */
     bool has_ranges[LSM_LEVELS]; /* some table holds range deletes */
 };
 

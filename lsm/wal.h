@@ -64,7 +64,9 @@ struct wal_replay {
     uint64_t synced;       /* out: greatest synced offset any good frame tells, also
                               of frames after a tear */
     bool torn;             /* out: ended before the end of what was written: a frame
-                              cut or damaged beyond what is known to be synced */
+                              cut or damaged beyond what is known to be synced. Also
+                              what a failed append left; so whether something is
+                              missing, the next log's prev_length tells */
     uint64_t torn_bytes;   /* out: bytes not replayed, as far as can be told */
 };
 

@@ -211,6 +211,27 @@ ok "contents too" cmp "$T/ref" "$MNT/b"
 cd "$MNT" && rm -rf ./* && cd /
 same "all can be removed" "$(ls -A "$MNT")" ""
 
+if [ "$(id -u)" = 0 ]; then
+    mkdir -p "$MNT/by/handle"
+    same "a directory is found by its handle after a remount (as NFS does)" "$(python3 - "$SILTFS" \
+        "$STORE" "$MNT" 2>&1 <<'END'
+import ctypes, os, subprocess, sys
+siltfs, store, mnt = sys.argv[1:]
+libc = ctypes.CDLL(None, use_errno=True)
+handle, mount_id = ctypes.create_string_buffer(8 + 128), ctypes.c_int()
+ctypes.c_uint.from_buffer(handle, 0).value = 128
+path = (mnt + "/by/handle").encode()
+assert libc.name_to_handle_at(-100, path, handle, ctypes.byref(mount_id), 0) == 0
+subprocess.run([siltfs, "umount", mnt], check=True)
+subprocess.run([siltfs, "mount", store, mnt], check=True)
+at = os.open(mnt, os.O_RDONLY)
+fd = libc.open_by_handle_at(at, handle, os.O_RDONLY)
+print(os.readlink("/proc/self/fd/%d" % fd) if fd >= 0 else os.strerror(ctypes.get_errno()))
+END
+)" "$MNT/by/handle"
+    rm -r "$MNT/by"
+fi
+
 # ---- a real tree ----
 
 tree=/usr/include

@@ -152,6 +152,11 @@ out=$("$SILTFS" mount "$STORE" "$MNT" 2>&1)
 same "a new mount clears it, with a note" "$? $out" \
     "0 siltfs: $MNT: cleared the mount that a dead siltfs of $STORE left"
 ok "and works" stat "$MNT/file"
+pid=$(daemon_pid)
+kill -9 "$pid"
+wait_until 10 gone "$pid"
+ok "umount clears one too" "$SILTFS" umount "$MNT"
+ok "mount" "$SILTFS" mount "$STORE" "$MNT"
 ok "unmount" "$SILTFS" umount "$MNT"
 
 # ---- damage ----

@@ -48,6 +48,7 @@ static void draw_options(struct load *l, bool threads)
     o->l1_bytes = 8192;
     o->separate_bytes = test_below(r, 4) ? 512 : 0;
     o->segment_bytes = 8192u << test_below(r, 2);
+    o->garbage_ratio = 0.1 * (double)test_below(r, 6);
     o->workers = threads ? 1 : 0;
     o->sync_interval_ms = 0;
 }

@@ -280,6 +280,7 @@ static void draw_options(struct model *m)
     o->filter_bits = below(m, 4) ? (unsigned)below(m, 16) : 0;
     o->separate_bytes = below(m, 4) ? 64u << below(m, 8) : 0;
     o->segment_bytes = 4096u << below(m, 8);
+    o->garbage_ratio = below(m, 4) ? (double)below(m, 10) / 10 : 0;
     o->upper = (enum lsm_compression)below(m, 3);
     o->last = (enum lsm_compression)below(m, 3);
     o->vlog = (enum lsm_compression)below(m, 3);

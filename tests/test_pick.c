@@ -1,7 +1,6 @@
 /*
  * test_pick.c - lsm/pick.h, without a disk: tests/pick/NAME.txt describe levels and
- * the choices expected of them; below, random trees are grown, and every choice
- * is carried out on tables that are arrays.
+ * the choices expected of them. Random trees: test_pick_tree.c.
  *
  * A file is lines of words; # begins a comment:
  *
@@ -10,18 +9,20 @@
  *     level_ratio 10
  *     l1_bytes 1000
  *     table_bytes 100
+ *     l0_ref_bytes 0
  *     L1 7 a-c                  table 7 with keys [a, c]; a-c) is [a, c)
- *       ... size 100 entries 100 deletes 0 ranges 0 busy
+ *       ... size 100 entries 100 deletes 0 ranges 0 refs 0 busy
  *     busy 7 | idle 7           table 7 is (not) being compacted
  *     targets 4: 0 0 0 1000     the base, and the targets of L1 ... L4
  *     score L1 1.25
  *     pick nothing
- *     pick L0 -> L4 l0: 9 8 | 5 6 move     reasons: l0 size tombstones manual
+ *     pick L0 -> L4 l0: 9 8 | 5 6 move     reasons: see below
  *     full ...                  what pick_full gives, in the same form
  *     bottom a-c yes            pick_is_bottom, for the last thing picked
  */
 #include "test.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "lsm/pick.h"
@@ -45,7 +46,8 @@ static void store_init(struct store *s)
 {
     table_cache_init(&s->tables, NULL, "nowhere", NULL, on_dead, NULL);
     s->v = version_new();
-    s->o = (struct pick_options){4, 10, 1000, 100};
+    s->o = (struct pick_options){
+        .l0_trigger = 4, .level_ratio = 10, .l1_bytes = 1000, .table_bytes = 100};
 }
 
 static void store_release(struct store *s)
@@ -78,8 +80,10 @@ struct reading {
     bool open; /* a case has begun */
 };
 
-__attribute__((format(printf, 2, 3), noreturn)) static void fail(const struct reading *rd,
-                                                                 const char *fmt, ...)
+static void wrong(const struct reading *rd, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+
+static void wrong(const struct reading *rd, const char *fmt, ...)
 {
     char why[2 * TEXT_MAX];
     va_list ap;
@@ -97,14 +101,14 @@ static uint64_t number(const struct reading *rd, const char *text)
     uint64_t n = text ? strtoull(text, &end, 10) : 0;
 
     if (!text || end == text || *end)
-        fail(rd, "\"%s\" is not a number", text ? text : "");
+        wrong(rd, "\"%s\" is not a number", text ? text : "");
     return n;
 }
 
 static unsigned level_of(const struct reading *rd, const char *text)
 {
     if (text[0] != 'L' || text[1] < '0' || text[1] >= '0' + LSM_LEVELS || text[2])
-        fail(rd, "\"%s\" is not a level", text);
+        wrong(rd, "\"%s\" is not a level", text);
     return (unsigned)(text[1] - '0');
 }
 
@@ -115,7 +119,7 @@ static void range_of(const struct reading *rd, char *text, struct key_range *r)
     size_t len = dash ? strlen(dash + 1) : 0;
 
     if (!len)
-        fail(rd, "\"%s\" is not a range", text);
+        wrong(rd, "\"%s\" is not a range", text);
     r->lo = slice_of(text, (size_t)(dash - text));
     r->hi_open = dash[len] == ')';
     r->hi = slice_of(dash + 1, len - r->hi_open);
@@ -131,7 +135,7 @@ static struct tfile *table_of(const struct reading *rd, const char *text)
         for (i = 0; i < rd->s.v->n[level]; i++)
             if (rd->s.v->file[level][i]->meta.number == n)
                 return rd->s.v->file[level][i];
-    fail(rd, "there is no table %s", text);
+    wrong(rd, "there is no table %s", text);
 }
 
 static void end_case(struct reading *rd)
@@ -167,9 +171,18 @@ static bool take_option(struct reading *rd)
         rd->s.o.l1_bytes = number(rd, rd->word[1]);
     else if (strcmp(name, "table_bytes") == 0)
         rd->s.o.table_bytes = number(rd, rd->word[1]);
+    else if (strcmp(name, "l0_ref_bytes") == 0)
+        rd->s.o.l0_ref_bytes = number(rd, rd->word[1]);
     else
         return false;
     return true;
+}
+
+static void add_ref(struct table_meta *m, uint64_t bytes)
+{
+    m->refs = malloc(sizeof(*m->refs));
+    m->refs[0] = (struct segment_ref){.segment = 1, .bytes = bytes};
+    m->n_refs = 1;
 }
 
 static void add_table(struct reading *rd)
@@ -195,10 +208,12 @@ static void add_table(struct reading *rd)
             m.deletes = number(rd, rd->word[++i]);
         else if (strcmp(rd->word[i], "ranges") == 0)
             m.range_deletes = number(rd, rd->word[++i]);
+        else if (strcmp(rd->word[i], "refs") == 0)
+            add_ref(&m, number(rd, rd->word[++i]));
         else if (strcmp(rd->word[i], "busy") == 0)
             busy = true;
         else
-            fail(rd, "\"%s\" is nothing that a table has", rd->word[i]);
+            wrong(rd, "\"%s\" is nothing that a table has", rd->word[i]);
     }
     ck_ok(edit_add_table(&e, level_of(rd, rd->word[0]), &m));
     store_apply(&rd->s, &e, rd->path);
@@ -219,7 +234,13 @@ static size_t say_inputs(char *to, size_t len, const struct compaction *c, unsig
 
 static void say_choice(const struct compaction *c, char to[TEXT_MAX])
 {
-    static const char *reasons[] = {"nothing", "l0", "size", "tombstones", "manual"};
+    static const char *reasons[] = {
+        [PICK_L0] = "l0",
+        [PICK_SIZE] = "size",
+        [PICK_TOMBSTONES] = "tombstones",
+        [PICK_MANUAL] = "manual",
+        [PICK_GARBAGE] = "garbage",
+    };
     size_t len;
 
     if (c->reason == PICK_NOTHING) {
@@ -248,7 +269,7 @@ static void compare(const struct reading *rd, const char *got)
         len += (size_t)snprintf(want + len, sizeof(want) - len, "%s%s", i > 1 ? " " : "",
                                 rd->word[i]);
     if (strcmp(want, got) != 0)
-        fail(rd, "%s is \"%s\", not \"%s\"", rd->word[0], got, want);
+        wrong(rd, "%s is \"%s\", not \"%s\"", rd->word[0], got, want);
 }
 
 static void ask_choice(struct reading *rd, bool full)
@@ -308,7 +329,7 @@ static void do_line(struct reading *rd)
     if (strcmp(verb, "case") == 0)
         begin_case(rd);
     else if (!rd->open || rd->n < 2)
-        fail(rd, "\"%s\" alone says nothing", verb);
+        wrong(rd, "\"%s\" alone says nothing", verb);
     else if (verb[0] == 'L' && rd->n > 2)
         add_table(rd);
     else if (strcmp(verb, "busy") == 0)
@@ -326,7 +347,7 @@ static void do_line(struct reading *rd)
     else if (strcmp(verb, "bottom") == 0)
         ask_bottom(rd);
     else if (!take_option(rd))
-        fail(rd, "\"%s\" means nothing here", verb);
+        wrong(rd, "\"%s\" means nothing here", verb);
 }
 
 static void run_file(const char *path)
@@ -412,365 +433,6 @@ START_TEST(a_full_compaction_passes_by_empty_levels)
 }
 END_TEST
 
-/* ---- random trees ---- */
-
-/*
- * A table is the sequence it has for each of KEYS keys, 0 for none; an odd sequence
- * is a tombstone. Up to RUNNING compactions are under way at once, so that others
- * are chosen, and tables flushed, before they end.
- */
-enum { KEYS = 300, TABLES_MAX = 20000, RUNNING = 3, ENTRY_BYTES = 10 };
-
-struct tree {
-    struct store s;
-    uint64_t (*table)[KEYS]; /* by number */
-    uint64_t next_number, next_seq;
-    uint64_t newest[KEYS];
-    struct compaction running[RUNNING];
-    struct version *seen[RUNNING]; /* by the compaction, when it was chosen */
-    unsigned n_running;
-    unsigned chosen[PICK_MANUAL + 1], moves;
-};
-
-static struct slice key_of(unsigned k, char text[8])
-{
-    snprintf(text, 8, "%05u", k);
-    return slice_of(text, 5);
-}
-
-/* Table `number`, whose content is set, as part of an edit. Nothing if empty. */
-static void add_output(struct tree *t, struct edit *e, unsigned level, uint64_t n)
-{
-    struct table_meta m = {.number = n, .seq_min = UINT64_MAX};
-    char text[8];
-    unsigned k;
-
-    for (k = 0; k < KEYS; k++) {
-        uint64_t seq = t->table[n][k];
-
-        if (!seq)
-            continue;
-        if (!m.entries++)
-            buf_assign(&m.smallest, key_of(k, text));
-        buf_assign(&m.largest, key_of(k, text));
-        m.deletes += seq % 2;
-        m.seq_min = seq < m.seq_min ? seq : m.seq_min;
-        m.seq_max = seq > m.seq_max ? seq : m.seq_max;
-        m.size += ENTRY_BYTES;
-    }
-    if (m.entries)
-        ck_ok(edit_add_table(e, level, &m));
-    table_meta_release(&m);
-}
-
-static uint64_t new_table(struct tree *t)
-{
-    ck_assert_uint_lt(t->next_number, TABLES_MAX);
-    return t->next_number++;
-}
-
-static void flush(struct tree *t, uint64_t *r)
-{
-    unsigned from = (unsigned)test_below(r, KEYS), width, i;
-    unsigned deletes = (unsigned)test_below(r, 8); /* of 8 */
-    uint64_t n = new_table(t);
-    struct edit e = {0};
-
-    width = 1 + (unsigned)test_below(r, test_below(r, 2) ? KEYS : 40);
-    for (i = 0; i < 30; i++) {
-        unsigned k = (from + (unsigned)test_below(r, width)) % KEYS;
-
-        t->next_seq += 2;
-        t->newest[k] = t->next_seq + (test_below(r, 8) < deletes);
-        t->table[n][k] = t->newest[k];
-    }
-    add_output(t, &e, 0, n);
-    store_apply(&t->s, &e, "flush");
-}
-
-static void mark(struct compaction *c, bool on)
-{
-    unsigned which;
-    size_t i;
-
-    for (which = 0; which < 2; which++) {
-        for (i = 0; i < c->n[which]; i++) {
-            ck_assert(c->inputs[which][i]->compacting == !on);
-            c->inputs[which][i]->compacting = on;
-        }
-    }
-}
-
-static void check_choice(const struct tree *t, const struct compaction *c)
-{
-    size_t i;
-
-    ck_assert_uint_gt(c->n[0], 0);
-    ck_assert_uint_gt(c->output_level, c->level);
-    ck_assert_uint_lt(c->output_level, LSM_LEVELS);
-    ck_assert(c->level > 0 || c->n[0] == t->s.v->n[0]);
-    ck_assert(c->level == 0 || c->output_level == c->level + 1);
-    ck_assert(!c->move || (c->n[0] == 1 && c->n[1] == 0));
-    /* Levels between L0 and the base are empty. */
-    for (i = c->level + 1; i < c->output_level; i++)
-        ck_assert_uint_eq(t->s.v->n[i], 0);
-}
-
-/* False: there is nothing to choose, or enough is under way. */
-static bool choose(struct tree *t, bool full)
-{
-    struct compaction *c = &t->running[t->n_running];
-
-    if (t->n_running == RUNNING)
-        return false;
-    ck_ok(full ? pick_full(t->s.v, &t->s.o, c) : pick_compaction(t->s.v, &t->s.o, c));
-    if (c->reason == PICK_NOTHING)
-        return false;
-    check_choice(t, c);
-    mark(c, true);
-    t->seen[t->n_running++] = t->s.v;
-    version_ref(t->s.v);
-    t->chosen[c->reason]++;
-    t->moves += c->move;
-    return true;
-}
-
-/* The newest of each key, without tombstones that have nothing below. */
-static void merge(struct tree *t, const struct compaction *c, const struct version *seen,
-                  uint64_t to[KEYS])
-{
-    unsigned which, k;
-    char text[8];
-    size_t i;
-
-    memset(to, 0, KEYS * sizeof(*to));
-    for (which = 0; which < 2; which++)
-        for (i = 0; i < c->n[which]; i++)
-            for (k = 0; k < KEYS; k++)
-                if (t->table[c->inputs[which][i]->meta.number][k] > to[k])
-                    to[k] = t->table[c->inputs[which][i]->meta.number][k];
-    for (k = 0; k < KEYS; k++) {
-        struct key_range r = {key_of(k, text), key_of(k, text), false};
-
-        if (to[k] % 2 && pick_is_bottom(seen, c, &r))
-            to[k] = 0;
-    }
-}
-
-static void add_outputs(struct tree *t, struct edit *e, const struct compaction *c,
-                        const struct version *seen)
-{
-    uint64_t all[KEYS], n = new_table(t), bytes = 0;
-    unsigned k;
-
-    merge(t, c, seen, all);
-    for (k = 0; k < KEYS; k++) {
-        if (!all[k])
-            continue;
-        if (bytes >= t->s.o.table_bytes) {
-            add_output(t, e, c->output_level, n);
-            n = new_table(t);
-            bytes = 0;
-        }
-        t->table[n][k] = all[k];
-        bytes += ENTRY_BYTES;
-    }
-    add_output(t, e, c->output_level, n);
-}
-
-static void finish(struct tree *t, unsigned at)
-{
-    struct compaction c = t->running[at];
-    struct version *seen = t->seen[at];
-    struct edit e = {0};
-    unsigned which;
-    size_t i;
-
-    t->n_running--;
-    t->running[at] = t->running[t->n_running];
-    t->seen[at] = t->seen[t->n_running];
-    memset(&t->running[t->n_running], 0, sizeof(c));
-    for (which = 0; which < 2; which++)
-        for (i = 0; i < c.n[which]; i++)
-            ck_ok(edit_remove_table(&e, which ? c.output_level : c.level,
-                                    c.inputs[which][i]->meta.number));
-    if (c.move)
-        add_output(t, &e, c.output_level, c.inputs[0][0]->meta.number);
-    else
-        add_outputs(t, &e, &c, seen);
-    mark(&c, false);
-    store_apply(&t->s, &e, "compaction"); /* which sees what overlaps */
-    compaction_release(&c);
-    version_unref(seen);
-}
-
-static uint64_t lookup(const struct tree *t, unsigned k)
-{
-    const struct version *v = t->s.v;
-    unsigned level;
-    uint64_t seq;
-    char text[8];
-    size_t i;
-
-    for (level = 0; level < LSM_LEVELS; level++) {
-        i = level ? version_find(v, level, key_of(k, text)) : 0;
-        for (; i < v->n[level]; i++) {
-            seq = t->table[v->file[level][i]->meta.number][k];
-            if (seq)
-                return seq;
-            if (level)
-                break;
-        }
-    }
-    return 0;
-}
-
-static void check_tree(const struct tree *t)
-{
-    unsigned k;
-
-    for (k = 0; k < KEYS; k++) {
-        uint64_t got = lookup(t, k), want = t->newest[k];
-
-        if (got != want && (got || want % 2 == 0))
-            ck_abort_msg("key %u is as of %d, not of %d", k, (int)got, (int)want);
-    }
-}
-
-static void tree_init(struct tree *t, uint64_t *r)
-{
-    memset(t, 0, sizeof(*t));
-    store_init(&t->s);
-    t->s.o.l0_trigger = 1 + (unsigned)test_below(r, 4);
-    t->s.o.level_ratio = 2 + (unsigned)test_below(r, 5);
-    t->s.o.l1_bytes = 100 + test_below(r, 400);
-    t->s.o.table_bytes = 50 + test_below(r, 200);
-    t->table = calloc(TABLES_MAX, sizeof(*t->table));
-    t->next_number = t->next_seq = 1000;
-    t->next_number = 1;
-}
-
-static void tree_release(struct tree *t)
-{
-    while (t->n_running)
-        finish(t, 0);
-    store_release(&t->s);
-    free(t->table);
-}
-
-static void grow(struct tree *t, uint64_t *r, int steps)
-{
-    while (steps--) {
-        switch (test_below(r, 4)) {
-        case 0:
-            flush(t, r);
-            break;
-        case 1:
-            if (t->n_running)
-                finish(t, (unsigned)test_below(r, t->n_running));
-            break;
-        default:
-            choose(t, false);
-            break;
-        }
-        check_tree(t);
-    }
-}
-
-static void settle(struct tree *t, uint64_t *r, bool full)
-{
-    int rounds = 0;
-
-    for (;;) {
-        bool more = choose(t, full);
-
-        if (!more && !t->n_running)
-            break;
-        if (t->n_running && (!more || test_below(r, 2)))
-            finish(t, (unsigned)test_below(r, t->n_running));
-        ck_assert_int_lt(++rounds, 2000);
-    }
-    check_tree(t);
-}
-
-static void check_rest(const struct tree *t)
-{
-    struct level_targets targets;
-    unsigned level;
-    size_t i;
-
-    pick_targets(t->s.v, &t->s.o, &targets);
-    for (level = 0; level < LSM_LEVELS; level++)
-        ck_assert(pick_score(t->s.v, &t->s.o, &targets, level) < 1.0);
-    for (level = 0; level + 1 < LSM_LEVELS; level++) {
-        for (i = 0; i < t->s.v->n[level]; i++) {
-            const struct table_meta *m = &t->s.v->file[level][i]->meta;
-
-            ck_assert(m->deletes < 64 || m->deletes * 4 < m->entries);
-        }
-    }
-}
-
-START_TEST(no_choice_lets_an_old_version_show)
-{
-    uint64_t r = test_seed();
-    unsigned chosen[PICK_MANUAL + 1] = {0}, moves = 0, i;
-    struct tree t;
-    int round;
-
-    for (round = 0; round < 12; round++) {
-        tree_init(&t, &r);
-        grow(&t, &r, 400);
-        for (i = 0; i <= PICK_MANUAL; i++)
-            chosen[i] += t.chosen[i];
-        moves += t.moves;
-        tree_release(&t);
-    }
-    ck_assert_uint_gt(chosen[PICK_L0], 0);
-    ck_assert_uint_gt(chosen[PICK_SIZE], 0);
-    ck_assert_uint_gt(moves, 0);
-}
-END_TEST
-
-START_TEST(a_tree_left_alone_comes_to_rest)
-{
-    uint64_t r = test_seed();
-    struct tree t;
-    int round;
-
-    for (round = 0; round < 8; round++) {
-        tree_init(&t, &r);
-        grow(&t, &r, 150);
-        settle(&t, &r, false);
-        check_rest(&t);
-        tree_release(&t);
-    }
-}
-END_TEST
-
-START_TEST(a_full_compaction_leaves_one_level_without_tombstones)
-{
-    uint64_t r = test_seed();
-    struct tree t;
-    unsigned level, used;
-    size_t i;
-    int round;
-
-    for (round = 0; round < 8; round++) {
-        tree_init(&t, &r);
-        grow(&t, &r, 150);
-        settle(&t, &r, true);
-        for (level = used = 0; level < LSM_LEVELS; level++) {
-            used += t.s.v->n[level] > 0;
-            for (i = 0; i < t.s.v->n[level]; i++)
-                ck_assert_uint_eq(t.s.v->file[level][i]->meta.deletes, 0);
-        }
-        ck_assert_uint_le(used, 1);
-        tree_release(&t);
-    }
-}
-END_TEST
-
 TEST_MAIN("pick", TEST_CASE(targets_come_from_the_largest_level_upward),
           TEST_CASE(l0_goes_to_the_base_as_a_whole),
           TEST_CASE(a_level_over_its_target_gives_its_cheapest_table),
@@ -779,7 +441,4 @@ TEST_MAIN("pick", TEST_CASE(targets_come_from_the_largest_level_upward),
           TEST_CASE(tables_being_compacted_are_left_alone),
           TEST_CASE(tombstones_may_go_where_nothing_is_below),
           TEST_CASE(a_full_compaction_goes_level_by_level),
-          TEST_CASE(a_full_compaction_passes_by_empty_levels),
-          TEST_CASE(no_choice_lets_an_old_version_show),
-          TEST_CASE(a_tree_left_alone_comes_to_rest),
-          TEST_CASE(a_full_compaction_leaves_one_level_without_tombstones))
+          TEST_CASE(a_full_compaction_passes_by_empty_levels))

@@ -5,7 +5,10 @@
 #include "env_mem.h"
 #include "test.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lsm/wal.h"
 
@@ -186,6 +189,55 @@ START_TEST(process_death_loses_nothing_acknowledged)
 }
 END_TEST
 
+/* Appends to a mapped log, tells each through the pipe, and is killed. */
+static void append_for_ever(const char *file, int to)
+{
+    struct wal_create how = {
+        .env = env_posix(), .path = file, .number = NUMBER, .preallocate = 1 << 20};
+    struct buf payload = {0};
+    struct wal *w;
+    uint64_t i, end;
+
+    if (wal_create(&how, &w))
+        _exit(1);
+    for (i = 1;; i++) {
+        make_payload(&payload, i, NUMBER);
+        if (wal_append(w, &(struct slice){payload.data, payload.len}, 1, &end) ||
+            write(to, &i, sizeof(i)) != sizeof(i))
+            _exit(1);
+    }
+}
+
+START_TEST(killed_process_loses_nothing_acknowledged_on_disk)
+{
+    struct checking c = {.generation = NUMBER};
+    struct wal_replay r = {.number = NUMBER};
+    uint64_t told = 0, i;
+    char file[100];
+    int fd[2], status;
+    pid_t pid;
+
+    snprintf(file, sizeof(file), "%s/12.log", test_dir());
+    ck_assert(pipe(fd) == 0);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        append_for_ever(file, fd[1]);
+    close(fd[1]);
+    while (told < 5000 && read(fd[0], &i, sizeof(i)) == sizeof(i))
+        told = i;
+    ck_assert(kill(pid, SIGKILL) == 0);
+    while (read(fd[0], &i, sizeof(i)) == sizeof(i))
+        told = i;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status));
+    ck_ok(wal_replay(env_posix(), file, &r, check_payload, &c));
+    ck_assert_uint_ge(c.n, told);
+    ck_assert_uint_le(c.n, told + 1);
+    close(fd[0]);
+}
+END_TEST
+
 /* ---- threads ---- */
 
 struct shared {
@@ -355,5 +407,6 @@ TEST_MAIN("wal_crash",
           TEST_CASE(power_loss_after_every_call_keeps_a_prefix_with_all_that_was_synced),
           TEST_CASE(power_loss_in_a_recycled_log_never_brings_old_frames_back),
           TEST_CASE(process_death_loses_nothing_acknowledged),
+          TEST_CASE(killed_process_loses_nothing_acknowledged_on_disk),
           TEST_CASE(sync_runs_beside_append), TEST_CASE(sync_runs_beside_append_on_disk),
           TEST_CASE(mutated_logs_give_a_prefix_or_an_error))
