@@ -5,6 +5,7 @@
 #   make run            build, make a store, mount it, copy files in   [STORE= MNT=]
 #   make test           every test, real mounts included               [T=part of a name]
 #   make asan tsan      the unit tests under the sanitizers
+#   make fuzz           every decoder under libFuzzer        [SECONDS=60 each]
 #   make bench-quick    first figures, under two minutes
 #   make check-layers   no include points upward
 #   make format         clang-format over the tree
@@ -15,7 +16,7 @@ OPT     ?= -O2
 # `make Q=` shows the commands.
 Q       ?= @
 WARN     = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-           -Wpointer-arith -Wno-unused-parameter
+           -Wpointer-arith -Wno-unused-parameter $(NOWARN)
 CFLAGS   = -std=gnu11 $(OPT) -g $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread \
            -fno-omit-frame-pointer $(SAN)
 LDFLAGS  = -pthread $(SAN)
@@ -35,9 +36,10 @@ MOUNT_OBJ = $(call objs,$(wildcard mount/*.c))
 TEST_OBJ  = $(call objs,$(filter-out tests/test_%.c tests/fuzz_%.c tests/tool_%.c,$(wildcard tests/*.c)))
 TESTS     = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 TOOLS     = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/tool_*.c))
+FUZZERS   = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz_*.c))
 BENCHES   = $(patsubst bench/%.c,$(B)/%,$(wildcard bench/*-quick.c))
 
-.PHONY: all run test unit asan tsan bench-quick check-layers format clean deps
+.PHONY: all run test unit asan tsan fuzz fuzzers bench-quick check-layers format clean deps
 .SECONDARY:
 
 all: $(B)/siltfs $(B)/liblsm.a $(BENCHES)
@@ -71,6 +73,10 @@ $(B)/tests/%: $(B)/tests/%.o $(TEST_OBJ) $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LSM_LIBS)
 
+$(FUZZERS): $(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(TEST_OBJ) $(B)/libfs.a $(B)/liblsm.a
+	@echo "  LD $@"
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(CHECK_LIBS) $(LSM_LIBS)
+
 $(B)/%-quick: $(B)/bench/%-quick.o $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LSM_LIBS) -lm
@@ -88,6 +94,7 @@ $(B)/%.o: %.c | $(B)/.deps
 
 # ---- trying and testing ----
 
+SECONDS ?= 60
 STORE ?= $(CURDIR)/build/demo-store
 MNT   ?= $(CURDIR)/build/demo-mnt
 
@@ -107,6 +114,14 @@ asan:
 tsan:
 	@$(MAKE) --no-print-directory B=$(B)/tsan OPT=-O1 \
 	  SAN="-fsanitize=thread -DLOCK_CHECK" unit
+
+fuzzers: $(FUZZERS)
+
+fuzz:
+	@sh tests/install clang libclang-rt-14-dev
+	@$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang OPT=-O1 NOWARN=-Wno-unused-but-set-variable \
+	  SAN="-fsanitize=fuzzer-no-link,address,undefined" fuzzers
+	@bash tests/fuzz $(B)/fuzz/tests $(SECONDS)
 
 bench-quick: all
 	@bash bench/quick $(B)

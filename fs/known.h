@@ -11,7 +11,6 @@ struct known {
     bool has_key; /* under I */
     bool embedded;
     bool orphan;   /* under O */
-    bool xattrs;   /* has keys under X */
     bool reached;  /* from the root */
     uint32_t mode; /* from here on from its record, if has_key or embedded */
     uint32_t nlink;

@@ -3,6 +3,8 @@
  */
 #include "lock.h"
 
+#include "env.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +91,18 @@ void rwlock_init(struct rwlock *l, enum lock_rank rank)
 {
     pthread_rwlock_init(&l->l, NULL);
     l->rank = rank;
+}
+
+void rwlock_read_wait(struct rwlock *l)
+{
+    env_about_to_block();
+    pthread_rwlock_rdlock(&l->l);
+}
+
+void rwlock_write_wait(struct rwlock *l)
+{
+    env_about_to_block();
+    pthread_rwlock_wrlock(&l->l);
 }
 
 void rwlock_release(struct rwlock *l)

@@ -91,23 +91,31 @@ int cond_wait_ns(pthread_cond_t *c, struct mutex *m, uint64_t ns);
 void rwlock_init(struct rwlock *l, enum lock_rank rank);
 void rwlock_release(struct rwlock *l);
 
+/* A thread that has to wait tells the block hook (env.h) first: the holder may be
+ * in the middle of a disk access. */
+void rwlock_read_wait(struct rwlock *l);
+void rwlock_write_wait(struct rwlock *l);
+
 static inline void rwlock_read(struct rwlock *l)
 {
     lock_note_take(l->rank, 0);
-    pthread_rwlock_rdlock(&l->l);
+    if (pthread_rwlock_tryrdlock(&l->l))
+        rwlock_read_wait(l);
 }
 
 static inline void rwlock_write(struct rwlock *l)
 {
     lock_note_take(l->rank, 0);
-    pthread_rwlock_wrlock(&l->l);
+    if (pthread_rwlock_trywrlock(&l->l))
+        rwlock_write_wait(l);
 }
 
 /* For the second and later locks of one rank, in the order its owner defines. */
 static inline void rwlock_write_nested(struct rwlock *l)
 {
     lock_note_take(l->rank, 1);
-    pthread_rwlock_wrlock(&l->l);
+    if (pthread_rwlock_trywrlock(&l->l))
+        rwlock_write_wait(l);
 }
 
 static inline void rwlock_unlock(struct rwlock *l)

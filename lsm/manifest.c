@@ -117,6 +117,7 @@ struct reading {
     manifest_fn *fn;
     void *arg;
     const char *path;
+    unsigned edits;
 };
 
 static int read_edit(void *arg, struct slice payload, uint64_t end)
@@ -131,6 +132,7 @@ static int read_edit(void *arg, struct slice payload, uint64_t end)
         err_log("%s: an edit of a newer format", r->path);
     if (rc)
         return rc;
+    r->edits++;
     rc = r->fn(r->arg, &e, r->path);
     edit_release(&e);
     return rc;
@@ -155,7 +157,10 @@ int manifest_read(struct env *env, const char *dir, manifest_fn *fn, void *arg,
     rc = wal_replay(env, path, &replay, read_edit, &r);
     if (rc == -ENOENT)
         rc = err_corrupt(path, 0, "CURRENT names it, and it is missing");
-    if (!rc && (!replay.have_header || replay.length < clean_length))
+    /* CURRENT is pointed to a manifest only when its first edit is durable. */
+    if (!rc && !r.edits)
+        rc = err_corrupt(path, replay.length, "the manifest's first edit is damaged");
+    if (!rc && replay.length < clean_length)
         rc = err_corrupt(path, replay.length, "the manifest is cut short");
     *length = replay.length;
     free(path);

@@ -2,7 +2,7 @@
 # Many at once, in the same directories and files: nothing lost, nothing twice.
 . "$(dirname "$0")/mount_lib.sh"
 
-seed=${SEED:-$(date +%s%N | tail -c 6)}
+seed=${SEED:-$((10#$(date +%N) % 30000))}
 echo "SEED=$seed"
 fresh -o memtable=2M || { fail "a fresh store mounts"; finish; }
 cd "$MNT" || exit 1

@@ -1,6 +1,6 @@
 /*
  * test_fs_stress.c - eight threads over few names, then: nothing is damaged,
- * nothing leaked. SECONDS=... makes it longer.
+ * nothing leaked. STRESS_SECONDS=... makes it longer.
  */
 #include <linux/fs.h>
 #include <pthread.h>
@@ -251,7 +251,7 @@ static void *work(void *arg)
 
 static void run_for(struct worker *w, void (*step)(struct worker *w), unsigned seconds)
 {
-    const char *given = getenv("SECONDS");
+    const char *given = getenv("STRESS_SECONDS");
     struct fs_stats s;
     unsigned i;
 
