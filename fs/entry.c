@@ -174,7 +174,7 @@ int unlink_inode(struct fs *fs, struct txn *t, struct inode *in, struct stamp no
         txn_put_inode(t, in, rec);
         return 0;
     }
-    if (!record_is_dir(rec) && itable_opens(&fs->inodes, in)) {
+    if (!record_is_dir(rec) && itable_referenced(&fs->inodes, in)) {
         *fate = FATE_ORPHAN;
         txn_put_orphan(t, in->ino);
         txn_put_record(t, in->ino, &own_key, rec);
@@ -195,5 +195,5 @@ void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,
     in->state |= fate == FATE_ORPHAN ? INODE_ORPHAN : INODE_GONE;
     inode_move(in, 0, 0, NULL);
     if (fate == FATE_GONE)
-        atomic_fetch_sub(&fs->count, 1);
+        fs_count_down(fs);
 }

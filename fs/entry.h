@@ -48,7 +48,7 @@ void dir_changed(struct record *rec, struct stamp now, int entries, int subdirs)
 /* What becomes of an inode that loses a name. */
 enum fate {
     FATE_LINKED, /* has other names */
-    FATE_ORPHAN, /* is open: lives on until it is closed */
+    FATE_ORPHAN, /* is referred to: lives on until it is closed and forgotten */
     FATE_GONE,   /* deleted in this batch */
 };
 

@@ -7,8 +7,8 @@
 
 static int open_check(const struct inode *in)
 {
-    if (!in->rec.nlink)
-        return -ENOENT;
+    if (in->state & INODE_GONE)
+        return -ESTALE;
     if (record_is_dir(&in->rec))
         return -EISDIR;
     return S_ISLNK(in->rec.mode) ? -ELOOP : 0;
@@ -52,7 +52,7 @@ int fs_open(struct fs *fs, uint64_t ino, bool truncate)
     rc = open_check(in);
     if (!rc && truncate)
         rc = open_truncate(fs, in);
-    /* Under the lock: unlink decides by the number of opens what becomes of the file. */
+    /* Under the lock: unlink decides by the references what becomes of the file. */
     if (!rc)
         itable_add_open(&fs->inodes, in);
     rwlock_unlock(&in->lock);
@@ -63,18 +63,11 @@ int fs_open(struct fs *fs, uint64_t ino, bool truncate)
 int fs_release(struct fs *fs, uint64_t ino)
 {
     struct inode *in = itable_find(&fs->inodes, ino);
-    bool orphan;
     int rc;
 
     if (!in)
         return -ESTALE;
     rc = itable_take_open(&fs->inodes, in);
-    /* After taking: an unlink that still saw the open has left an orphan by now. */
-    rwlock_read(&in->lock);
-    orphan = in->state & INODE_ORPHAN;
-    rwlock_unlock(&in->lock);
-    if (!rc && orphan && itable_opens(&fs->inodes, in) == 0)
-        rc = inode_settle(fs, in);
     inode_put(fs, in);
     return rc;
 }

@@ -12,12 +12,10 @@
  * of fs_readdir that the sink took with FS_TAKEN_LOOKUP) adds one, fs_forget
  * takes them off; and its *opens* (fs_create with open, fs_open, fs_release).
  * The root needs neither. An inode number is valid while it is referenced.
- * What becomes of an inode without a name depends on its opens: without one,
- * its contents go with the name, in the same batch; with one, it lives until the
- * last fs_release (or the next mount). Either way its attributes can be asked
- * for as long as it is referenced (st_nlink is 0); fs_open gives -ENOENT,
- * contents -ESTALE. So a user must tell of opens: one that answered open with
- * ENOSYS, and let forget close, would lose the contents of unlinked open files.
+ * A file without a name lives, contents and all, until it has no reference any
+ * more (or until the next mount); only a removed directory is an empty shell at
+ * once. So who looked a name up can open what it found, even when the name was
+ * unlinked or renamed over meanwhile.
  *
  * Permissions are the caller's business (the kernel's, with
  * default_permissions), except where the operation itself changes mode bits:

@@ -32,9 +32,16 @@ enum {
     LAZY_MAX = 4096,     /* inodes that wait for their atime to be written */
     FEW_EXTENTS = 32,    /* up to so many are deleted one by one, more as a range */
     RELATIME_S = 24 * 60 * 60,
+    DEAD_MAX = 64, /* inodes deleted at once */
 };
 
 struct txn;
+
+/* An inode that nobody refers to, with its record, still to be deleted. */
+struct dead {
+    uint64_t ino;
+    struct record rec; /* without a symlink's target */
+};
 
 struct fs {
     struct lsm *db;
@@ -59,12 +66,19 @@ struct fs {
     bool lazy_stop;
     unsigned n_lazy;
     uint64_t *lazy;
+
+    struct mutex dead_mu; /* over the following; orphan.c */
+    unsigned n_dead;
+    struct dead dead[DEAD_MAX];
 };
 
 /* ---- super.c ---- */
 
 /* A number never given out before. May write to the store. */
 int fs_new_number(struct fs *fs, uint64_t *ino);
+/* One inode less. The count is only as fresh as its last write when a crash came
+ * between, so it does not go below the root. */
+void fs_count_down(struct fs *fs);
 /* What the store cannot hold: logs why, with the numbers, and returns -EUCLEAN. */
 int fs_corrupt(const char *why, uint64_t a, uint64_t b);
 
@@ -114,15 +128,17 @@ void lazy_stop(struct fs *fs);
 bool atime_wanted(struct fs *fs, const struct inode *in, struct stamp now);
 /* Give it one, in memory. Takes the lock exclusively. */
 void inode_accessed(struct fs *fs, struct inode *in, struct stamp now);
-/* Write every pending atime, and the count of inodes. */
+/* Write every pending atime and the count of inodes, and delete dead inodes. */
 int lazy_write(struct fs *fs);
 
 /* ---- orphan.c ---- */
 
 /* Remove what the last mount left. */
 int orphans_remove(struct fs *fs);
-/* Delete record and contents of an orphan that is not open. Needs the lock
+/* Nobody refers to the orphan any more: it is to be deleted, soon. Needs the lock
  * exclusively. */
-int orphan_reclaim(struct fs *fs, struct inode *in);
+int orphan_retire(struct fs *fs, struct inode *in);
+/* Delete those now. */
+int orphans_flush(struct fs *fs);
 
 #endif

@@ -73,12 +73,8 @@ int inode_settle(struct fs *fs, struct inode *in)
     int rc = 0;
 
     rwlock_write_nested(&in->lock); /* perhaps below its directory's */
-    if ((in->state & INODE_ORPHAN) && itable_opens(&fs->inodes, in) == 0) {
-        rc = orphan_reclaim(fs, in);
-        /* If the store takes no writes now, the next mount removes it. */
-        if (rc)
-            in->state = (in->state & ~(unsigned)INODE_ORPHAN) | INODE_GONE;
-    }
+    if (in->state & INODE_ORPHAN)
+        rc = orphan_retire(fs, in);
     if (in->state & INODE_ATIME) {
         rc = inode_write(fs, in, &in->rec);
         in->state &= ~(unsigned)INODE_ATIME;

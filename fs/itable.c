@@ -296,15 +296,15 @@ int itable_take_open(struct itable *t, struct inode *in)
     return rc;
 }
 
-uint32_t itable_opens(struct itable *t, struct inode *in)
+bool itable_referenced(struct itable *t, struct inode *in)
 {
     struct itable_shard *s = shard_of(t, in->ino);
-    uint32_t n;
+    bool is;
 
     mutex_lock(&s->mu);
-    n = in->nopen;
+    is = in->nlookup || in->nopen;
     mutex_unlock(&s->mu);
-    return n;
+    return is;
 }
 
 bool itable_put(struct itable *t, struct inode *in)

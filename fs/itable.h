@@ -107,8 +107,9 @@ void itable_add_open(struct itable *t, struct inode *in);
 void itable_take_lookups(struct itable *t, struct inode *in, uint64_t n);
 /* -EBADF when it has none. */
 int itable_take_open(struct itable *t, struct inode *in);
-/* With the inode's lock held the answer can only fall. */
-uint32_t itable_opens(struct itable *t, struct inode *in);
+/* Does the user refer to it, by a lookup or an open? With the locks held that a
+ * lookup of its name needs, the answer can only become false. */
+bool itable_referenced(struct itable *t, struct inode *in);
 
 /*
  * Give a pin back. False: it was the last reference to an inode whose state

@@ -119,6 +119,8 @@ int lazy_write(struct fs *fs)
                 rc = rc2;
         }
     } while (n);
+    rc2 = orphans_flush(fs);
+    rc = rc ? rc : rc2;
     rc2 = write_count(fs);
     return rc ? rc : rc2;
 }

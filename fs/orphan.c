@@ -1,29 +1,73 @@
 /*
- * orphan.c - inodes without a name that are still open.
+ * orphan.c - inodes without a name that somebody still refers to.
  *
- * Unlinking an open file keeps its record and contents, and notes it under O
- * in the same batch. Closing it deletes all three. If that never happens,
- * because the process died first, the next mount does it.
+ * Unlinking such a file keeps its record and contents, and notes it under O in
+ * the same batch; when the last reference goes, all three are deleted. The
+ * kernel refers to nearly every file at the moment it is unlinked, and lets go
+ * right after: so inodes to be deleted are gathered, and one batch deletes many.
+ * If that never happens, because the process died first, the next mount does it.
  */
 #include "extent.h"
 
-int orphan_reclaim(struct fs *fs, struct inode *in)
+/* Delete what the store holds of them, in one batch. */
+static int delete_dead(struct fs *fs, const struct dead *dead, unsigned n)
 {
-    struct txn *t = txn_begin(fs);
+    struct txn *t = n ? txn_begin(fs) : NULL;
     struct key k;
-    int rc;
+    unsigned i;
+    int rc = 0;
 
     if (!t)
-        return -ENOMEM;
-    lsm_batch_delete(t->batch, key_orphan(&k, in->ino));
-    lsm_batch_delete(t->batch, key_inode(&k, in->ino));
-    rc = extent_remove_all(fs, t, in->ino, &in->rec);
-    rc = txn_end(fs, t, rc);
+        return n ? -ENOMEM : 0;
+    for (i = 0; i < n && !rc; i++) {
+        lsm_batch_delete(t->batch, key_orphan(&k, dead[i].ino));
+        lsm_batch_delete(t->batch, key_inode(&k, dead[i].ino));
+        rc = extent_remove_all(fs, t, dead[i].ino, &dead[i].rec);
+    }
+    return txn_end(fs, t, rc);
+}
+
+/* Put back what could not be deleted, as far as there is room; the rest is left to
+ * the next mount. */
+static void put_back(struct fs *fs, const struct dead *dead, unsigned n)
+{
+    mutex_lock(&fs->dead_mu);
+    while (n && fs->n_dead < DEAD_MAX)
+        fs->dead[fs->n_dead++] = dead[--n];
+    mutex_unlock(&fs->dead_mu);
+}
+
+int orphans_flush(struct fs *fs)
+{
+    struct dead dead[DEAD_MAX];
+    unsigned n;
+    int rc;
+
+    mutex_lock(&fs->dead_mu);
+    n = fs->n_dead;
+    memcpy(dead, fs->dead, n * sizeof(*dead));
+    fs->n_dead = 0;
+    mutex_unlock(&fs->dead_mu);
+    rc = delete_dead(fs, dead, n);
     if (rc)
-        return rc;
+        put_back(fs, dead, n);
+    return rc;
+}
+
+int orphan_retire(struct fs *fs, struct inode *in)
+{
+    bool full;
+    int rc = 0;
+
+    mutex_lock(&fs->dead_mu);
+    full = fs->n_dead == DEAD_MAX;
+    mutex_unlock(&fs->dead_mu);
+    if (full)
+        rc = orphans_flush(fs);
+    put_back(fs, &(struct dead){in->ino, in->rec}, 1);
     in->state = (in->state & ~(unsigned)(INODE_ORPHAN | INODE_ATIME)) | INODE_GONE;
-    atomic_fetch_sub(&fs->count, 1);
-    return 0;
+    fs_count_down(fs);
+    return rc;
 }
 
 /* Everything that could be there, for an inode whose record tells nothing. */
@@ -69,7 +113,7 @@ static int remove_one(struct fs *fs, uint64_t ino)
     if (rc)
         return rc;
     fs->orphans_removed++;
-    atomic_fetch_sub(&fs->count, 1);
+    fs_count_down(fs);
     return 0;
 }
 

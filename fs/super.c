@@ -142,6 +142,27 @@ static int read_counter(struct fs *fs, struct slice key, uint64_t *v)
     return rc;
 }
 
+void fs_count_down(struct fs *fs)
+{
+    uint64_t n = atomic_load(&fs->count);
+
+    while (n > 1 && !atomic_compare_exchange_weak(&fs->count, &n, n - 1))
+        ;
+}
+
+/* It only informs: a count that makes no sense is no reason not to mount. */
+static uint64_t read_count(struct fs *fs)
+{
+    struct lsm_value value = {0};
+    uint64_t count;
+    int rc = lsm_get(fs->db, NULL, key_count(), &value);
+
+    if (rc || counter_decode(value.value, &count) || !count)
+        count = 1;
+    lsm_value_release(&value);
+    return count;
+}
+
 static int read_super(struct fs *fs)
 {
     struct lsm_value value = {0};
@@ -162,10 +183,9 @@ static int read_super(struct fs *fs)
     rc = read_counter(fs, key_next(), &fs->next);
     if (!rc && fs->next < INO_FIRST)
         rc = fs_corrupt("bad counter in the superblock", fs->next, 0);
-    if (!rc)
-        rc = read_counter(fs, key_count(), &count);
     if (rc)
         return rc;
+    count = read_count(fs);
     fs->ceiling = fs->next;
     fs->count_stored = count;
     atomic_store(&fs->count, count);
@@ -186,6 +206,7 @@ static int init_locks(struct fs *fs)
     mutex_init(&fs->rename, LOCK_FS_RENAME);
     mutex_init(&fs->state, LOCK_FS_STATE);
     mutex_init(&fs->lazy_mu, LOCK_FS_STATE);
+    mutex_init(&fs->dead_mu, LOCK_FS_STATE);
     cond_init(&fs->lazy_wake);
     return itable_init(&fs->inodes);
 }
@@ -223,6 +244,7 @@ static void fs_free(struct fs *fs)
     mutex_release(&fs->rename);
     mutex_release(&fs->state);
     mutex_release(&fs->lazy_mu);
+    mutex_release(&fs->dead_mu);
     pthread_cond_destroy(&fs->lazy_wake);
     free(fs);
 }

@@ -273,7 +273,8 @@ static int pick_tombstones(const struct version *v, const struct level_targets *
     for (i = 0; i < v->n[0]; i++) {
         if (!mostly_tombstones(&v->file[0][i]->meta))
             continue;
-        return pick_l0(v, t, PICK_TOMBSTONES, c);
+        rc = pick_l0(v, t, PICK_TOMBSTONES, c);
+        break; /* if L0 must wait, the levels below need not */
     }
     for (level = 1; level + 1 < LSM_LEVELS && !rc && !c->reason; level++)
         rc = pick_from_level(v, t, level, PICK_TOMBSTONES, c);

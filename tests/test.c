@@ -103,10 +103,11 @@ int test_main(const char *name, const struct test_case *cases, int n)
 
     test_seed(); /* before the cases fork, so that all have the same */
     for (i = 0; i < n; i++) {
-        TCase *tc = tcase_create(cases[i].tcase->name);
+        TCase *tc;
 
         if (only && !strstr(cases[i].tcase->name, only))
             continue;
+        tc = tcase_create(cases[i].tcase->name);
         tcase_set_timeout(tc, cases[i].timeout_s);
         tcase_add_test(tc, cases[i].tcase);
         suite_add_tcase(suite, tc);

@@ -97,6 +97,8 @@ START_TEST(a_file_replaces_a_file)
     rig_write(r, g, 0, "old");
     ck_ok(ren(FS_ROOT, "f", FS_ROOT, "g"));
     ck_assert_uint_eq(nlink_of(g), 0);
+    fs_forget(r->fs, g, 1);
+    ck_ok(fs_sync(r->fs));
     ck_err(lsm_exists(r->db, NULL, key_extent(&k, g, 3)), ENOENT);
     ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "g"), f);
     ck_assert_int_eq(rig_attr(r, FS_ROOT).st.st_size, 2);

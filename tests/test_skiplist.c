@@ -191,7 +191,7 @@ START_TEST(inserts_in_any_order_are_found_in_key_order)
     uint64_t r = test_seed();
     int round;
 
-    for (round = 0; round < 25; round++) {
+    for (round = 0; round < 15; round++) {
         struct entries es = entries_random(&r, 1 + test_below(&r, 1000), test_below(&r, 12),
                                            test_below(&r, 30));
         size_t *order = shuffled(es.n, &r);
@@ -389,7 +389,7 @@ START_TEST(a_place_in_another_list_is_not_used)
     /* Alternately, and in lists that are gone: the memory may be the same. */
     for (i = 0; i < 300; i++)
         stream_key(&es, 'a', i);
-    for (round = 0; round < 10; round++) {
+    for (round = 0; round < 6; round++) {
         list_init(&a, 4096);
         list_init(&b, 4096);
         for (i = 0; i < es.n; i++) {
@@ -407,7 +407,7 @@ END_TEST
 
 /* ---- many threads ---- */
 
-enum { PER_WRITER = 4000 };
+enum { PER_WRITER = 3000 };
 
 struct shared {
     struct list l;
