@@ -346,7 +346,8 @@ int pick_full(const struct version *v, const struct pick_options *o,
         ;
     if (level >= LSM_LEVELS - 1)
         return 0;
-    below = next_level(&t, level);
+    for (below = next_level(&t, level); below < LSM_LEVELS - 1 && !v->n[below]; below++)
+        ;
     if (any_compacting(v->file[level], v->n[level]))
         return 0;
     c->reason = PICK_MANUAL;

@@ -3,6 +3,7 @@
  * small example. Random loads are in test_db_model.c, crashes in
  * test_db_crash.c.
  */
+#include "tests/env_mem.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
@@ -448,6 +449,75 @@ START_TEST(read_only_reads_and_refuses_to_write)
 }
 END_TEST
 
+/* Regression: the only log deleted while it still held newer writes. */
+START_TEST(a_flush_keeps_the_log_of_newer_writes)
+{
+    struct lsm_options o = small_options();
+    struct env *env = env_mem_new(1), *after;
+    struct lsm *db, *again;
+
+    o.env = env;
+    o.workers = 0;
+    ck_ok(lsm_open("/s", &o, &db));
+    put(db, "flushed", "1");
+    ck_ok(lsm_flush(db));
+    put(db, "newer", "2");
+    after = env_mem_crash_clone(env, 1, ENV_MEM_KEEP_ALL);
+    o.env = after;
+    ck_ok(lsm_open("/s", &o, &again));
+    expect(again, NULL, "flushed", "1");
+    expect(again, NULL, "newer", "2");
+    ck_ok(lsm_close(again));
+    ck_ok(lsm_close(db));
+    env_mem_free(after);
+    env_mem_free(env);
+}
+END_TEST
+
+/* Regression: a torn tail refusing to open. */
+START_TEST(a_log_cut_anywhere_beyond_its_sync_opens)
+{
+    struct lsm_options o = small_options();
+    struct env *env = env_mem_new(1);
+    struct buf log = {0};
+    struct lsm *db;
+    char path[32] = "";
+    size_t cut;
+    int i;
+
+    o.env = env;
+    o.workers = 0;
+    o.sync_interval_ms = 0;
+    ck_ok(lsm_open("/s", &o, &db));
+    put(db, "a", "synced");
+    ck_ok(lsm_sync(db));
+    put(db, "b", "not synced");
+    for (i = 0; i < 20; i++) {
+        snprintf(path, sizeof(path), "/s/%06d.log", i);
+        if (env_mem_read(env, path, &log) == 0)
+            break;
+    }
+    ck_assert_int_lt(i, 20);
+    while (log.len && !log.data[log.len - 1])
+        log.len--; /* preallocated */
+    for (cut = 0; cut < 40; cut++) {
+        struct env *after = env_mem_crash_clone(env, 1, ENV_MEM_KEEP_ALL);
+        struct lsm *again;
+
+        ck_ok(env_mem_write(after, path, slice_of(log.data, log.len - cut)));
+        o.env = after;
+        ck_ok(lsm_open("/s", &o, &again));
+        expect(again, NULL, "a", "synced");
+        expect(again, NULL, "b", cut ? NULL : "not synced");
+        ck_ok(lsm_close(again));
+        env_mem_free(after);
+    }
+    buf_release(&log);
+    ck_ok(lsm_close(db));
+    env_mem_free(env);
+}
+END_TEST
+
 START_TEST(compaction_keeps_levels_disjoint_and_everything_readable)
 {
     struct lsm_options o = small_options();
@@ -495,5 +565,7 @@ TEST_MAIN("db", TEST_CASE(get_returns_what_was_put),
           TEST_CASE(iterators_respect_bounds_and_directions),
           TEST_CASE(a_range_delete_hides_across_levels),
           TEST_CASE(open_refuses_what_it_should),
+          TEST_CASE(a_flush_keeps_the_log_of_newer_writes),
+          TEST_CASE(a_log_cut_anywhere_beyond_its_sync_opens),
           TEST_CASE(read_only_reads_and_refuses_to_write),
           TEST_CASE(compaction_keeps_levels_disjoint_and_everything_readable))

@@ -1,7 +1,9 @@
 /*
  * test_db_threads.c - many threads on one store. Each writer replaces all keys
  * of its group in one batch, so a reader must at any moment find the whole
- * group with one number, and numbers only rise. Run it under TSan.
+ * group with one number, and numbers only rise. Flushes and compactions go on
+ * all the while (regression: a compaction deleting a table that was flushed
+ * meanwhile). Run it under TSan.
  */
 #include "tests/env_mem.h"
 #include "tests/test.h"
