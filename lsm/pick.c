@@ -346,8 +346,11 @@ int pick_full(const struct version *v, const struct pick_options *o,
         ;
     if (level >= LSM_LEVELS - 1)
         return 0;
-    for (below = next_level(&t, level); below < LSM_LEVELS - 1 && !v->n[below]; below++)
-        ;
+    below = next_level(&t, level);
+    while (level > 0 && below < LSM_LEVELS && !v->n[below])
+        below++;
+    if (below == LSM_LEVELS)
+        return 0; /* nothing further down */
     if (any_compacting(v->file[level], v->n[level]))
         return 0;
     c->reason = PICK_MANUAL;

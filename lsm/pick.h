@@ -69,8 +69,8 @@ int pick_compaction(const struct version *v, const struct pick_options *o,
                     struct compaction *c);
 
 /*
- * All tables of one level into the next one that holds data, or the last, for a
- * full compaction. PICK_NOTHING when everything is in one level already, or
+ * All tables of the first level that holds data into the next one that does (of
+ * L0 into the base), for a full compaction. PICK_NOTHING when everything is in one level already, or
  * something is in the way.
  */
 int pick_full(const struct version *v, const struct pick_options *o,

@@ -195,6 +195,7 @@ static bool is_batch(struct slice wire)
 START_TEST(damaged_batches_are_refused)
 {
     static const char whole[] = SEQ "\2\1\1k\1v\0\1k";
+    struct batch_reader r;
     size_t n;
 
     ck_assert(IS_BATCH(SEQ "\0"));
@@ -207,10 +208,30 @@ START_TEST(damaged_batches_are_refused)
     ck_assert(!IS_BATCH(SEQ "\1\1\2k"));           /* a key that is not there */
     ck_assert(!IS_BATCH(SEQ "\1\1\1k\xff\xff\xff\xff\xff\xff\xff\xff\xff\1"));
     ck_assert(!IS_BATCH(SEQ "\xff\xff\xff\xff\xff\xff\xff\xff\xff\1"));
+    ck_assert(!batch_reader_init(&r, slice_of(SEQ "\3\0k", 11))); /* no room for 3 */
     /* sequences beyond what 56 bits hold */
     ck_assert(IS_BATCH("\xfd\xff\xff\xff\xff\xff\xff\0\2\0\1k\0\1l"));
     ck_assert(!IS_BATCH("\xfe\xff\xff\xff\xff\xff\xff\0\2\0\1k\0\1l"));
     ck_assert(!IS_BATCH("\0\0\0\0\0\0\0\1\1\0\1k"));
+}
+END_TEST
+
+START_TEST(a_key_longer_than_keys_may_be_is_damage)
+{
+    size_t extra;
+
+    for (extra = 0; extra < 2; extra++) {
+        struct buf wire = {0};
+
+        put_le64(&wire, 1);
+        put_varint(&wire, 1);
+        put_u8(&wire, IKEY_DELETE);
+        put_varint(&wire, LSM_KEY_MAX + extra);
+        memset(buf_reserve(&wire, LSM_KEY_MAX + extra), 'k', LSM_KEY_MAX + extra);
+        wire.len += LSM_KEY_MAX + extra;
+        ck_assert(is_batch(buf_slice(&wire)) == !extra);
+        buf_release(&wire);
+    }
 }
 END_TEST
 
@@ -276,4 +297,6 @@ TEST_MAIN("batch", TEST_CASE(golden_bytes_of_a_batch),
           TEST_CASE(an_empty_range_is_not_deleted),
           TEST_CASE(an_error_of_a_batch_stays_until_it_is_cleared),
           TEST_CASE(memory_that_ran_out_is_an_error_of_the_batch),
-          TEST_CASE(damaged_batches_are_refused), TEST_CASE(mutated_batches_do_no_harm))
+          TEST_CASE(damaged_batches_are_refused),
+          TEST_CASE(a_key_longer_than_keys_may_be_is_damage),
+          TEST_CASE(mutated_batches_do_no_harm))

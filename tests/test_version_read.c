@@ -600,6 +600,13 @@ START_TEST(a_read_error_of_one_table_ends_the_level)
     iter_free(it);
     env_mem_fail_at(s.env, 0, 0, 0, ENV_MEM_ONCE);
     expect(&s, "a", 100, "a"); /* it was not the table's fault */
+    env_mem_fail_at(s.env, 1, EIO, ENV_MEM_READ, ENV_MEM_FOREVER);
+    it = level_iter(&s, TABLE_ITER_READ, NULL);
+    iter_first(it); /* the table is open, and its block cannot be read */
+    ck_assert(!it->valid);
+    ck_assert_int_eq(it->err, -EIO);
+    iter_free(it);
+    env_mem_fail_at(s.env, 0, 0, 0, ENV_MEM_ONCE);
     entries_free(&es);
     store_release(&s);
 }
