@@ -182,7 +182,7 @@ static void note(void *arg, uint64_t segment, uint64_t bytes)
 
 static int insert_pointer(struct memtable *m, uint64_t seq, uint64_t segment)
 {
-    struct vptr p = {.segment = segment, .stored = 100, .raw = 80, .len = 80};
+    struct vptr p = {.segment = segment, .stored = 100, .raw = 80, .len = 40};
     struct buf value = {0};
     int rc;
 
@@ -209,6 +209,7 @@ START_TEST(each_segment_referred_to_is_told_once)
     for (i = 0; i < to.n; i++)
         sum += to.segment[i];
     ck_assert_uint_eq(sum, 3 + 9 + 0 + (UINT64_MAX - 1));
+    ck_assert_uint_eq(memtable_ref_bytes(m), 9 * 50); /* half of each record */
     for (i = 0; i < 50; i++)
         ck_ok(insert_pointer(m, seq++, 100 + i));
     to.n = 0;
@@ -392,6 +393,33 @@ START_TEST(too_many_range_deletes_crowd_a_memtable)
 }
 END_TEST
 
+/*
+ * 500 range deletes inside each other are 125,250 fragments, 5 MB of them.
+ *
+ * FAILS: memtable_bytes leaves out the fragments (and the older sets of them, which
+ * stay until the memtable goes): 4000 such deletes in one batch take 1.3 GB, of
+ * which it tells 400 kB, so no limit is reached.
+ */
+START_TEST(fragments_are_counted_as_memory)
+{
+    struct memtable *m = memtable_new(4096);
+    const struct range_tombstone *list;
+    size_t before = memtable_bytes(m), n;
+    uint8_t start[8];
+    uint64_t i;
+
+    for (i = 0; i < 500; i++) {
+        store_be64(start, 500 - i);
+        ck_ok(memtable_insert(m, IKEY_RANGE_DELETE, slice_of(start, 8), i + 1,
+                              slice_str("z")));
+    }
+    ck_ok(memtable_fragments(m, &list, &n));
+    ck_assert_uint_eq(n, 500 * 501 / 2);
+    ck_assert_uint_ge(memtable_bytes(m) - before, n * sizeof(*list));
+    memtable_unref(m);
+}
+END_TEST
+
 /* ---- many threads ---- */
 
 enum { PER_WRITER = 2500 };
@@ -553,4 +581,5 @@ TEST_MAIN("memtable",
           TEST_CASE(range_deletes_answer_as_each_of_them_would),
           TEST_CASE(range_deletes_leave_points_to_be_judged_by_sequence),
           TEST_CASE(too_many_range_deletes_crowd_a_memtable),
+          TEST_CASE(fragments_are_counted_as_memory),
           TEST_CASE(threads_insert_and_read_at_once))

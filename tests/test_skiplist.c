@@ -407,46 +407,40 @@ END_TEST
 
 /* ---- many threads ---- */
 
-enum { PER_WRITER = 8000 };
+enum { TOTAL = 32000 };
 
+/* Writers take numbers from one counter, so that, with ascending keys, they all
+ * insert between the same two nodes. */
 struct shared {
     struct list l;
-    _Atomic unsigned done[THREADS]; /* keys that this writer has inserted */
+    _Atomic unsigned next;
+    _Atomic bool done[TOTAL]; /* is inserted */
     _Atomic bool stop;
     pthread_barrier_t start;
     bool ascending;
 };
 
-struct writer {
-    struct shared *s;
-    unsigned id;
-};
-
-/* The i-th key of a writer. Ascending: all writers at one end, each with keys
- * between the others'; else spread, by a bijection of 16 bits. */
-static struct slice writer_key(const struct shared *s, unsigned writer, unsigned i,
-                               uint8_t key[8])
+/* The i-th key; spread: by a bijection of 16 bits. */
+static struct slice key_of(const struct shared *s, unsigned i, uint8_t key[8])
 {
-    uint64_t v = s->ascending ? i : (i * 40503u) & 0xffff;
-
-    store_be64(key, v << 8 | writer);
+    store_be64(key, s->ascending ? i : (i * 40503u) & 0xffff);
     return slice_of(key, 8);
 }
 
 static void *write_keys(void *arg)
 {
-    struct writer *w = arg;
+    struct shared *s = arg;
     uint8_t key[8];
     unsigned i;
 
-    pthread_barrier_wait(&w->s->start);
-    for (i = 0; i < PER_WRITER; i++) {
-        struct slice user = writer_key(w->s, w->id, i, key);
+    pthread_barrier_wait(&s->start);
+    while ((i = atomic_fetch_add(&s->next, 1)) < TOTAL) {
+        struct slice user = key_of(s, i, key);
 
         /* Not ck_ok, whose bookkeeping would keep the threads apart. */
-        if (skiplist_insert(&w->s->l.skip, user, ikey_pack(i + 1, IKEY_PUT), user))
+        if (skiplist_insert(&s->l.skip, user, ikey_pack(i + 1, IKEY_PUT), user))
             ck_abort_msg("no memory");
-        atomic_store_explicit(&w->s->done[w->id], i + 1, memory_order_release);
+        atomic_store_explicit(&s->done[i], true, memory_order_release);
     }
     return NULL;
 }
@@ -468,21 +462,21 @@ static size_t walk(const struct shared *s)
 
 static void find_one(struct shared *s, uint64_t *r)
 {
-    unsigned writer = (unsigned)test_below(r, THREADS);
-    unsigned done = atomic_load_explicit(&s->done[writer], memory_order_acquire);
+    unsigned next = atomic_load(&s->next), i;
     const struct skip_node *n;
     uint8_t key[8];
     struct slice user;
 
-    if (!done)
+    i = (unsigned)test_below(r, next < TOTAL ? next : TOTAL);
+    if (!atomic_load_explicit(&s->done[i], memory_order_acquire))
         return;
-    user = writer_key(s, writer, (unsigned)test_below(r, done), key);
+    user = key_of(s, i, key);
     n = skiplist_seek(&s->l.skip, user, UINT64_MAX);
     if (!n || !slice_eq(user_of(n), user))
-        ck_abort_msg("an inserted key of writer %u is not found", writer);
+        ck_abort_msg("key %u is inserted and not found", i);
     n = skiplist_before(&s->l.skip, user, UINT64_MAX);
     if (n && slice_cmp(user_of(n), user) >= 0)
-        ck_abort_msg("what is before a key is not less");
+        ck_abort_msg("what is before key %u is not less", i);
 }
 
 static void *read_keys(void *arg)
@@ -506,7 +500,6 @@ static void *read_keys(void *arg)
 static void write_and_read(bool ascending)
 {
     struct shared *s = calloc(1, sizeof(*s));
-    struct writer w[THREADS];
     pthread_t writer[THREADS], reader[READERS];
     uint64_t r = test_seed();
     unsigned i;
@@ -516,16 +509,14 @@ static void write_and_read(bool ascending)
     pthread_barrier_init(&s->start, NULL, THREADS + READERS);
     for (i = 0; i < READERS; i++)
         ck_ok(pthread_create(&reader[i], NULL, read_keys, s));
-    for (i = 0; i < THREADS; i++) {
-        w[i] = (struct writer){s, i};
-        ck_ok(pthread_create(&writer[i], NULL, write_keys, &w[i]));
-    }
+    for (i = 0; i < THREADS; i++)
+        ck_ok(pthread_create(&writer[i], NULL, write_keys, s));
     for (i = 0; i < THREADS; i++)
         ck_ok(pthread_join(writer[i], NULL));
     atomic_store(&s->stop, true);
     for (i = 0; i < READERS; i++)
         ck_ok(pthread_join(reader[i], NULL));
-    ck_assert_uint_eq(walk(s), THREADS * PER_WRITER);
+    ck_assert_uint_eq(walk(s), TOTAL);
     for (i = 0; i < 5000; i++)
         find_one(s, &r);
     pthread_barrier_destroy(&s->start);

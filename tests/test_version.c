@@ -188,6 +188,33 @@ START_TEST(a_moved_table_keeps_its_tfile)
 }
 END_TEST
 
+START_TEST(levels_know_how_much_of_the_value_log_they_refer_to)
+{
+    struct table_meta m = meta_of(8, "a", "c");
+    struct edit e = {0};
+    struct store s;
+
+    store_init(&s);
+    m.refs = calloc(2, sizeof(*m.refs));
+    m.n_refs = 2;
+    m.refs[0] = (struct segment_ref){3, 100};
+    m.refs[1] = (struct segment_ref){9, 50};
+    ck_ok(edit_add_table(&e, 1, &m));
+    m = meta_of(9, "d", "e");
+    m.refs = calloc(1, sizeof(*m.refs));
+    m.n_refs = 1;
+    m.refs[0] = (struct segment_ref){3, 7};
+    ck_ok(edit_add_table(&e, 1, &m));
+    ck_ok(try_apply(&s, &e));
+    ck_assert_uint_eq(s.v->ref_bytes[1], 157);
+    ck_assert_uint_eq(s.v->ref_bytes[2], 0);
+    remove_table(&e, 1, 8);
+    ck_ok(try_apply(&s, &e));
+    ck_assert_uint_eq(s.v->ref_bytes[1], 7);
+    store_release(&s);
+}
+END_TEST
+
 START_TEST(levels_know_whether_they_hold_range_deletes)
 {
     struct edit e = {0};
@@ -540,6 +567,7 @@ END_TEST
 TEST_MAIN("version", TEST_CASE(an_edit_adds_and_removes_tables),
           TEST_CASE(l0_stands_newest_first_and_other_levels_by_key),
           TEST_CASE(a_moved_table_keeps_its_tfile),
+          TEST_CASE(levels_know_how_much_of_the_value_log_they_refer_to),
           TEST_CASE(levels_know_whether_they_hold_range_deletes),
           TEST_CASE(edits_that_do_not_fit_are_damage),
           TEST_CASE(tables_below_l0_may_not_overlap),
