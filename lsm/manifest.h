@@ -30,7 +30,8 @@ int manifest_read(struct env *env, const char *dir, manifest_fn *fn, void *arg,
 int manifest_create(struct env *env, const char *dir, uint64_t number,
                     const struct edit *snapshot, struct manifest **out);
 
-/* Append and sync. After an error nothing more may be appended. */
+/* Append and sync. After -ENOSPC of the append it may be tried again; a failed sync
+ * fails every later call. */
 int manifest_append(struct manifest *m, const struct edit *e);
 
 uint64_t manifest_number(const struct manifest *m);

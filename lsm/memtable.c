@@ -46,6 +46,7 @@ struct memtable {
     _Atomic uint64_t entries;
     _Atomic uint64_t deletes;
     _Atomic uint64_t ref_bytes;
+    _Atomic size_t fragment_bytes; /* of all sets of fragments, older ones too */
 
     _Atomic(struct fragments *) fragments;
     _Atomic(struct loose *) first_loose;
@@ -181,6 +182,7 @@ static int fragment_locked(struct memtable *m)
         goto out;
     f->older = atomic_load(&m->fragments);
     m->n_fragmented = n;
+    atomic_fetch_add(&m->fragment_bytes, f->set->n * sizeof(*f->set->list));
     atomic_store_explicit(&m->fragments, f, memory_order_release);
     f = NULL;
 out:
@@ -306,7 +308,8 @@ int memtable_fragments(struct memtable *m, const struct range_tombstone **list, 
 
 size_t memtable_bytes(struct memtable *m)
 {
-    return arena_bytes(&m->arena) + m->filter_bytes;
+    return arena_bytes(&m->arena) + m->filter_bytes +
+           atomic_load_explicit(&m->fragment_bytes, memory_order_relaxed);
 }
 
 uint64_t memtable_entries(struct memtable *m)

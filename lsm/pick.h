@@ -9,7 +9,8 @@
 struct pick_options {
     unsigned l0_trigger;
     unsigned level_ratio;
-    uint64_t l1_bytes;    /* target of the first level below L0, at least */
+    uint64_t l1_bytes;    /* the base level's target is at most this, and at least
+                             a level_ratio'th of it */
     uint64_t table_bytes;
     uint64_t l0_ref_bytes; /* of values that L0 may point to in any case; 0: any */
 };
@@ -35,7 +36,7 @@ enum pick_reason {
     PICK_NOTHING,
     PICK_L0,         /* too many tables in L0 */
     PICK_SIZE,       /* a level over its target */
-    PICK_TOMBSTONES, /* a table that is mostly deletes, with something to delete */
+    PICK_TOMBSTONES, /* a table with many deletes, or any range delete, not at the bottom */
     PICK_MANUAL,     /* asked for */
     PICK_GARBAGE,    /* a table that points into value-log segments to be emptied */
 };
