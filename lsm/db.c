@@ -290,6 +290,8 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
         return -ENOMEM;
     start = env_now_ns(db->env);
     rc = db->dir && db->cache ? open_files(db) : -ENOMEM;
+    if (!rc && !o->read_only)
+        db_reserve_take(db);
     if (!rc)
         rc = db_bg_start(db);
     if (rc) {
@@ -325,6 +327,7 @@ static int close_clean(struct lsm *db)
     if (rc)
         return rc;
     db_drop_logs(db, NO_LOG, false);
+    db_reserve_drop(db);
     db_purge(db);
     rc = manifest_close(db->manifest, true);
     db->manifest = NULL;

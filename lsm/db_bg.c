@@ -19,6 +19,7 @@ enum {
     INLINE_ROUNDS = 1000,
     L0_SLOW_FACTOR = 3,       /* L0 tables over its trigger that slow writers down */
     DELAY_UNIT_NS = 100,
+    DELAY_GARBAGE_NS = 80, /* a KiB, for each permille */
     RETRY_NS = 1000000000,
 };
 
@@ -33,14 +34,19 @@ struct pick_options db_pick_options(const struct lsm *db)
     };
 }
 
-/* A smooth price, no cliff: it grows with the square of what L0 is behind. */
+/*
+ * A smooth price, no cliff: it grows with the square of what L0 is behind, and
+ * with the garbage in the value log beyond what is allowed.
+ */
 void db_set_delay_locked(struct lsm *db)
 {
     size_t n = atomic_load(&db->view)->version->n[0];
     size_t limit = (size_t)L0_SLOW_FACTOR * db->o.l0_trigger;
     uint64_t over = n > limit ? n - limit : 0;
 
-    atomic_store(&db->delay_ns_per_kib, over * over * DELAY_UNIT_NS);
+    atomic_store(&db->delay_ns_per_kib,
+                 over * over * DELAY_UNIT_NS +
+                     atomic_load(&db->garbage_debt_permille) * DELAY_GARBAGE_NS);
 }
 
 void db_bg_wake_locked(struct lsm *db)
@@ -101,6 +107,8 @@ int db_flush_one(struct lsm *db)
     }
     mutex_unlock(&db->state_mu);
     if (oldest)
+        rc = run_flush(db, oldest, v->version, log_number);
+    if (rc == -ENOSPC && db_reserve_release(db))
         rc = run_flush(db, oldest, v->version, log_number);
     db_view_unref(v);
     mutex_lock(&db->state_mu);
@@ -242,6 +250,8 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     if (!rc)
         atomic_fetch_add(c->move ? &db->count.moves : &db->count.compactions, 1);
     edit_release(&e);
+    if (rc == -ENOSPC)
+        db_reserve_release(db);
     mutex_lock(&db->state_mu);
     set_compacting_locked(c, false);
     db->compactions_running--;
@@ -372,7 +382,9 @@ static void flush_resting(struct lsm *db, unsigned idle_ticks)
     mutex_lock(&db->write_mu);
     m = db->mem;
     age = env_now_ns(db->env) - memtable_place(m)->born_ns;
-    if (memtable_deletes(m) >= TOMBSTONES_MIN &&
+    if (memtable_deletes(m) && atomic_load(&db->low_space))
+        (void)db_switch_locked(db);
+    else if (memtable_deletes(m) >= TOMBSTONES_MIN &&
         (idle_ticks >= IDLE_TICKS || age > MEMTABLE_AGE_S * 1000000000ull))
         (void)db_switch_locked(db); /* if it cannot be now, then later */
     mutex_unlock(&db->write_mu);
@@ -407,6 +419,8 @@ static void tick(struct lsm *db, struct timekeeping *t)
         db_drop_spare(db);
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);
+    if (!db_writable(db))
+        db_reserve_take(db);
 }
 
 static void *timer(void *arg)
@@ -501,6 +515,8 @@ void db_bg_inline(struct lsm *db)
     }
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);
+    if (atomic_load(&db->low_space))
+        db_reserve_take(db);
 }
 
 int lsm_flush(struct lsm *db)

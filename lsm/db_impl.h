@@ -41,6 +41,10 @@ enum {
 /* In the manifest: no log is needed, the store was closed. */
 #define NO_LOG UINT64_MAX
 
+/* What a transaction has written itself and not committed is numbered from here
+ * on, above all that is in a store. */
+#define TXN_SEQ (1ull << 55)
+
 struct view {
     _Atomic unsigned refs;
     struct memtable *mem;
@@ -64,6 +68,7 @@ struct log {
     uint64_t bytes;
     struct wal *wal;
     bool synced;
+    bool linked;      /* a checkpoint has it, so it is never recycled */
     struct log *next; /* toward newer */
 };
 
@@ -91,10 +96,12 @@ struct lsm {
     struct counters count;
     _Atomic uint64_t next_number;
     _Atomic int error; /* sticky: why the store is read-only */
+    _Atomic bool checkpointing; /* one at a time */
 
     struct mutex manifest_mu;
     struct manifest *manifest;
     uint64_t manifest_log; /* the log number of the last edit that had one */
+    uint64_t old_manifest; /* the number of the one that was read at open */
     struct edit_segment *sealed; /* what the manifest knows of segments */
     size_t n_sealed;
 
@@ -134,7 +141,9 @@ struct lsm {
     _Atomic bool purge_due;
     pthread_cond_t tick;   /* wakes the timekeeper early */
     _Atomic uint64_t victims_floor; /* above all segments sealed when they were chosen */
+    _Atomic uint64_t garbage_debt_permille; /* see vlog_gc_debt */
     _Atomic uint64_t ref_bytes; /* of the value log that the tables refer to */
+    _Atomic bool has_reserve, low_space; /* reserve.c */
     _Atomic bool need_room; /* all memtables are full: writers wait first */
     _Atomic uint64_t delay_ns_per_kib; /* write throttle, from the debt */
     _Atomic uint64_t delay_due_ns;     /* owed by writers and not slept yet */
@@ -202,6 +211,12 @@ void db_drop_spare(struct lsm *db);
 
 /* ---- db_write.c ---- */
 
+/*
+ * lsm_write, unless a key of b was written after the sequence `since`: then
+ * -ECANCELED, and nothing is applied. A snapshot at or before since must be alive.
+ * IKEY_SEQ_MAX: do not ask.
+ */
+int db_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d, uint64_t since);
 /* Apply a decoded batch to m. -EUCLEAN (unlogged) when wire is damaged. */
 int db_apply(struct memtable *m, struct slice wire);
 /* A new log, made the active one. Under write_mu (or before threads start). */
@@ -214,11 +229,35 @@ int db_sync_to(struct lsm *db, uint64_t seq);
 /* Wait until every batch up to seq is in its memtable. */
 void db_wait_visible(struct lsm *db, uint64_t seq);
 
+/* ---- reserve.c ---- */
+
+/* Have the reserve, if there is room for it; then the disk is not full any more. */
+void db_reserve_take(struct lsm *db);
+/* The disk is full. True when room was made: it is worth another try. */
+bool db_reserve_release(struct lsm *db);
+/* At a clean end. */
+void db_reserve_drop(struct lsm *db);
+/* Is the batch one that is taken now? When the disk is full: one that deletes. */
+bool db_reserve_admits(const struct lsm *db, const struct lsm_batch *b);
+
 /* ---- db_read.c ---- */
 
 /* Where a key's newest version at seq is, without its value. Result of a
  * lookup that is valid while v is. */
 int db_find(struct view *v, struct lookup *l);
+
+/* ---- db_iter.c ---- */
+
+/* lsm_iter_new that also sees the writes in own (may be NULL), which it takes a
+ * reference to, from TXN_SEQ up to own_seq. */
+int db_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct memtable *own,
+                uint64_t own_seq, struct lsm_iter **out);
+
+/* ---- txn.c ---- */
+
+/* Is a key that b puts or deletes written after the sequence `since`, as far as is
+ * in the memtables? 0: no; -ECANCELED: yes; or an error. */
+int db_find_conflict(struct lsm *db, const struct lsm_batch *b, uint64_t since);
 
 /* ---- db_bg.c ---- */
 

@@ -242,6 +242,9 @@ static int choose_victims(struct lsm *db, const struct version *v, const struct 
     mutex_unlock(&db->state_mu);
     if (!rc) {
         atomic_store(&db->ref_bytes, segment_uses(v, uses, n));
+        atomic_store(&db->garbage_debt_permille,
+                     (uint64_t)(1000 * vlog_gc_debt(uses, n, db->o.garbage_ratio,
+                                                    db->o.segment_bytes)));
         rc = vlog_gc_victims(uses, n, db->o.garbage_ratio, db->o.segment_bytes, out);
     }
     free(m.live);
@@ -466,7 +469,7 @@ void db_drop_logs(struct lsm *db, uint64_t number, bool keep_spare)
         /* What is in it has become tables: an error to close it loses nothing. */
         wal_close(gone->wal, false);
         mutex_lock(&db->sync_mu);
-        if (keep_spare && gone->wal && !db->spare_log) {
+        if (keep_spare && gone->wal && !gone->linked && !db->spare_log) {
             db->spare_log = gone->number;
             spare = true;
         }

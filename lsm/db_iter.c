@@ -27,6 +27,8 @@ struct lsm_iter {
     struct lsm *db;
     struct view *view;
     uint64_t seq;
+    struct memtable *own; /* a transaction's writes; else NULL */
+    uint64_t own_seq;     /* seen up to here; without own: seq */
     struct merge *merge;
     struct iter *in;
     struct range_source *ranges;
@@ -57,6 +59,12 @@ static void stop(struct lsm_iter *it, int err)
     it->valid = false;
     if (err && !it->err)
         it->err = err;
+}
+
+/* A transaction's own writes have the highest numbers, whatever its snapshot is. */
+static inline bool sees(const struct lsm_iter *it, uint64_t seq)
+{
+    return seq <= it->seq || (seq >= TXN_SEQ && seq <= it->own_seq);
 }
 
 /* ---- range deletes ---- */
@@ -111,7 +119,7 @@ static int ask_source(struct lsm_iter *it, const struct range_source *r, struct 
                       struct rangedel_span *s)
 {
     if (r->mem) {
-        memtable_ask_range(r->mem, key, it->seq, s);
+        memtable_ask_range(r->mem, key, r->mem == it->own ? it->own_seq : it->seq, s);
         return 0;
     }
     return r->file ? ask_file(it, r->file, key, s) : ask_level(it, r->level, key, s);
@@ -206,7 +214,7 @@ static void find_forward(struct lsm_iter *it, bool pass)
 
         if (reached_upper(it, ukey))
             return;
-        if (trailer >> 8 > it->seq) {
+        if (!sees(it, trailer >> 8)) {
             iter_next(in);
             continue;
         }
@@ -262,7 +270,7 @@ static bool collect_backward(struct lsm_iter *it)
 
         if (!slice_eq(ukey, buf_slice(&it->key)))
             break;
-        if (trailer >> 8 <= it->seq) {
+        if (sees(it, trailer >> 8)) {
             it->type = (enum ikey_type)(trailer & 0xff);
             alive = it->type != IKEY_DELETE && trailer >> 8 >= covered_at(it, ukey);
             if (alive)
@@ -305,7 +313,7 @@ static void seek_forward(struct lsm_iter *it, struct slice ukey)
     it->backward = false;
     it->valid = false;
     buf_clear(&it->target);
-    ikey_append_seek(&it->target, ukey, it->seq);
+    ikey_append_seek(&it->target, ukey, it->own_seq);
     if (buf_error(&it->target)) {
         stop(it, -ENOMEM);
         return;
@@ -548,12 +556,14 @@ static int add_level(struct gathering *g, const struct version *v, unsigned leve
                      (struct range_source){.level = level}, v->has_ranges[level]);
 }
 
-static int gather(struct gathering *g, const struct view *v)
+static int gather(struct gathering *g, struct memtable *own, const struct view *v)
 {
     unsigned i;
     size_t j;
-    int rc = add_memtable(g, v->mem);
+    int rc = own ? add_memtable(g, own) : 0;
 
+    if (!rc)
+        rc = add_memtable(g, v->mem);
     for (i = 0; i < v->n_imm && !rc; i++)
         rc = add_memtable(g, v->imm[i]);
     for (j = 0; j < v->version->n[0] && !rc; j++)
@@ -581,14 +591,14 @@ static int set_bounds(struct lsm_iter *it, const struct lsm_iter_options *o,
 
 static int set_sources(struct lsm_iter *it, struct gathering *g)
 {
-    size_t max = 1 + it->view->n_imm + it->view->version->n[0] + LSM_LEVELS;
+    size_t max = 2 + it->view->n_imm + it->view->version->n[0] + LSM_LEVELS;
     unsigned i;
     int rc = -ENOMEM;
 
     g->child = calloc(max, sizeof(*g->child));
     g->ranges = calloc(max, sizeof(*g->ranges));
     if (g->child && g->ranges)
-        rc = gather(g, it->view);
+        rc = gather(g, it->own, it->view);
     if (!rc) {
         it->merge = merge_new(g->child, g->n);
         rc = it->merge ? 0 : -ENOMEM;
@@ -604,7 +614,8 @@ static int set_sources(struct lsm_iter *it, struct gathering *g)
     return rc;
 }
 
-int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct lsm_iter **out)
+int db_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct memtable *own,
+                uint64_t own_seq, struct lsm_iter **out)
 {
     static const struct lsm_iter_options none;
     struct lsm_iter *it = calloc(1, sizeof(*it));
@@ -617,6 +628,10 @@ int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct lsm_it
     it->db = db;
     it->view = db_view_ref(db);
     it->seq = o->snap ? o->snap->seq : atomic_load(&db->visible_seq);
+    it->own_seq = own ? own_seq : it->seq;
+    it->own = own;
+    if (own)
+        memtable_ref(own);
     rc = set_bounds(it, o, &g);
     if (!rc)
         rc = set_sources(it, &g);
@@ -626,6 +641,11 @@ int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct lsm_it
     }
     *out = it;
     return 0;
+}
+
+int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct lsm_iter **out)
+{
+    return db_iter_new(db, o, NULL, 0, out);
 }
 
 void lsm_iter_free(struct lsm_iter *it)
@@ -640,6 +660,7 @@ void lsm_iter_free(struct lsm_iter *it)
     buf_release(&it->copy);
     buf_release(&it->target);
     buf_release(&it->separated);
+    memtable_unref(it->own);
     db_view_unref(it->view);
     free(it);
 }

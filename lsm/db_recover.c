@@ -92,7 +92,8 @@ static int note_file(void *arg, const char *name)
     int rc;
 
     f.kind = file_parse(name, &f.number);
-    if (f.kind == FILE_OTHER || f.kind == FILE_CURRENT || f.kind == FILE_LOCK)
+    if (f.kind == FILE_OTHER || f.kind == FILE_CURRENT || f.kind == FILE_LOCK ||
+        f.kind == FILE_RESERVE)
         return 0;
     path = file_path(r->db->dir, f.kind, f.number);
     rc = path ? env_stat(r->db->env, path, &f.size) : -ENOMEM;
@@ -550,6 +551,8 @@ static int make_view(struct recovery *r)
     db->mem = r->mem;
     db->last_seq = r->last_seq;
     db->synced_seq = r->last_seq;
+    db->manifest_log = r->log_number;
+    db->old_manifest = r->old_manifest;
     atomic_store(&db->visible_seq, r->last_seq);
     atomic_store(&db->next_number, r->next_number);
     atomic_store(&db->view, v);

@@ -307,8 +307,19 @@ static bool memtable_full(const struct lsm *db)
            memtable_ref_bytes(db->mem) >= refs || memtable_crowded(db->mem);
 }
 
+/*
+ * Batches that have their numbers but are not in the memtable yet count too.
+ * They need no lock of ours to get there, so waiting for them here is safe, and
+ * short; nobody gets in between, so what holds now holds when b gets its numbers.
+ */
+static int find_conflict_locked(struct lsm *db, const struct lsm_batch *b, uint64_t since)
+{
+    db_wait_visible(db, db->last_seq);
+    return db_find_conflict(db, b, since);
+}
+
 /* Sequence numbers and a place in the log. */
-static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t *first,
+static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t *first,
                      struct memtable **mem)
 {
     struct slice part;
@@ -324,6 +335,8 @@ static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t *first,
     }
     if (!rc)
         rc = db_writable(db);
+    if (!rc && since < db->last_seq)
+        rc = find_conflict_locked(db, b, since);
     if (!rc) {
         *first = db->last_seq + 1;
         batch_stamp(b, *first);
@@ -367,14 +380,14 @@ static void count_batch(struct lsm *db, const struct lsm_batch *b)
     db_count(&c->wal_bytes, b->wire.len);
 }
 
-static int commit(struct lsm *db, struct lsm_batch *b, uint64_t *last)
+static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t *last)
 {
     struct memtable *mem;
     uint64_t first;
     int rc = batch_encode(b);
 
     if (!rc)
-        rc = enter_log(db, b, &first, &mem);
+        rc = enter_log(db, b, since, &first, &mem);
     if (rc)
         return rc;
     *last = first + b->n - 1;
@@ -388,9 +401,25 @@ static int commit(struct lsm *db, struct lsm_batch *b, uint64_t *last)
     return rc;
 }
 
-int lsm_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d)
+static int write_values_and_commit(struct lsm *db, struct lsm_batch *b, uint64_t since,
+                                   uint64_t *last)
 {
-    bool values;
+    bool values = touches_values(db, b);
+    int rc = 0;
+
+    if (values) {
+        rwlock_read(&db->values);
+        rc = resolve_values(db, b);
+    }
+    if (!rc)
+        rc = commit(db, b, since, last);
+    if (values)
+        rwlock_unlock(&db->values);
+    return rc;
+}
+
+int db_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d, uint64_t since)
+{
     uint64_t last = 0;
     int rc = b->err ? b->err : db_writable(db);
 
@@ -398,25 +427,27 @@ int lsm_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d)
         return rc;
     if (!b->n)
         return d == LSM_SYNC ? lsm_sync(db) : 0;
+    if (!db_reserve_admits(db, b))
+        return -ENOSPC;
     throttle(db, b->user_bytes);
     if (atomic_load_explicit(&db->need_room, memory_order_relaxed))
         rc = wait_for_room(db);
     if (rc)
         return rc;
-    values = touches_values(db, b);
-    if (values) {
-        rwlock_read(&db->values);
-        rc = resolve_values(db, b);
-    }
-    if (!rc)
-        rc = commit(db, b, &last);
-    if (values)
-        rwlock_unlock(&db->values);
+    rc = write_values_and_commit(db, b, since, &last);
+    /* Nothing was applied. A batch that deletes gets a second chance. */
+    if (rc == -ENOSPC && db_reserve_release(db) && db_reserve_admits(db, b))
+        rc = write_values_and_commit(db, b, since, &last);
     if (!rc && d == LSM_SYNC)
         rc = db_sync_to(db, last);
     if (!db->o.workers)
         db_bg_inline(db);
     return rc;
+}
+
+int lsm_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d)
+{
+    return db_write(db, b, d, IKEY_SEQ_MAX);
 }
 
 static int write_one(struct lsm *db, struct slice key, const struct slice *value)

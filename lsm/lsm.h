@@ -8,6 +8,7 @@
  *             earlier sync failed and what it covered cannot be trusted
  *   -ENOSPC   the disk is full; nothing was written, reads go on
  *   -EBUSY    another process has the store open
+ *   -ECANCELED  a transaction lost to another write (lsm_txn_commit alone)
  *   -EPROTONOSUPPORT  written by a newer format
  * Everything is safe from any thread unless it says otherwise.
  *
@@ -39,6 +40,7 @@ struct lsm;
 struct lsm_batch;
 struct lsm_iter;
 struct lsm_snapshot;
+struct lsm_txn;
 
 enum lsm_compression {
     LSM_RAW = 0,
@@ -194,6 +196,51 @@ int lsm_iter_value(struct lsm_iter *it, struct slice *value);
  */
 int lsm_iter_read(struct lsm_iter *it, size_t off, size_t len, void *to);
 
+/* ---- transactions ---- */
+
+/*
+ * Optimistic, with snapshot isolation. A transaction reads the store as of its
+ * beginning, and its own writes over that. Nobody else sees those before the
+ * commit, and then all of them at once. Nothing is locked: the first to commit
+ * wins, plain lsm_write included, and the other one begins again.
+ *
+ * So there are no dirty reads, no unrepeatable ones, no phantoms, no lost
+ * updates. Write skew there is: of two transactions that read the same two keys
+ * and write one each, both commit. Who must exclude that writes what was read.
+ *
+ * Own writes are kept in memory until the end, each overwritten one too. One
+ * thread at a time uses a transaction; all are freed before lsm_close.
+ */
+int lsm_txn_begin(struct lsm *db, struct lsm_txn **out);
+
+/* -EINVAL: too long, or the transaction is over. After -ENOMEM it cannot commit. */
+int lsm_txn_put(struct lsm_txn *t, struct slice key, struct slice value);
+int lsm_txn_delete(struct lsm_txn *t, struct slice key);
+/* All keys in [from, to): a write to each key there is or could be. */
+int lsm_txn_delete_range(struct lsm_txn *t, struct slice from, struct slice to);
+
+int lsm_txn_get(struct lsm_txn *t, struct slice key, struct lsm_value *v);
+int lsm_txn_exists(struct lsm_txn *t, struct slice key);
+/*
+ * As lsm_iter_new; o->snap must be NULL. The iterator sees the transaction as of
+ * now: what is written later is not in it. It may outlive the transaction.
+ */
+int lsm_txn_iter_new(struct lsm_txn *t, const struct lsm_iter_options *o,
+                     struct lsm_iter **out);
+
+/*
+ * Apply the writes, unless a key written here (or one in a range deleted here) was
+ * written or deleted by anybody after the beginning: then -ECANCELED, and nothing
+ * is applied. Without writes it never fails so. The transaction is over whatever
+ * this returns: all that it is still good for is lsm_txn_free. An error other than
+ * -ECANCELED is one of lsm_write, and says as much.
+ */
+int lsm_txn_commit(struct lsm_txn *t, enum lsm_durability d);
+/* Forget the writes, and give up the snapshot. The transaction is over. */
+void lsm_txn_rollback(struct lsm_txn *t);
+/* NULL is fine. One that is not over is rolled back. */
+void lsm_txn_free(struct lsm_txn *t);
+
 /* ---- care ---- */
 
 /* Write the memtables to tables and wait for it. */
@@ -240,8 +287,70 @@ void lsm_get_stats(struct lsm *db, struct lsm_stats *s);
 /* For people, several lines, to out. */
 void lsm_print_stats(const struct lsm_stats *s, FILE *out);
 
-/* Read and check every byte of every table and every referenced value. */
+/* Read and check every byte of every table, log, the manifest and every referenced
+ * value. Each place that is damaged is logged by file and offset. */
 int lsm_verify(struct lsm *db);
+
+/* ---- checkpoints, files, repair ---- */
+
+/*
+ * Make the directory path a store of its own that holds what this one held at
+ * one moment of the call: everything visible when it began, nothing written
+ * after it returned. It takes hard links and no copies, so as long as it would to
+ * sync, at any size. What is in path lasts when it returns 0; after a crash path is
+ * absent or whole, and a directory path.checkpoint-tmp may be left, which the
+ * next checkpoint to path takes over. -EEXIST when there is a path, -EXDEV when it
+ * is on another filesystem, -EBUSY while another checkpoint of db is being made,
+ * -EROFS.
+ */
+int lsm_checkpoint(struct lsm *db, const char *path);
+
+enum lsm_file_kind {
+    LSM_FILE_TABLE,
+    LSM_FILE_SEGMENT,
+    LSM_FILE_LOG,
+    LSM_FILE_MANIFEST,
+    LSM_FILE_CURRENT,
+};
+
+struct lsm_file {
+    const char *name; /* in the store's directory */
+    uint64_t size;
+    enum lsm_file_kind kind;
+    bool immutable; /* its bytes do not change while it has this name */
+};
+
+/*
+ * fn for each file that the store consists of; its first non-zero result ends
+ * that and is returned. Of a checkpoint opened read_only all are immutable and
+ * stay: copied, they are the store. Of a store in use they may be gone soon after.
+ */
+typedef int lsm_file_fn(void *arg, const struct lsm_file *f);
+int lsm_files(struct lsm *db, lsm_file_fn *fn, void *arg);
+
+struct lsm_repair_result {
+    bool rebuilt;             /* no manifest could be relied on: all was merged anew */
+    unsigned tables, logs;    /* read */
+    unsigned tables_damaged;  /* or missing */
+    unsigned logs_damaged;    /* or missing */
+    uint64_t entries;         /* in the tables of the repaired store */
+    uint64_t blocks_lost;     /* of tables */
+    uint64_t values_lost;     /* entries whose value is gone */
+    uint64_t losses;          /* lines reported */
+};
+
+/*
+ * Make a store that can be opened out of what is left of the one in path, which
+ * nobody may have open. Loses what is damaged, and tells each loss by a line to
+ * report: which file and offset, and which keys where that is known (as hex).
+ * Keys whose value is lost are gone, rather than back at an older value. Damaged
+ * files are moved to path/lost. Until the new manifest is durable nothing that
+ * was there is changed. What it cannot know: DESIGN.md, "Repair".
+ * -ENOENT: there is nothing of a store.
+ */
+typedef void lsm_repair_fn(void *arg, const char *line);
+int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *report,
+               void *arg, struct lsm_repair_result *out);
 
 /* Bytes of the filesystem that the store is on. */
 int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail);

@@ -29,6 +29,8 @@ void file_name(char to[NAME_BYTES], enum file_kind kind, uint64_t number)
         snprintf(to, NAME_BYTES, "CURRENT");
     else if (kind == FILE_LOCK)
         snprintf(to, NAME_BYTES, "LOCK");
+    else if (kind == FILE_RESERVE)
+        snprintf(to, NAME_BYTES, "RESERVE");
     else if (kind == FILE_MANIFEST)
         snprintf(to, NAME_BYTES, "MANIFEST-%06" PRIu64, number);
     else
@@ -75,6 +77,8 @@ enum file_kind file_parse(const char *name, uint64_t *number)
         return FILE_CURRENT;
     if (strcmp(name, "LOCK") == 0)
         return FILE_LOCK;
+    if (strcmp(name, "RESERVE") == 0)
+        return FILE_RESERVE;
     if (strncmp(name, "MANIFEST-", 9) == 0) {
         p += 9;
         return parse_number(&p, number) && !*p ? FILE_MANIFEST : FILE_OTHER;

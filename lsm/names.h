@@ -1,7 +1,7 @@
 /*
  * names.h - the names of a store's files.
  *
- * CURRENT, LOCK, MANIFEST-N, N.log (WAL), N.sst (table), N.vlog (segment),
+ * CURRENT, LOCK, RESERVE, MANIFEST-N, N.log (WAL), N.sst (table), N.vlog (segment),
  * N.tmp. Numbers come from one counter and are never used twice in a store
  * (a recycled log gets a new number).
  */
@@ -14,6 +14,7 @@ enum file_kind {
     FILE_OTHER, /* not ours */
     FILE_CURRENT,
     FILE_LOCK,
+    FILE_RESERVE,
     FILE_MANIFEST,
     FILE_LOG,
     FILE_TABLE,

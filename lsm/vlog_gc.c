@@ -11,6 +11,12 @@ static const double START = 0.8, STOP = 0.6;
 /* Moving a segment that is fuller than this frees too little for its cost. */
 static const double FULL = 0.9;
 
+enum {
+    /* A round moves this part of all live bytes, so that its victims, which take
+     * room until it ends, are few, and only the emptiest are moved at all. */
+    ROUND_SHARE = 20,
+};
+
 uint64_t segment_uses(const struct version *v, struct segment_use *uses, size_t n)
 {
     uint64_t total = 0;
@@ -62,21 +68,44 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static void sum_up(const struct segment_use *uses, size_t n, uint64_t *live,
+                   uint64_t *garbage)
+{
+    size_t i;
+
+    *live = *garbage = 0;
+    for (i = 0; i < n; i++) {
+        *live += uses[i].live;
+        *garbage += garbage_of(&uses[i]);
+    }
+}
+
+double vlog_gc_debt(const struct segment_use *uses, size_t n, double ratio,
+                    uint64_t slack)
+{
+    uint64_t live, garbage;
+    double allowed;
+
+    sum_up(uses, n, &live, &garbage);
+    allowed = ratio * (double)live + (double)slack;
+    if (ratio <= 0 || (double)garbage <= allowed)
+        return 0;
+    return ((double)garbage - allowed) / allowed;
+}
+
 int vlog_gc_victims(const struct segment_use *uses, size_t n, double ratio,
                     uint64_t slack, struct segment_set *out)
 {
     struct segment_use *sorted;
-    uint64_t live = 0, garbage = 0, stop;
+    uint64_t live, garbage, stop, moved = 0, most;
     size_t i;
 
     memset(out, 0, sizeof(*out));
-    for (i = 0; i < n; i++) {
-        live += uses[i].live;
-        garbage += garbage_of(&uses[i]);
-    }
+    sum_up(uses, n, &live, &garbage);
     if (ratio <= 0 || (double)garbage <= START * ratio * (double)live + (double)slack)
         return 0;
     stop = (uint64_t)(STOP * ratio * (double)live);
+    most = live / ROUND_SHARE + slack;
     sorted = malloc((n + 1) * sizeof(*sorted));
     out->number = malloc((n + 1) * sizeof(*out->number));
     if (!sorted || !out->number) {
@@ -86,9 +115,11 @@ int vlog_gc_victims(const struct segment_use *uses, size_t n, double ratio,
     }
     memcpy(sorted, uses, n * sizeof(*sorted));
     qsort(sorted, n, sizeof(*sorted), by_fullness);
-    for (i = 0; i < n && garbage > stop && fullness(&sorted[i]) < FULL; i++) {
+    for (i = 0; i < n && garbage > stop && moved < most && fullness(&sorted[i]) < FULL;
+         i++) {
         out->number[out->n++] = sorted[i].number;
         garbage -= garbage_of(&sorted[i]);
+        moved += sorted[i].live;
     }
     free(sorted);
     qsort(out->number, out->n, sizeof(*out->number), by_number);

@@ -26,11 +26,15 @@ uint64_t segment_uses(const struct version *v, struct segment_use *uses, size_t 
 
 /*
  * Choose victims so that garbage stays within ratio times the live bytes; the
- * emptiest first. slack bytes of garbage are always allowed. ratio 0: none.
+ * emptiest first, and no more than a round of moderate size. slack bytes of garbage are always allowed. ratio 0: none.
  * *out is malloc'ed, ascending; may be empty. -ENOMEM.
  */
 int vlog_gc_victims(const struct segment_use *uses, size_t n, double ratio,
                     uint64_t slack, struct segment_set *out);
+
+/* Garbage beyond what is allowed, over what is allowed; 0 when within. */
+double vlog_gc_debt(const struct segment_use *uses, size_t n, double ratio,
+                    uint64_t slack);
 
 /*
  * A compaction that empties victims: L0 as a whole when it points into them,

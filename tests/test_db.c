@@ -518,6 +518,57 @@ START_TEST(a_log_cut_anywhere_beyond_its_sync_opens)
 }
 END_TEST
 
+START_TEST(a_full_disk_takes_deletes_and_then_writes_again)
+{
+    struct lsm_options o = small_options();
+    struct env *env = env_mem_new(1);
+    uint8_t *p = pattern(3000, 9);
+    struct lsm *db;
+    char key[16];
+    int i, n, rc = 0;
+
+    test_log_capture();
+    o.env = env;
+    o.workers = 0;
+    env_mem_set_space(env, 2 << 20);
+    ck_ok(lsm_open("/s", &o, &db));
+    for (n = 0; !rc; n++) {
+        snprintf(key, sizeof(key), "%06d", n);
+        rc = lsm_put(db, slice_str(key), slice_of(p, 3000));
+    }
+    ck_assert_int_eq(rc, -ENOSPC);
+    n--;
+    ck_assert_int_gt(n, 300);
+    ck_assert(test_log_has("the disk is full"));
+    for (i = 0; i < n; i++) { /* what was acknowledged is there */
+        struct lsm_value v = {0};
+
+        snprintf(key, sizeof(key), "%06d", i);
+        ck_ok(lsm_get(db, NULL, slice_str(key), &v));
+        lsm_value_release(&v);
+    }
+    for (i = 0; i < n; i++) {
+        snprintf(key, sizeof(key), "%06d", i);
+        ck_ok(lsm_delete(db, slice_str(key)));
+    }
+    ck_ok(lsm_flush(db));
+    env_sleep_ns(env, 2000000000); /* a compaction that failed waits before the next */
+    ck_ok(lsm_compact(db, true));
+    ck_ok(lsm_delete(db, slice_str("any"))); /* gives the engine a turn */
+    for (i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "%06d", i);
+        ck_ok(lsm_put(db, slice_str(key), slice_of(p, 3000)));
+    }
+    ck_ok(lsm_close(db));
+    ck_ok(lsm_open("/s", &o, &db));
+    ck_ok(lsm_exists(db, NULL, slice_str("000099")));
+    ck_err(lsm_exists(db, NULL, slice_str("000100")), ENOENT);
+    ck_ok(lsm_close(db));
+    free(p);
+    env_mem_free(env);
+}
+END_TEST
+
 START_TEST(compaction_keeps_levels_disjoint_and_everything_readable)
 {
     struct lsm_options o = small_options();
@@ -567,5 +618,6 @@ TEST_MAIN("db", TEST_CASE(get_returns_what_was_put),
           TEST_CASE(open_refuses_what_it_should),
           TEST_CASE(a_flush_keeps_the_log_of_newer_writes),
           TEST_CASE(a_log_cut_anywhere_beyond_its_sync_opens),
+          TEST_CASE(a_full_disk_takes_deletes_and_then_writes_again),
           TEST_CASE(read_only_reads_and_refuses_to_write),
           TEST_CASE(compaction_keeps_levels_disjoint_and_everything_readable))

@@ -1,0 +1,560 @@
+/*
+ * repair.c - from what is left of a store to one that opens. See lsm_repair in
+ * lsm.h, and DESIGN.md, "Repair".
+ *
+ * Two ways. When a manifest is whole, its tables keep their levels, and damaged
+ * ones are replaced by what can be read of them. When none is, every table that no
+ * manifest calls removed is merged into one level. In both the logs become a
+ * table, so that the new manifest needs no log.
+ *
+ * Order: new tables are synced and named; the new manifest, and CURRENT to it; only
+ * then are damaged files moved to lost/ and those whose content is elsewhere
+ * deleted. A repair that is interrupted is begun again.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "manifest.h"
+#include "repair_impl.h"
+#include "wal.h"
+
+#define NO_LOG UINT64_MAX /* as in db_impl.h */
+
+void repair_tell(struct repair *r, const char *fmt, ...)
+{
+    char line[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    r->out->losses++;
+    if (r->report)
+        r->report(r->arg, line);
+}
+
+bool repair_is_damage(int rc)
+{
+    return rc == -EUCLEAN || rc == -EIO;
+}
+
+const char *repair_key(struct slice key, char to[REPAIR_KEY_TEXT])
+{
+    size_t n = key.len < 48 ? key.len : 48, i;
+
+    for (i = 0; i < n; i++)
+        snprintf(to + 2 * i, 3, "%02x", key.data[i]);
+    snprintf(to + 2 * n, 4, "%s", n < key.len ? "..." : n ? "" : "\"\"");
+    return to;
+}
+
+/* ---- files ---- */
+
+static int note_file(void *arg, const char *name)
+{
+    struct repair *r = arg;
+    struct repair_file f = {0};
+    char *path;
+    int rc;
+
+    f.kind = file_parse(name, &f.number);
+    if (f.kind == FILE_OTHER || f.kind == FILE_LOCK)
+        return 0;
+    path = file_path(r->dir, f.kind, f.number);
+    rc = path ? env_stat(r->env, path, &f.size) : -ENOMEM;
+    free(path);
+    if (rc)
+        return rc;
+    if (r->n_files == r->cap_files) {
+        size_t cap = r->cap_files ? 2 * r->cap_files : 64;
+        void *p = realloc(r->file, cap * sizeof(*r->file));
+
+        if (!p)
+            return -ENOMEM;
+        r->file = p;
+        r->cap_files = cap;
+    }
+    r->file[r->n_files++] = f;
+    if (f.number >= r->next_number)
+        r->next_number = f.number + 1;
+    return 0;
+}
+
+static int file_order(const void *a, const void *b)
+{
+    const struct repair_file *x = a, *y = b;
+
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+struct repair_file *repair_find(struct repair *r, enum file_kind kind, uint64_t number)
+{
+    struct repair_file key = {.kind = kind, .number = number};
+
+    return bsearch(&key, r->file, r->n_files, sizeof(*r->file), file_order);
+}
+
+static uint64_t take_number(void *arg)
+{
+    return ((struct repair *)arg)->next_number++;
+}
+
+static int find_files(struct repair *r)
+{
+    struct vlog_options vo = {.env = r->env,
+                              .dir = r->dir,
+                              .segment_bytes = r->o->segment_bytes,
+                              .compression = (enum compression)r->o->vlog,
+                              .next_number = take_number,
+                              .arg = r};
+    size_t i;
+    int rc = env_list(r->env, r->dir, note_file, r);
+
+    if (!rc && !r->n_files)
+        rc = -ENOENT;
+    if (rc)
+        return rc;
+    qsort(r->file, r->n_files, sizeof(*r->file), file_order);
+    rc = vlog_open(&vo, &r->vlog);
+    for (i = 0; i < r->n_files && !rc; i++)
+        if (r->file[i].kind == FILE_SEGMENT)
+            rc = vlog_add_segment(r->vlog, r->file[i].number, r->file[i].size);
+    return rc;
+}
+
+/* ---- the manifest that is left ---- */
+
+static void manifest_release(struct repair_manifest *m)
+{
+    while (m->n_tables)
+        table_meta_release(&m->table[--m->n_tables].meta);
+    free(m->table);
+    free(m->removed);
+    memset(m, 0, sizeof(*m));
+}
+
+static bool is_removed(const struct repair_manifest *m, uint64_t number)
+{
+    size_t i;
+
+    for (i = 0; i < m->n_removed; i++)
+        if (m->removed[i] == number)
+            return true;
+    return false;
+}
+
+static bool has_table(const struct repair_manifest *m, uint64_t number)
+{
+    size_t i;
+
+    for (i = 0; i < m->n_tables; i++)
+        if (m->table[i].meta.number == number)
+            return true;
+    return false;
+}
+
+static int remove_table(struct repair_manifest *m, const struct edit_removed *e)
+{
+    void *p = realloc(m->removed, (m->n_removed + 1) * sizeof(*m->removed));
+    size_t i;
+
+    if (!p)
+        return -ENOMEM;
+    m->removed = p;
+    m->removed[m->n_removed++] = e->number;
+    for (i = 0; i < m->n_tables; i++) {
+        if (m->table[i].meta.number != e->number)
+            continue;
+        table_meta_release(&m->table[i].meta);
+        m->table[i--] = m->table[--m->n_tables];
+    }
+    return 0;
+}
+
+/* One that moves between levels is removed and added by the same edit. */
+static int add_table(struct repair_manifest *m, const struct edit_table *e)
+{
+    void *p = realloc(m->table, (m->n_tables + 1) * sizeof(*m->table));
+    size_t i;
+    int rc;
+
+    if (!p)
+        return -ENOMEM;
+    m->table = p;
+    m->table[m->n_tables] = (struct edit_table){.level = e->level};
+    rc = table_meta_copy(&m->table[m->n_tables].meta, &e->meta);
+    if (rc)
+        return rc;
+    m->n_tables++;
+    for (i = 0; i < m->n_removed; i++)
+        if (m->removed[i] == e->meta.number)
+            m->removed[i--] = m->removed[--m->n_removed];
+    return 0;
+}
+
+static int apply_edit(void *arg, struct slice payload, uint64_t end)
+{
+    struct repair_manifest *m = arg;
+    struct edit e = {0};
+    size_t i;
+    int rc = edit_decode(payload, &e);
+
+    (void)end;
+    if (rc)
+        return rc;
+    for (i = 0; i < e.n_removed && !rc; i++)
+        rc = remove_table(m, &e.removed[i]);
+    for (i = 0; i < e.n_added && !rc; i++)
+        rc = e.added[i].level < LSM_LEVELS ? add_table(m, &e.added[i]) : -EUCLEAN;
+    if (e.has_next_number)
+        m->next_number = e.next_number;
+    if (e.has_log_number)
+        m->log_number = e.log_number;
+    if (e.has_last_seq && e.last_seq > m->last_seq)
+        m->last_seq = e.last_seq;
+    m->edits += !rc;
+    edit_release(&e);
+    return rc;
+}
+
+/* As many of its edits as are good. Only m->edits tells how many that is. */
+static int read_edits(struct repair *r, uint64_t number)
+{
+    struct wal_replay replay = {.number = number};
+    char *path = file_path(r->dir, FILE_MANIFEST, number);
+    int rc;
+
+    manifest_release(&r->m);
+    rc = path ? wal_replay(r->env, path, &replay, apply_edit, &r->m) : -ENOMEM;
+    free(path);
+    r->m.number = number;
+    r->m.whole = rc == 0 && !replay.torn && r->m.edits;
+    return repair_is_damage(rc) || rc == -ENOENT ? 0 : rc;
+}
+
+static int ignore_edit(void *arg, const struct edit *e, const char *path)
+{
+    (void)arg;
+    (void)e;
+    (void)path;
+    return 0;
+}
+
+/*
+ * A manifest that has all its edits names only tables and logs that are there. That
+ * is said of a lost table too; but after the edit of a clean close nothing follows.
+ * One that CURRENT does not name may have a successor that is gone.
+ */
+static bool agrees_with_files(struct repair *r, bool current)
+{
+    const struct repair_manifest *m = &r->m;
+    size_t i;
+
+    for (i = 0; i < r->n_files && !current; i++)
+        if (r->file[i].kind == FILE_TABLE && !has_table(m, r->file[i].number) &&
+            !is_removed(m, r->file[i].number))
+            return false;
+    if (m->log_number == NO_LOG)
+        return true;
+    for (i = 0; i < m->n_tables; i++)
+        if (!repair_find(r, FILE_TABLE, m->table[i].meta.number))
+            return false;
+    return repair_find(r, FILE_LOG, m->log_number) != NULL;
+}
+
+static int read_manifest(struct repair *r)
+{
+    uint64_t current = 0, length;
+    char name[NAME_BYTES];
+    size_t i;
+    int rc,
+        current_rc = manifest_read(r->env, r->dir, ignore_edit, NULL, &current, &length);
+
+    if (current_rc == -ENOMEM || current_rc == -EPROTONOSUPPORT)
+        return current_rc;
+    if (current_rc)
+        repair_tell(r, current ? "the manifest is damaged or missing"
+                               : "CURRENT is damaged or missing");
+    rc = current ? read_edits(r, current) : 0;
+    for (i = r->n_files; i-- > 0 && !rc && !r->m.edits;)
+        if (r->file[i].kind == FILE_MANIFEST && r->file[i].number != current)
+            rc = read_edits(r, r->file[i].number);
+    if (rc)
+        return rc;
+    if (current && (current_rc || r->m.number != current))
+        r->m.whole = false;
+    if (r->m.whole)
+        r->m.whole = agrees_with_files(r, current != 0);
+    r->out->rebuilt = !r->m.whole;
+    file_name(name, FILE_MANIFEST, r->m.number);
+    if (!r->m.whole)
+        repair_tell(r, "%s%s: all tables are merged anew",
+                    r->m.edits ? name : "no manifest is left",
+                    r->m.edits ? " cannot be relied on" : "");
+    if (r->next_number < r->m.next_number)
+        r->next_number = r->m.next_number;
+    r->first_new = r->next_number;
+    return 0;
+}
+
+/* ---- tables and logs ---- */
+
+static void tell_missing(struct repair *r, const struct edit_table *e)
+{
+    char name[NAME_BYTES], from[REPAIR_KEY_TEXT], to[REPAIR_KEY_TEXT];
+
+    file_name(name, FILE_TABLE, e->meta.number);
+    repair_tell(r, "%s: the table is missing%s: keys %s to %s, %" PRIu64 " entries", name,
+                r->m.whole ? "" : ", or was compacted since",
+                repair_key(buf_slice(&e->meta.smallest), from),
+                repair_key(buf_slice(&e->meta.largest), to), e->meta.entries);
+    r->out->tables_damaged++;
+}
+
+static int take_tables(struct repair *r)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < r->m.n_tables && !rc; i++) {
+        const struct edit_table *e = &r->m.table[i];
+        struct repair_file *f = repair_find(r, FILE_TABLE, e->meta.number);
+
+        if (f)
+            rc = repair_take_table(r, f, e->level);
+        else
+            tell_missing(r, e);
+    }
+    for (i = 0; i < r->n_files && !rc && !r->m.whole; i++)
+        if (r->file[i].kind == FILE_TABLE && !has_table(&r->m, r->file[i].number) &&
+            !is_removed(&r->m, r->file[i].number))
+            rc = repair_take_table(r, &r->file[i], 0);
+    return rc;
+}
+
+/*
+ * A whole manifest tells from which log on they count. Without one logs that have
+ * become tables, and wait to be recycled, cannot be told by name, and point to values
+ * that may have been moved since: but what is not
+ * newer than the newest entry of any table has been flushed, for memtables are
+ * flushed in order. A table that is not sound may be a flush that was not finished,
+ * and proves nothing. For the next repair, should this one be cut short, the same
+ * must hold: the logs' table is durable before any other new one is begun.
+ */
+static int take_logs(struct repair *r)
+{
+    uint64_t from = r->m.log_number, after = 0;
+    int rc;
+
+    if (!r->m.whole) {
+        after = r->flushed_seq;
+        from = from == NO_LOG ? 0 : from;
+    }
+    rc = repair_read_logs(r, from, after);
+    if (!rc)
+        rc = repair_flush(r);
+    return rc ? rc : env_sync_dir(r->env, r->dir);
+}
+
+static int salvage_tables(struct repair *r)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < r->n_files && !rc; i++)
+        if (r->file[i].kind == FILE_TABLE && r->file[i].damaged)
+            rc = repair_salvage(r, &r->file[i]);
+    return rc;
+}
+
+/* ---- the new store ---- */
+
+static int fill_edit(struct repair *r, struct edit *e)
+{
+    size_t i;
+    int rc = 0;
+
+    e->has_next_number = e->has_log_number = e->has_last_seq = true;
+    e->log_number = NO_LOG;
+    e->last_seq = r->last_seq > r->m.last_seq ? r->last_seq : r->m.last_seq;
+    for (i = 0; i < r->n_tables && !rc; i++) {
+        struct table_meta copy = {0};
+
+        r->out->entries += table_meta(r->table[i].table)->entries;
+        rc = table_meta_copy(&copy, table_meta(r->table[i].table));
+        if (!rc)
+            rc = edit_add_table(e, r->table[i].level, &copy);
+        table_meta_release(&copy);
+    }
+    for (i = 0; i < r->n_files && !rc; i++)
+        if (r->file[i].kind == FILE_SEGMENT)
+            rc = edit_seal_segment(e, r->file[i].number, r->file[i].size);
+    return rc;
+}
+
+static int write_manifest(struct repair *r)
+{
+    uint64_t number = r->next_number++;
+    struct edit e = {.next_number = r->next_number};
+    struct manifest *m;
+    int rc = fill_edit(r, &e);
+
+    if (!rc)
+        rc = env_sync_dir(r->env, r->dir);
+    if (!rc)
+        rc = manifest_create(r->env, r->dir, number, &e, &m);
+    edit_release(&e);
+    return rc ? rc : manifest_close(m, true);
+}
+
+static void drop_file(struct repair *r, enum file_kind kind, uint64_t number)
+{
+    char *path = file_path(r->dir, kind, number);
+
+    if (path)
+        env_unlink(r->env, path); /* else the next open does */
+    free(path);
+}
+
+/* New tables that are not part of the new store, the logs' table (see take_logs)
+ * last. */
+static void drop_new(struct repair *r, bool all)
+{
+    uint64_t n;
+    size_t i;
+
+    for (n = r->next_number; r->first_new && n-- > r->first_new;) {
+        for (i = 0; i < r->n_tables && r->table[i].number != n; i++)
+            ;
+        if (all || i == r->n_tables)
+            drop_file(r, FILE_TABLE, n);
+    }
+}
+
+static int move_to(struct repair *r, const char *lost, const struct repair_file *f)
+{
+    char *from = file_path(r->dir, f->kind, f->number);
+    char *to = file_path(lost, f->kind, f->number);
+    int rc = from && to ? env_rename(r->env, from, to) : -ENOMEM;
+
+    free(from);
+    free(to);
+    return rc;
+}
+
+/* The next open deletes whatever is not moved, so an error here is told. */
+static int move_damaged(struct repair *r)
+{
+    char *lost = malloc(strlen(r->dir) + sizeof("/lost"));
+    bool any = false;
+    size_t i;
+    int rc = lost ? 0 : -ENOMEM;
+
+    if (lost)
+        sprintf(lost, "%s/lost", r->dir);
+    for (i = 0; i < r->n_files && !rc; i++) {
+        struct repair_file *f = &r->file[i];
+
+        if (f->kind == FILE_MANIFEST && !r->m.whole)
+            f->damaged = true;
+        if (!f->damaged)
+            continue;
+        if (!any)
+            rc = env_mkdir(r->env, lost);
+        any = true;
+        rc = rc && rc != -EEXIST ? rc : move_to(r, lost, f);
+    }
+    if (any && !rc)
+        rc = env_sync_dir(r->env, lost);
+    if (any && !rc)
+        rc = env_sync_dir(r->env, r->dir);
+    free(lost);
+    return rc;
+}
+
+static int clean_up(struct repair *r)
+{
+    size_t i;
+    int rc = move_damaged(r);
+
+    for (i = 0; i < r->n_files && !rc; i++)
+        if (r->file[i].done && !r->file[i].damaged)
+            drop_file(r, r->file[i].kind, r->file[i].number);
+    drop_new(r, false);
+    return rc;
+}
+
+static int repair(struct repair *r)
+{
+    int rc = find_files(r);
+
+    if (!rc)
+        rc = read_manifest(r);
+    if (!rc)
+        rc = take_tables(r);
+    if (!rc)
+        rc = take_logs(r);
+    if (!rc)
+        rc = salvage_tables(r);
+    if (!rc && !r->m.whole)
+        rc = repair_merge(r);
+    if (rc)
+        drop_new(r, true);
+    /* From here on CURRENT may be the new one, whatever is returned. */
+    if (!rc)
+        rc = write_manifest(r);
+    return rc ? rc : clean_up(r);
+}
+
+static void repair_release(struct repair *r)
+{
+    while (r->n_tables)
+        table_free(r->table[--r->n_tables].table);
+    free(r->table);
+    memtable_unref(r->mem);
+    manifest_release(&r->m);
+    (void)vlog_close(r->vlog); /* nothing was written to it */
+    free(r->file);
+    free(r->dir);
+}
+
+static int count_ours(void *arg, const char *name)
+{
+    uint64_t number;
+
+    *(bool *)arg |= file_parse(name, &number) != FILE_OTHER;
+    return 0;
+}
+
+int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *report,
+               void *arg, struct lsm_repair_result *out)
+{
+    struct lsm_repair_result unused;
+    struct repair r = {.env = o->env ? o->env : env_posix(),
+                       .o = o,
+                       .report = report,
+                       .arg = arg,
+                       .out = out ? out : &unused,
+                       .next_number = 2};
+    struct env_lock *lock = NULL;
+    bool any = false;
+    char *lock_path;
+    int rc = env_list(r.env, path, count_ours, &any);
+
+    memset(r.out, 0, sizeof(*r.out));
+    if (rc || !any)
+        return rc ? rc : -ENOENT;
+    r.dir = strdup(path);
+    lock_path = r.dir ? file_path(r.dir, FILE_LOCK, 0) : NULL;
+    rc = lock_path ? env_lock(r.env, lock_path, &lock) : -ENOMEM;
+    if (!rc)
+        rc = repair(&r);
+    repair_release(&r);
+    env_unlock(r.env, lock);
+    free(lock_path);
+    return rc == -EWOULDBLOCK ? -EBUSY : rc;
+}

@@ -1,0 +1,88 @@
+/*
+ * reserve.c - room kept for the moment the disk is full.
+ *
+ * Deleting needs space before it gives any back: a place in the log, a table for
+ * the tombstones, the outputs of the compaction that drops what they delete. So
+ * a preallocated file RESERVE lies in the open store. At the first ENOSPC it is
+ * deleted, and until there is room again only batches that delete are taken:
+ * they and the background live on what it left. (RocksDB latches instead; its
+ * users delete files and then have to reopen.)
+ */
+#include <stdlib.h>
+
+#include "db_impl.h"
+
+enum {
+    RESERVE_BYTES = 8 << 20,
+    ROOM_FACTOR = 4,    /* so many reserves free: there is room again */
+    SMALL_BATCH = 2048, /* bytes of a batch that deletes more than it adds */
+};
+
+static uint64_t reserve_bytes(const struct lsm *db)
+{
+    /* A chunk or two of log, tables, and something for a compaction. */
+    uint64_t bytes = 3 * (uint64_t)db->o.memtable_bytes;
+
+    return bytes < RESERVE_BYTES ? bytes : RESERVE_BYTES;
+}
+
+void db_reserve_take(struct lsm *db)
+{
+    uint64_t total, avail, size, bytes = reserve_bytes(db);
+    struct env_file *f = NULL;
+    char *path;
+    int rc = -ENOSPC;
+
+    if (atomic_load(&db->has_reserve) && !atomic_load(&db->low_space))
+        return;
+    path = file_path(db->dir, FILE_RESERVE, 0);
+    if (!path)
+        return;
+    if (env_stat(db->env, path, &size) == 0) {
+        rc = 0; /* of a crash, or of another try */
+    } else if (env_space(db->env, db->dir, &total, &avail) == 0 &&
+               avail >= ROOM_FACTOR * bytes) {
+        rc = env_open(db->env, path, ENV_CREATE, bytes, &f);
+        env_file_close(f);
+    }
+    free(path);
+    atomic_store(&db->has_reserve, rc == 0);
+    atomic_store(&db->low_space, rc == -ENOSPC);
+}
+
+bool db_reserve_release(struct lsm *db)
+{
+    char *path;
+    bool had = atomic_exchange(&db->has_reserve, false);
+
+    if (!atomic_exchange(&db->low_space, true))
+        err_log("%s: the disk is full; only deleting is possible until there is room",
+                db->dir);
+    if (!had)
+        return false;
+    path = file_path(db->dir, FILE_RESERVE, 0);
+    had = path && env_unlink(db->env, path) == 0;
+    free(path);
+    return had;
+}
+
+void db_reserve_drop(struct lsm *db)
+{
+    char *path = file_path(db->dir, FILE_RESERVE, 0);
+
+    if (path && atomic_exchange(&db->has_reserve, false))
+        env_unlink(db->env, path); /* if not now, the next close does */
+    free(path);
+}
+
+bool db_reserve_admits(const struct lsm *db, const struct lsm_batch *b)
+{
+    bool deletes = false;
+    size_t i;
+
+    if (!atomic_load_explicit(&db->low_space, memory_order_relaxed))
+        return true;
+    for (i = 0; i < b->n; i++)
+        deletes |= b->ops[i].kind == BATCH_DELETE || b->ops[i].kind == BATCH_DELETE_RANGE;
+    return deletes && (b->user_bytes <= SMALL_BATCH || b->n > SMALL_BATCH / 64);
+}
