@@ -7,6 +7,7 @@
 #   make asan tsan      the unit tests under the sanitizers
 #   make fuzz           every decoder under libFuzzer        [SECONDS=60 each]
 #   make bench-quick    first figures, under two minutes
+#   make bench-kv       the engine beside RocksDB, LevelDB and LMDB  [MATRIX=--quick]
 #   make check-layers   no include points upward
 #   make format         clang-format over the tree
 
@@ -39,10 +40,10 @@ TOOLS     = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/tool_*.c))
 FUZZERS   = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz_*.c))
 BENCHES   = $(patsubst bench/%.c,$(B)/%,$(wildcard bench/*-quick.c))
 
-.PHONY: all run test unit asan tsan fuzz fuzzers bench-quick check-layers format clean deps
+.PHONY: all run test unit asan tsan fuzz fuzzers bench-quick bench-kv check-layers format clean deps
 .SECONDARY:
 
-all: $(B)/siltfs $(B)/liblsm.a $(BENCHES)
+all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv
 
 # ---- packages ----
 
@@ -81,9 +82,28 @@ $(B)/%-quick: $(B)/bench/%-quick.o $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LSM_LIBS) -lm
 
+# bench-kv has the peers whose headers are there; the name of the stamp tells which
+# these were, so that it is built anew when others are.
+KV_ALL   = rocksdb leveldb lmdb
+KV_PEERS := $(patsubst /usr/include/%.h,%,$(wildcard /usr/include/lmdb.h)) \
+            $(patsubst /usr/include/%/c.h,%,$(wildcard /usr/include/rocksdb/c.h /usr/include/leveldb/c.h))
+KV_DEFS  := $(addprefix -DKV_,$(shell echo $(KV_PEERS) | tr a-z A-Z))
+KV_STAMP := $(B)/bench/.peers$(shell printf -- -%s $(KV_PEERS))
+KV_OBJ   = $(call objs,$(filter-out $(KV_ALL:%=bench/kv_%.c),$(wildcard bench/kv.c bench/kv_*.c)) \
+           $(KV_PEERS:%=bench/kv_%.c))
+
+$(KV_STAMP): | $(B)/.deps
+	@mkdir -p $(@D) && rm -f $(B)/bench/.peers* && touch "$@"
+
+$(B)/bench/kv.o: $(KV_STAMP)
+
+$(B)/bench-kv: $(KV_OBJ) $(B)/liblsm.a
+	@echo "  LD $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LSM_LIBS) $(KV_PEERS:%=-l%)
+
 $(B)/mount/%.o: EXTRA = $(FUSE_CFLAGS)
 $(B)/tests/%.o: EXTRA = $(CHECK_CFLAGS) -I.
-$(B)/bench/%.o: EXTRA = -I.
+$(B)/bench/%.o: EXTRA = -I. $(KV_DEFS)
 
 $(B)/%.o: %.c | $(B)/.deps
 	@mkdir -p $(@D)
@@ -125,6 +145,11 @@ fuzz:
 
 bench-quick: all
 	@bash bench/quick $(B)
+
+bench-kv:
+	@sh tests/install librocksdb-dev libleveldb-dev liblmdb-dev
+	@$(MAKE) --no-print-directory $(B)/bench-kv
+	@bash bench/kv-matrix $(B) $(MATRIX)
 
 check-layers:
 	@bash tests/layers

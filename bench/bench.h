@@ -100,6 +100,17 @@ static inline void bench_latency_add(struct bench_latency *l, uint64_t ns)
         l->max_ns = ns;
 }
 
+/* Add what from has to l. */
+static inline void bench_latency_merge(struct bench_latency *l,
+                                       const struct bench_latency *from)
+{
+    l->count += from->count;
+    if (from->max_ns > l->max_ns)
+        l->max_ns = from->max_ns;
+    for (unsigned i = 0; i < BENCH_BUCKETS; i++)
+        l->bucket[i] += from->bucket[i];
+}
+
 /* The latency in ns that a share q (0 to 1) of the operations did not exceed.
  */
 static inline uint64_t bench_latency_quantile(const struct bench_latency *l, double q)

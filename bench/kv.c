@@ -1,0 +1,302 @@
+/*
+ * kv.c - build/bench-kv: one driver for our engine and its peers.
+ *
+ *   bench-kv --engine lsm|rocksdb|rocksdb-blob|leveldb|lmdb --workload W[,W...]
+ *            [--num N] [--ops N | --seconds S] [--value BYTES] [--threads T]
+ *            [--cache BYTES] [--memtable BYTES] [--table BYTES] [--l1 BYTES]
+ *            [--sync] [--no-filter] [--compression none|lz4] [--dir DIR]
+ *            [--json FILE]
+ *
+ * BYTES and N may end in K, M or G (powers of two). Each workload prints a line;
+ * FILE gets a list of objects. Defaults are our engine's own for all of them; ops
+ * is num, and value 100 (bigoverwrite: sizes from 16 to 128 KiB).
+ *
+ * A workload that reads or changes records finds N of them, written in random
+ * order and at rest (untimed); workloads in a row that change nothing share one
+ * store. Bytes written are counted until the store is at rest again.
+ */
+#include <getopt.h>
+#include <sys/stat.h>
+
+#include "kv_data.h"
+#include "kv_run.h"
+
+static const struct kv_engine *const engines[] = {
+    &kv_lsm,
+#ifdef KV_ROCKSDB
+    &kv_rocksdb, &kv_rocksdb_blob,
+#endif
+#ifdef KV_LEVELDB
+    &kv_leveldb,
+#endif
+#ifdef KV_LMDB
+    &kv_lmdb,
+#endif
+};
+
+enum { ENGINES = sizeof(engines) / sizeof(engines[0]), VALUE_BYTES = 100 };
+
+struct args {
+    const struct kv_engine *engine;
+    char *workloads;
+    const char *dir;
+    const char *json;
+    bool has_value;
+    struct kv_config config;
+};
+
+/* ---- arguments ---- */
+
+__attribute__((noreturn)) static void usage(void)
+{
+    fputs("usage: bench-kv --engine E --workload W[,W...] [--num N] [--ops N | "
+          "--seconds S]\n"
+          "         [--value BYTES] [--threads T] [--cache BYTES] [--memtable BYTES]\n"
+          "         [--table BYTES] [--l1 BYTES] [--sync] [--no-filter]\n"
+          "         [--compression none|lz4] [--dir DIR] [--json FILE]\n"
+          "engines:   ",
+          stderr);
+    for (int i = 0; i < ENGINES; i++)
+        fprintf(stderr, "%s%s", engines[i]->name, i + 1 < ENGINES ? " " : "\n");
+    fputs("workloads: ", stderr);
+    kv_workload_names(stderr);
+    exit(2);
+}
+
+static uint64_t number_of(const char *arg)
+{
+    static const char units[] = "KMG";
+    char *end;
+    uint64_t n = strtoull(arg, &end, 10);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+
+    if (end == arg || (*end && (!unit || end[1])))
+        usage();
+    return unit ? n << 10 * (unit - units + 1) : n;
+}
+
+static const struct kv_engine *engine_of(const char *name)
+{
+    for (int i = 0; i < ENGINES; i++) {
+        if (strcmp(engines[i]->name, name) == 0)
+            return engines[i];
+    }
+    fprintf(stderr, "bench-kv: no engine %s here (`make bench-kv` installs the peers)\n",
+            name);
+    exit(2);
+}
+
+static void set_option(struct args *a, int option, const char *arg)
+{
+    struct kv_config *c = &a->config;
+
+    switch (option) {
+    case 'e':
+        a->engine = engine_of(arg);
+        break;
+    case 'w':
+        a->workloads = strdup(arg);
+        break;
+    case 'd':
+        a->dir = arg;
+        break;
+    case 'j':
+        a->json = arg;
+        break;
+    case 'n':
+        c->num = number_of(arg);
+        break;
+    case 'o':
+        c->ops = number_of(arg);
+        break;
+    case 'S':
+        c->seconds = strtod(arg, NULL);
+        break;
+    case 'v':
+        c->value_bytes = number_of(arg), a->has_value = true;
+        break;
+    case 't':
+        c->threads = (unsigned)number_of(arg);
+        break;
+    case 'c':
+        c->cache_bytes = number_of(arg);
+        break;
+    case 'm':
+        c->memtable_bytes = number_of(arg);
+        break;
+    case 'T':
+        c->table_bytes = number_of(arg);
+        break;
+    case 'l':
+        c->l1_bytes = number_of(arg);
+        break;
+    case 's':
+        c->sync = true;
+        break;
+    case 'f':
+        c->filter = false;
+        break;
+    case 'C':
+        if (strcmp(arg, "none") != 0 && strcmp(arg, "lz4") != 0)
+            usage();
+        c->compress = strcmp(arg, "lz4") == 0;
+        break;
+    default:
+        usage();
+    }
+}
+
+static void parse(struct args *a, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"engine", 1, 0, 'e'},
+        {"workload", 1, 0, 'w'},
+        {"num", 1, 0, 'n'},
+        {"ops", 1, 0, 'o'},
+        {"seconds", 1, 0, 'S'},
+        {"value", 1, 0, 'v'},
+        {"threads", 1, 0, 't'},
+        {"cache", 1, 0, 'c'},
+        {"memtable", 1, 0, 'm'},
+        {"table", 1, 0, 'T'},
+        {"l1", 1, 0, 'l'},
+        {"sync", 0, 0, 's'},
+        {"no-filter", 0, 0, 'f'},
+        {"compression", 1, 0, 'C'},
+        {"dir", 1, 0, 'd'},
+        {"json", 1, 0, 'j'},
+        {0},
+    };
+    struct lsm_options defaults;
+    int option;
+
+    lsm_options_init(&defaults);
+    a->config = (struct kv_config){
+        .num = 1000000,
+        .value_bytes = VALUE_BYTES,
+        .threads = 1,
+        .cache_bytes = defaults.cache_bytes,
+        .memtable_bytes = defaults.memtable_bytes,
+        .table_bytes = defaults.table_bytes,
+        .l1_bytes = defaults.l1_bytes,
+        .filter = true,
+        .compress = true,
+    };
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+        set_option(a, option, optarg);
+    if (optind < argc || !a->engine || !a->workloads || !a->config.num ||
+        !a->config.threads || (a->has_value && !a->config.value_bytes))
+        usage();
+    if (!a->config.ops)
+        a->config.ops = a->config.num;
+}
+
+/* ---- running ---- */
+
+/* Some workloads imply an option. */
+static struct kv_config config_of(const struct args *a, const struct kv_workload *work)
+{
+    struct kv_config c = a->config;
+
+    if (strcmp(work->name, "fillsync") == 0)
+        c.sync = true;
+    if (strcmp(work->name, "bigoverwrite") == 0 && !a->has_value)
+        c.value_bytes = 0;
+    return c;
+}
+
+/* The last workload left a store only if it did not change it. */
+static void prepare(struct kv_store *s, const struct kv_workload *work)
+{
+    bool special = kv_is_special(work);
+
+    if (s->db && work->before == KV_FILLED && s->value_bytes == s->config->value_bytes)
+        return;
+    kv_store_drop(s);
+    if (work->before == KV_EMPTY && special)
+        return;
+    kv_store_new(s);
+    if (work->before == KV_FILLED) {
+        bench_progress("filling");
+        kv_store_fill(s);
+        kv_store_settle(s);
+    }
+}
+
+static void run_one(const struct args *a, struct kv_store *s, const char *name,
+                    FILE *json)
+{
+    const struct kv_workload *work = kv_workload_find(name);
+    struct kv_config c = config_of(a, work);
+    struct kv_result *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        bench_die(-ENOMEM, "result");
+    s->config = &c;
+    r->engine = s->engine->name;
+    r->workload = work->name;
+    r->config = c;
+    kv_data_init(&c);
+    prepare(s, work);
+    bench_progress(name);
+    if (kv_is_special(work))
+        kv_run_special(s, work, r);
+    else
+        kv_run(s, work, r);
+    bench_progress_end();
+    kv_report_line(stdout, r);
+    if (json)
+        kv_json_add(json, r);
+    if (work->changes)
+        kv_store_drop(s);
+    s->config = NULL;
+    kv_data_release();
+    free(r);
+}
+
+static void check_workloads(const char *list)
+{
+    char *copy = strdup(list);
+
+    if (!copy)
+        bench_die(-ENOMEM, "arguments");
+    for (char *at = copy, *name; (name = strsep(&at, ","));) {
+        if (!kv_workload_find(name))
+            usage();
+    }
+    free(copy);
+}
+
+int main(int argc, char **argv)
+{
+    struct args a = {0};
+    struct kv_store s = {0};
+    char dir[4000], path[4096];
+    const char *tmp = getenv("TMPDIR");
+    FILE *json = NULL;
+
+    parse(&a, argc, argv);
+    check_workloads(a.workloads);
+    snprintf(dir, sizeof(dir), "%s/bench-kv-XXXXXX", a.dir ? a.dir : tmp ? tmp : "/tmp");
+    if (!mkdtemp(dir))
+        bench_die(-errno, "%s", dir);
+    snprintf(path, sizeof(path), "%s/store", dir);
+    s.engine = a.engine;
+    s.path = path;
+    if (a.json && !(json = fopen(a.json, "w")))
+        bench_die(-errno, "%s", a.json);
+
+    if (json)
+        kv_json_begin(json);
+    kv_report_heading(stdout);
+    for (char *at = a.workloads, *name; (name = strsep(&at, ","));)
+        run_one(&a, &s, name, json);
+    kv_store_drop(&s);
+    rmdir(dir);
+    if (json)
+        kv_json_end(json);
+    if (json && fclose(json))
+        bench_die(-errno, "%s", a.json);
+    free(a.workloads);
+    return 0;
+}
