@@ -40,7 +40,7 @@ TOOLS     = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/tool_*.c))
 FUZZERS   = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz_*.c))
 BENCHES   = $(patsubst bench/%.c,$(B)/%,$(wildcard bench/*-quick.c))
 
-.PHONY: all run test unit asan tsan fuzz fuzzers bench-quick bench-kv check-layers format clean deps
+.PHONY: all run test unit asan tsan fuzz fuzzers bench-quick bench-kv check-layers format clean deps ALWAYS
 .SECONDARY:
 
 all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv
@@ -82,20 +82,19 @@ $(B)/%-quick: $(B)/bench/%-quick.o $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LSM_LIBS) -lm
 
-# bench-kv has the peers whose headers are there; the name of the stamp tells which
-# these were, so that it is built anew when others are.
+# bench-kv has the peers whose headers are there; .peers remembers which these were, so
+# that it is built anew when they are others.
 KV_ALL   = rocksdb leveldb lmdb
 KV_PEERS := $(patsubst /usr/include/%.h,%,$(wildcard /usr/include/lmdb.h)) \
             $(patsubst /usr/include/%/c.h,%,$(wildcard /usr/include/rocksdb/c.h /usr/include/leveldb/c.h))
 KV_DEFS  := $(addprefix -DKV_,$(shell echo $(KV_PEERS) | tr a-z A-Z))
-KV_STAMP := $(B)/bench/.peers$(shell printf -- -%s $(KV_PEERS))
 KV_OBJ   = $(call objs,$(filter-out $(KV_ALL:%=bench/kv_%.c),$(wildcard bench/kv.c bench/kv_*.c)) \
            $(KV_PEERS:%=bench/kv_%.c))
 
-$(KV_STAMP): | $(B)/.deps
-	@mkdir -p $(@D) && rm -f $(B)/bench/.peers* && touch "$@"
+$(B)/bench/.peers: ALWAYS
+	@mkdir -p $(@D) && { echo $(KV_PEERS) | cmp -s - $@ 2>/dev/null || echo $(KV_PEERS) >$@; }
 
-$(B)/bench/kv.o: $(KV_STAMP)
+$(B)/bench/kv.o: $(B)/bench/.peers
 
 $(B)/bench-kv: $(KV_OBJ) $(B)/liblsm.a
 	@echo "  LD $@"

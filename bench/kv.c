@@ -4,16 +4,17 @@
  *   bench-kv --engine lsm|rocksdb|rocksdb-blob|leveldb|lmdb --workload W[,W...]
  *            [--num N] [--ops N | --seconds S] [--value BYTES] [--threads T]
  *            [--cache BYTES] [--memtable BYTES] [--table BYTES] [--l1 BYTES]
- *            [--sync] [--no-filter] [--compression none|lz4] [--dir DIR]
- *            [--json FILE]
+ *            [--sync] [--no-filter] [--full] [--compression none|lz4]
+ *            [--dir DIR] [--json FILE]
  *
  * BYTES and N may end in K, M or G (powers of two). Each workload prints a line;
  * FILE gets a list of objects. Defaults are our engine's own for all of them; ops
  * is num, and value 100 (bigoverwrite: sizes from 16 to 128 KiB).
  *
  * A workload that reads or changes records finds N of them, written in random
- * order and at rest (untimed); workloads in a row that change nothing share one
- * store. Bytes written are counted until the store is at rest again.
+ * order and at rest (untimed): flushed, and no level over its target, or with
+ * --full all in one level. Workloads in a row that change nothing share one store.
+ * Bytes written are counted until the store is at rest again.
  */
 #include <getopt.h>
 #include <sys/stat.h>
@@ -52,7 +53,7 @@ __attribute__((noreturn)) static void usage(void)
     fputs("usage: bench-kv --engine E --workload W[,W...] [--num N] [--ops N | "
           "--seconds S]\n"
           "         [--value BYTES] [--threads T] [--cache BYTES] [--memtable BYTES]\n"
-          "         [--table BYTES] [--l1 BYTES] [--sync] [--no-filter]\n"
+          "         [--table BYTES] [--l1 BYTES] [--sync] [--no-filter] [--full]\n"
           "         [--compression none|lz4] [--dir DIR] [--json FILE]\n"
           "engines:   ",
           stderr);
@@ -136,6 +137,9 @@ static void set_option(struct args *a, int option, const char *arg)
     case 'f':
         c->filter = false;
         break;
+    case 'F':
+        c->full = true;
+        break;
     case 'C':
         if (strcmp(arg, "none") != 0 && strcmp(arg, "lz4") != 0)
             usage();
@@ -149,23 +153,12 @@ static void set_option(struct args *a, int option, const char *arg)
 static void parse(struct args *a, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"engine", 1, 0, 'e'},
-        {"workload", 1, 0, 'w'},
-        {"num", 1, 0, 'n'},
-        {"ops", 1, 0, 'o'},
-        {"seconds", 1, 0, 'S'},
-        {"value", 1, 0, 'v'},
-        {"threads", 1, 0, 't'},
-        {"cache", 1, 0, 'c'},
-        {"memtable", 1, 0, 'm'},
-        {"table", 1, 0, 'T'},
-        {"l1", 1, 0, 'l'},
-        {"sync", 0, 0, 's'},
-        {"no-filter", 0, 0, 'f'},
-        {"compression", 1, 0, 'C'},
-        {"dir", 1, 0, 'd'},
-        {"json", 1, 0, 'j'},
-        {0},
+        {"engine", 1, 0, 'e'},    {"workload", 1, 0, 'w'}, {"num", 1, 0, 'n'},
+        {"ops", 1, 0, 'o'},       {"seconds", 1, 0, 'S'},  {"value", 1, 0, 'v'},
+        {"threads", 1, 0, 't'},   {"cache", 1, 0, 'c'},    {"memtable", 1, 0, 'm'},
+        {"table", 1, 0, 'T'},     {"l1", 1, 0, 'l'},       {"sync", 0, 0, 's'},
+        {"no-filter", 0, 0, 'f'}, {"full", 0, 0, 'F'},     {"compression", 1, 0, 'C'},
+        {"dir", 1, 0, 'd'},       {"json", 1, 0, 'j'},     {0},
     };
     struct lsm_options defaults;
     int option;

@@ -40,6 +40,7 @@ struct kv_config {
     bool sync; /* every put and delete survives power loss */
     bool filter;
     bool compress; /* LZ4; Snappy where there is nothing else (LevelDB) */
+    bool full;     /* settle by a full compaction */
 };
 
 struct kv_entry {
@@ -61,7 +62,9 @@ struct kv_engine {
     const char *name;
     void *(*open)(const struct kv_config *c, const char *path); /* makes one, too */
     void (*close)(void *db);
-    void (*settle)(void *db); /* everything in tables, nothing left to compact */
+    /* Everything in tables, nothing left that it would compact by itself; with
+     * config->full, all in one level. */
+    void (*settle)(void *db);
 
     void *(*session)(void *db);
     void (*end)(void *session);

@@ -8,6 +8,7 @@
 struct store {
     struct lsm *db;
     enum lsm_durability durability;
+    bool full;
 };
 
 struct session {
@@ -45,6 +46,7 @@ static void *open_store(const struct kv_config *c, const char *path)
     o.workers = KV_WORKERS;
     o.sync_interval_ms = 0;
     check(lsm_open(path, &o, &s->db), "open");
+    s->full = c->full;
     s->durability = c->sync ? LSM_SYNC : LSM_NOSYNC;
     return s;
 }
@@ -61,7 +63,7 @@ static void settle(void *db)
 {
     struct store *s = db;
 
-    check(lsm_compact(s->db, false), "compact");
+    check(lsm_compact(s->db, s->full), "compact");
 }
 
 static void *new_session(void *db)

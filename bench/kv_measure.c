@@ -10,7 +10,12 @@
 #include "bench.h"
 #include "kv_measure.h"
 
-enum { WATCH_US = 250000 };
+enum {
+    WATCH_US = 250000,
+    REST_US = 20000, /* so often, REST_SAME times the same, REST_LOOKS at most */
+    REST_SAME = 5,
+    REST_LOOKS = 100,
+};
 
 /* The number after `name` in one of /proc's lists; 0 when it is not there. */
 static uint64_t proc_number(const char *path, const char *name)
@@ -51,6 +56,19 @@ uint64_t kv_disk_bytes(const char *dir)
     if (d)
         closedir(d);
     return sum;
+}
+
+uint64_t kv_disk_bytes_at_rest(const char *dir)
+{
+    uint64_t last = kv_disk_bytes(dir), now;
+
+    for (int looks = 0, same = 0; looks < REST_LOOKS && same < REST_SAME; looks++) {
+        usleep(REST_US);
+        now = kv_disk_bytes(dir);
+        same = now == last ? same + 1 : 0;
+        last = now;
+    }
+    return last;
 }
 
 void kv_memory_reset(void)

@@ -21,6 +21,8 @@ struct kv_io kv_io_now(void);
 
 /* Blocks of the files right in dir. */
 uint64_t kv_disk_bytes(const char *dir);
+/* The same, once it stays so for a moment: files are deleted behind the scenes. */
+uint64_t kv_disk_bytes_at_rest(const char *dir);
 
 /* Memory since the last reset: resident at most, and anonymous now. */
 void kv_memory_reset(void);

@@ -99,6 +99,7 @@ static void add_config(FILE *out, const struct kv_config *c)
     number(out, "memtable_bytes", (double)c->memtable_bytes);
     truth(out, "sync", c->sync);
     truth(out, "filter", c->filter);
+    truth(out, "full", c->full);
     text(out, "compression", c->compress ? "lz4" : "none");
 }
 

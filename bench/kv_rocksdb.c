@@ -14,6 +14,7 @@ enum { BLOB_MIN = 4096 };
 
 struct store {
     rocksdb_t *db;
+    bool full;
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
     rocksdb_readoptions_t *read;
@@ -86,6 +87,7 @@ static struct store *open_store(const struct kv_config *c, const char *path, boo
     if (!s)
         bench_die(-ENOMEM, "rocksdb");
     set_options(s, c, blobs);
+    s->full = c->full;
     s->read = rocksdb_readoptions_create();
     s->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(s->write, c->sync);
@@ -149,6 +151,8 @@ static void settle(void *db)
     rocksdb_flush(s->db, f, &error);
     check(error, "flush");
     rocksdb_flushoptions_destroy(f);
+    if (s->full)
+        rocksdb_compact_range(s->db, NULL, 0, NULL, 0);
     for (int idle = 0; idle < 5; idle = is_busy(s) ? 0 : idle + 1)
         usleep(20000);
 }

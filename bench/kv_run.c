@@ -259,6 +259,6 @@ void kv_run(struct kv_store *s, const struct kv_workload *work, struct kv_result
     r->cancelled_bytes = after.cancelled_bytes - before.cancelled_bytes;
     r->peak_memory_bytes = kv_memory_peak_bytes();
     r->live_bytes = live_at_end(work, r);
-    r->disk_bytes = kv_disk_bytes(s->path);
+    r->disk_bytes = kv_disk_bytes_at_rest(s->path);
     r->peak_disk_bytes = watch ? kv_watch_stop(watch) : r->disk_bytes;
 }

@@ -154,5 +154,5 @@ void kv_run_special(struct kv_store *s, const struct kv_workload *work,
     }
     r->peak_memory_bytes = kv_memory_peak_bytes();
     r->anon_memory_bytes = kv_memory_anon_bytes();
-    r->disk_bytes = kv_disk_bytes(s->path);
+    r->disk_bytes = kv_disk_bytes_at_rest(s->path);
 }
