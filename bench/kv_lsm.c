@@ -42,7 +42,9 @@ static void *open_store(const struct kv_config *c, const char *path)
     o.level_ratio = KV_LEVEL_RATIO;
     o.l1_bytes = c->l1_bytes;
     o.filter_bits = c->filter ? KV_FILTER_BITS : 0;
-    o.upper = o.last = o.vlog = c->compress ? LSM_LZ4 : LSM_RAW;
+    o.vlog = c->compress ? LSM_LZ4 : LSM_RAW;
+    for (unsigned level = 0; level < LSM_LEVELS; level++)
+        o.compression[level] = o.vlog;
     o.workers = KV_WORKERS;
     o.sync_interval_ms = 0;
     check(lsm_open(path, &o, &s->db), "open");

@@ -148,13 +148,12 @@ static int choose_ranges(struct run *r)
 static int open_output(struct run *r)
 {
     struct lsm *db = r->job->db;
-    bool last = r->job->output_level == LSM_LEVELS - 1;
     struct table_builder_options o = {
         .env = db->env,
         .number = db_new_number(db),
         .block_bytes = db->o.block_bytes,
         .filter_bits = db->o.filter_bits,
-        .compression = (enum compression)(last ? db->o.last : db->o.upper),
+        .compression = (enum compression)db->o.compression[r->job->output_level],
     };
     char *path = file_path(db->dir, FILE_TABLE, o.number);
     int rc;

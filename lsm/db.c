@@ -1,68 +1,10 @@
 /*
- * db.c - opening and closing a store, its options, its errors.
+ * db.c - opening and closing a store, its errors.
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "db_impl.h"
-
-void lsm_options_init(struct lsm_options *o)
-{
-    *o = (struct lsm_options){
-        .memtable_bytes = 64 << 20,
-        .memtables = 3,
-        .cache_bytes = 64 << 20,
-        .block_bytes = 4096,
-        .table_bytes = 32 << 20,
-        .l0_trigger = 4,
-        .level_ratio = 10,
-        .l1_bytes = 40 << 20,
-        .filter_bits = 10,
-        .separate_bytes = 4096,
-        .segment_bytes = 64 << 20,
-        .garbage_ratio = 0.5,
-        .upper = LSM_LZ4,
-        .last = LSM_ZSTD,
-        .vlog = LSM_LZ4,
-        .workers = 2,
-        .sync_interval_ms = 5000,
-        .verify_bytes = 64 << 20,
-    };
-}
-
-static int check_options(const struct lsm_options *o)
-{
-    const char *wrong = NULL;
-
-    if (o->memtable_bytes < 4096)
-        wrong = "memtable_bytes is under 4096";
-    else if (o->memtables < 2 || o->memtables > IMM_MAX)
-        wrong = "memtables is not 2 to 16";
-    else if (o->block_bytes < 256 || o->block_bytes > (4 << 20))
-        wrong = "block_bytes is not 256 bytes to 4 MiB";
-    else if (o->table_bytes < 4096)
-        wrong = "table_bytes is under 4096";
-    else if (o->l0_trigger < 1)
-        wrong = "l0_trigger is 0";
-    else if (o->level_ratio < 2)
-        wrong = "level_ratio is under 2";
-    else if (o->filter_bits > 64)
-        wrong = "filter_bits is over 64";
-    else if (o->separate_bytes && o->separate_bytes < 64)
-        wrong = "separate_bytes is under 64";
-    else if (o->segment_bytes < 4096)
-        wrong = "segment_bytes is under 4096";
-    else if (!(o->garbage_ratio >= 0 && o->garbage_ratio <= 100))
-        wrong = "garbage_ratio is not 0 to 100";
-    else if (o->upper > LSM_ZSTD || o->last > LSM_ZSTD || o->vlog > LSM_ZSTD)
-        wrong = "an unknown compression";
-    else if (o->workers > 64)
-        wrong = "workers is over 64";
-    if (!wrong)
-        return 0;
-    err_log("options: %s", wrong);
-    return -EINVAL;
-}
 
 uint64_t db_new_number(struct lsm *db)
 {
@@ -281,7 +223,7 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
 {
     struct lsm *db;
     uint64_t start;
-    int rc = check_options(o);
+    int rc = options_check(o);
 
     if (rc)
         return rc;

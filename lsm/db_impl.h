@@ -27,13 +27,14 @@
 #include "memtable.h"
 #include "merge.h"
 #include "names.h"
+#include "options.h"
 #include "pick.h"
 #include "vlog.h"
 #include "vlog_gc.h"
 #include "wal.h"
 
 enum {
-    IMM_MAX = 16,
+    IMM_MAX = MEMTABLES_MAX,
     SLOTS = 64, /* threads that read without a shared counter */
     LOGS_SPARE = 1,
 };

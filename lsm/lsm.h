@@ -66,9 +66,9 @@ struct lsm_options {
     uint64_t segment_bytes;     /* a value-log segment is sealed at this size */
     double garbage_ratio;       /* garbage in the value log over live bytes, at most;
                                    0: only empty segments are freed */
-    enum lsm_compression upper; /* tables above the last level */
-    enum lsm_compression last;  /* tables at the last level */
-    enum lsm_compression vlog;  /* separated values */
+    enum lsm_compression compression[LSM_LEVELS]; /* of the tables of a level; what
+                                   does not shrink by an eighth stays raw */
+    enum lsm_compression vlog;  /* separated values; likewise */
     unsigned workers;           /* compaction threads besides the flush thread; 0: no
                                    threads at all, work is done inside writing calls
                                    (deterministic, for tests) */
@@ -77,7 +77,9 @@ struct lsm_options {
                                    no larger than this in sum */
 };
 
-/* The defaults. Change what you like and pass it to lsm_open. */
+/* The defaults. Change what you like and pass it to lsm_open, which refuses what is
+ * out of range or contradicts itself with -EINVAL and a line that says so. README.md
+ * has the ranges. */
 void lsm_options_init(struct lsm_options *o);
 
 /*

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "manifest.h"
+#include "options.h"
 #include "repair_impl.h"
 #include "wal.h"
 
@@ -543,9 +544,11 @@ int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *rep
     struct env_lock *lock = NULL;
     bool any = false;
     char *lock_path;
-    int rc = env_list(r.env, path, count_ours, &any);
+    int rc = options_check(o);
 
     memset(r.out, 0, sizeof(*r.out));
+    if (!rc)
+        rc = env_list(r.env, path, count_ours, &any);
     if (rc || !any)
         return rc ? rc : -ENOENT;
     r.dir = strdup(path);

@@ -60,8 +60,7 @@ int repair_build(struct repair *r, unsigned level, struct table_builder **out,
         .number = r->next_number++,
         .block_bytes = r->o->block_bytes,
         .filter_bits = r->o->filter_bits,
-        .compression =
-            (enum compression)(level == LSM_LEVELS - 1 ? r->o->last : r->o->upper),
+        .compression = (enum compression)r->o->compression[level],
     };
     char *path = file_path(r->dir, FILE_TABLE, o.number);
     int rc = path ? 0 : -ENOMEM;

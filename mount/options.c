@@ -13,6 +13,10 @@ enum {
     THREADS_MAX = 1024,
 };
 
+#define COMPRESSION_WORDS                                                                \
+    "option compression=%s: give none, lz4 or zstd, or two with a colon between: the "   \
+    "second is for the last level"
+
 enum kind {
     IGNORED, /* a word of mount(8) that says nothing to us */
     KERNEL,  /* handed to the kernel as it is */
@@ -95,19 +99,35 @@ static int set_verify(void *into, const char *value, struct why *why)
     return 0;
 }
 
+static bool parse_compression(const char *word, size_t len, enum lsm_compression *out)
+{
+    static const char *const names[] = {"none", "lz4", "zstd"}; /* as in lsm.h */
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strlen(names[i]) == len && memcmp(names[i], word, len) == 0) {
+            *out = (enum lsm_compression)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* KIND, or KIND:LAST. */
 static int set_compression(void *into, const char *value, struct why *why)
 {
     struct lsm_options *lsm = &((struct mount_options *)into)->lsm;
+    const char *colon = strchr(value, ':');
+    enum lsm_compression kind, last;
+    unsigned level;
 
-    if (strcmp(value, "none") == 0)
-        lsm->upper = lsm->last = lsm->vlog = LSM_RAW;
-    else if (strcmp(value, "lz4") == 0)
-        lsm->upper = lsm->last = lsm->vlog = LSM_LZ4;
-    else if (strcmp(value, "zstd") == 0)
-        lsm->upper = lsm->last = lsm->vlog = LSM_ZSTD;
-    else
-        return why_set(why, -EINVAL, "option compression=%s: give none, lz4 or zstd",
-                       value);
+    if (!parse_compression(value, colon ? (size_t)(colon - value) : strlen(value), &kind))
+        return why_set(why, -EINVAL, COMPRESSION_WORDS, value);
+    last = kind;
+    if (colon && !parse_compression(colon + 1, strlen(colon + 1), &last))
+        return why_set(why, -EINVAL, COMPRESSION_WORDS, value);
+    for (level = 0; level < LSM_LEVELS; level++)
+        lsm->compression[level] = level < LSM_LEVELS - 1 ? kind : last;
+    lsm->vlog = kind;
     return 0;
 }
 
@@ -167,8 +187,9 @@ static const struct option mount_table[] = {
      .value_name = "SIZE", .help = "memory of one memtable"},
     {.name = "sync_interval", .kind = MILLIS, .offset = IN(lsm.sync_interval_ms),
      .value_name = "SECONDS", .help = "sync what nobody synced this often; 0: never"},
-    {.name = "compression", .kind = SPECIAL, .set = set_compression, .value_name = "KIND",
-     .help = "of what is written from now on: none, lz4, zstd"},
+    {.name = "compression", .kind = SPECIAL, .set = set_compression,
+     .value_name = "KIND[:LAST]",
+     .help = "none, lz4, zstd; LAST: of the last level (default: lz4:zstd)"},
     {.name = "verify", .kind = SPECIAL, .set = set_verify, .value_name = "SIZE",
      .help = "check every byte first, of a store up to SIZE; all; none"},
     {.name = "writeback", .kind = YES, .offset = IN(writeback),

@@ -58,10 +58,14 @@ refused "a bad time is named" "attr_timeout=-1" \
     "$SILTFS" mount "$STORE" "$MNT" -o attr_timeout=-1
 refused "a bad compression is named" "compression=rle" \
     "$SILTFS" mount "$STORE" "$MNT" -o compression=rle
+refused "... also of the last level" "compression=lz4:rle" \
+    "$SILTFS" mount "$STORE" "$MNT" -o compression=lz4:rle
+refused "an option that the engine refuses is named with its range" \
+    "memtable_bytes = 1 is not 4096 to" "$SILTFS" mount "$STORE" "$MNT" -o memtable=1
 ok "the options of mount(8) and our own are taken" "$SILTFS" mount "$STORE" "$MNT" \
     -o rw,relatime,nosuid,suid,nodev,dev,noexec,exec,nofail,_netdev,x-systemd.automount \
     -o user,defaults,noauto,auto,cache=32M,memtable=8M,sync_interval=0.5,verify=all \
-    -o threads=4,attr_timeout=10,entry_timeout=10,negative_timeout=0,compression=lz4
+    -o threads=4,attr_timeout=10,entry_timeout=10,negative_timeout=0,compression=lz4:zstd
 ok "and the mount answers" stat "$MNT"
 ok "unmount" "$SILTFS" umount "$MNT"
 

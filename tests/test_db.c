@@ -413,6 +413,51 @@ START_TEST(a_range_delete_hides_across_levels)
 }
 END_TEST
 
+/* Bytes of all levels after the same text went to L0, and then to the last level. */
+static void level_bytes(const char *name, const struct lsm_options *o, uint64_t *first,
+                        uint64_t *last)
+{
+    struct lsm *db = open_at(name, o);
+    char key[16], value[200];
+    struct lsm_stats s;
+    int i;
+
+    for (i = 0; i < 1000; i++) { /* twice: one table alone would move as it is */
+        snprintf(key, sizeof(key), "k%06d", i % 500);
+        memset(value, 'a' + i % 26, sizeof(value));
+        ck_ok(lsm_put(db, slice_str(key), slice_of(value, sizeof(value))));
+        if (i % 500 == 499)
+            ck_ok(lsm_flush(db));
+    }
+    lsm_get_stats(db, &s);
+    *first = s.level[0].bytes;
+    ck_ok(lsm_compact(db, true));
+    lsm_get_stats(db, &s);
+    *last = s.level[LSM_LEVELS - 1].bytes;
+    ck_assert_uint_eq(s.level[0].bytes, 0);
+    ck_ok(lsm_close(db));
+}
+
+START_TEST(each_level_is_compressed_as_its_option_says)
+{
+    struct lsm_options o = small_options();
+    uint64_t first, last;
+
+    o.memtable_bytes = 1 << 20;
+    o.compression[0] = LSM_RAW;
+    o.compression[LSM_LEVELS - 1] = LSM_ZSTD;
+    level_bytes("a", &o, &first, &last);
+    ck_assert_uint_gt(first, 2 * 500 * 200);
+    ck_assert_uint_gt(last, 0);
+    ck_assert_uint_lt(last, 500 * 200 / 4);
+    o.compression[0] = LSM_LZ4;
+    o.compression[LSM_LEVELS - 1] = LSM_RAW;
+    level_bytes("b", &o, &first, &last);
+    ck_assert_uint_lt(first, 2 * 500 * 200 / 4);
+    ck_assert_uint_gt(last, 500 * 200);
+}
+END_TEST
+
 START_TEST(open_refuses_what_it_should)
 {
     struct lsm_options o = small_options();
@@ -442,6 +487,7 @@ START_TEST(read_only_reads_and_refuses_to_write)
     put(db, "a", "1");
     ck_ok(lsm_close(db));
     o.read_only = true;
+    o.create = false;
     db = open_at("a", &o);
     expect(db, NULL, "a", "1");
     ck_err(lsm_put(db, slice_str("b"), slice_str("2")), EROFS);
@@ -615,6 +661,7 @@ TEST_MAIN("db", TEST_CASE(get_returns_what_was_put),
           TEST_CASE(segments_without_references_are_deleted),
           TEST_CASE(iterators_respect_bounds_and_directions),
           TEST_CASE(a_range_delete_hides_across_levels),
+          TEST_CASE(each_level_is_compressed_as_its_option_says),
           TEST_CASE(open_refuses_what_it_should),
           TEST_CASE(a_flush_keeps_the_log_of_newer_writes),
           TEST_CASE(a_log_cut_anywhere_beyond_its_sync_opens),

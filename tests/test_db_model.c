@@ -281,8 +281,8 @@ static void draw_options(struct model *m)
     o->separate_bytes = below(m, 4) ? 64u << below(m, 8) : 0;
     o->segment_bytes = 4096u << below(m, 8);
     o->garbage_ratio = below(m, 4) ? (double)below(m, 10) / 10 : 0;
-    o->upper = (enum lsm_compression)below(m, 3);
-    o->last = (enum lsm_compression)below(m, 3);
+    for (unsigned level = 0; level < LSM_LEVELS; level++)
+        o->compression[level] = (enum lsm_compression)below(m, 3);
     o->vlog = (enum lsm_compression)below(m, 3);
     o->workers = (unsigned)below(m, 3);
     o->sync_interval_ms = below(m, 2) ? 50 : 0;

@@ -218,6 +218,46 @@ START_TEST(a_large_entry_gets_its_own_block)
 }
 END_TEST
 
+/* Of 8 blocks half are random: the bytes on disk are those and little else. */
+static void check_stored(enum compression compression)
+{
+    enum { VALUE = 4000, BLOCKS = 8 };
+    struct table_kind kind = {.block_bytes = 4096, .compression = compression};
+    struct made_table m = in_memory();
+    struct entries es = {0};
+    uint64_t r = test_seed();
+    uint8_t value[VALUE];
+    struct table *t;
+    int i, j;
+
+    for (i = 0; i < BLOCKS; i++) {
+        char key[2] = {(char)('a' + i), 0};
+
+        for (j = 0; j < VALUE; j++)
+            value[j] = i % 2 ? (uint8_t)test_random(&r) : (uint8_t)(j / 100);
+        entries_add(&es, slice_str(key), 1, IKEY_PUT, slice_of(value, VALUE));
+    }
+    make_table(&m, &kind, &es, NULL, 0);
+    ck_assert_uint_gt(m.meta.size, BLOCKS / 2 * VALUE);
+    if (compression == COMPRESS_RAW)
+        ck_assert_uint_gt(m.meta.size, BLOCKS * VALUE);
+    else
+        ck_assert_uint_lt(m.meta.size, (BLOCKS / 2 + 1) * VALUE);
+    t = open_table(&m, NULL);
+    check_table(t, &es, &r);
+    table_free(t);
+    entries_free(&es);
+    drop(&m);
+}
+
+START_TEST(blocks_that_shrink_are_compressed_and_random_ones_stay_raw)
+{
+    check_stored(COMPRESS_RAW);
+    check_stored(COMPRESS_LZ4);
+    check_stored(COMPRESS_ZSTD);
+}
+END_TEST
+
 /* ---- range deletes ---- */
 
 START_TEST(range_deletes_come_back)
@@ -487,7 +527,9 @@ END_TEST
 TEST_MAIN("table", TEST_CASE_SLOW(what_is_added_is_found, 300),
           TEST_CASE(on_a_real_directory), TEST_CASE(versions_of_a_key_span_blocks),
           TEST_CASE(entries_larger_than_a_block),
-          TEST_CASE(a_large_entry_gets_its_own_block), TEST_CASE(range_deletes_come_back),
+          TEST_CASE(a_large_entry_gets_its_own_block),
+          TEST_CASE(blocks_that_shrink_are_compressed_and_random_ones_stay_raw),
+          TEST_CASE(range_deletes_come_back),
           TEST_CASE(a_table_of_range_deletes_only),
           TEST_CASE(a_point_at_the_end_of_a_range_closes_the_bounds),
           TEST_CASE(the_filter_turns_strangers_away),

@@ -637,6 +637,7 @@ START_TEST(a_read_only_store_gives_transactions_that_read)
     ck_ok(lsm_close(db));
     o = small_options(env);
     o.read_only = true;
+    o.create = false;
     ck_ok(lsm_open("/s", &o, &db));
     t = begin();
     expect(t, "k", "1");

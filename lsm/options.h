@@ -1,0 +1,19 @@
+/*
+ * options.h - whether options make sense. Their meaning: lsm.h and README.md.
+ */
+#ifndef LSM_OPTIONS_H
+#define LSM_OPTIONS_H
+
+#include "lsm.h"
+
+/* What only the engine's own arrays bound. */
+enum {
+    MEMTABLES_MAX = 16, /* active and waiting */
+    WORKERS_MAX = 64,
+};
+
+/* 0, or -EINVAL with one line logged that names the option, its value and what is
+ * allowed, or the two options that contradict each other. */
+int options_check(const struct lsm_options *o);
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * test_options.c - lsm/options.h: what may be given to lsm_open, and what is said
+ * about the rest.
+ */
+#include "test.h"
+
+#include <math.h>
+
+#include "lsm/options.h"
+
+static struct lsm_options defaults(void)
+{
+    struct lsm_options o;
+
+    lsm_options_init(&o);
+    return o;
+}
+
+START_TEST(the_defaults_make_sense)
+{
+    struct lsm_options o = defaults();
+    unsigned level;
+
+    ck_ok(options_check(&o));
+    for (level = 0; level + 1 < LSM_LEVELS; level++)
+        ck_assert_int_eq(o.compression[level], LSM_LZ4);
+    ck_assert_int_eq(o.compression[LSM_LEVELS - 1], LSM_ZSTD);
+}
+END_TEST
+
+/* field = value is refused, with exactly this line. */
+#define REFUSED(field, value, line)                                                      \
+    do {                                                                                 \
+        struct lsm_options o_ = defaults();                                              \
+        o_.field = (value);                                                              \
+        test_log_capture();                                                              \
+        ck_err(options_check(&o_), EINVAL);                                              \
+        ck_assert_msg(test_log_has(line "\n"), "not said: %s", line);                    \
+    } while (0)
+
+#define TAKEN(field, value)                                                              \
+    do {                                                                                 \
+        struct lsm_options o_ = defaults();                                              \
+        o_.field = (value);                                                              \
+        ck_ok(options_check(&o_));                                                       \
+    } while (0)
+
+START_TEST(what_is_out_of_range_is_named_with_its_value_and_range)
+{
+    REFUSED(memtable_bytes, 4095,
+            "options: memtable_bytes = 4095 is not 4096 to 1099511627776");
+    REFUSED(memtables, 1, "options: memtables = 1 is not 2 to 16");
+    REFUSED(memtables, 17, "options: memtables = 17 is not 2 to 16");
+    REFUSED(cache_bytes, 1ull << 60,
+            "options: cache_bytes = 1152921504606846976 is not 0 to 17592186044416");
+    REFUSED(block_bytes, 255, "options: block_bytes = 255 is not 256 to 4194304");
+    REFUSED(table_bytes, 0, "options: table_bytes = 0 is not 4096 to 1099511627776");
+    REFUSED(l0_trigger, 0, "options: l0_trigger = 0 is not 1 to 1000");
+    REFUSED(level_ratio, 1, "options: level_ratio = 1 is not 2 to 1000");
+    REFUSED(l1_bytes, 1, "options: l1_bytes = 1 is not 4096 to 1125899906842624");
+    REFUSED(filter_bits, 25, "options: filter_bits = 25 is not 0 to 24");
+    REFUSED(separate_bytes, 63, "options: separate_bytes = 63 is not 0 or 64 to 268435456");
+    REFUSED(segment_bytes, 1, "options: segment_bytes = 1 is not 4096 to 1099511627776");
+    REFUSED(garbage_ratio, -0.5, "options: garbage_ratio = -0.5 is not 0 to 100");
+    REFUSED(garbage_ratio, 101, "options: garbage_ratio = 101 is not 0 to 100");
+    REFUSED(garbage_ratio, (double)NAN, "options: garbage_ratio = nan is not 0 to 100");
+    REFUSED(workers, 65, "options: workers = 65 is not 0 to 64");
+    REFUSED(sync_interval_ms, 86400001,
+            "options: sync_interval_ms = 86400001 is not 0 to 86400000");
+    REFUSED(compression[3], (enum lsm_compression)3,
+            "options: compression[3] = 3 is not LSM_RAW (0), LSM_LZ4 (1) or LSM_ZSTD (2)");
+    REFUSED(vlog, (enum lsm_compression)-1,
+            "options: vlog = 4294967295 is not LSM_RAW (0), LSM_LZ4 (1) or LSM_ZSTD (2)");
+}
+END_TEST
+
+START_TEST(the_ends_of_ranges_are_taken)
+{
+    TAKEN(memtable_bytes, 4096);
+    TAKEN(memtables, 16);
+    TAKEN(cache_bytes, 0);
+    TAKEN(block_bytes, 4 << 20);
+    TAKEN(filter_bits, 0);
+    TAKEN(filter_bits, 24);
+    TAKEN(separate_bytes, 0);
+    TAKEN(separate_bytes, LSM_VALUE_MAX);
+    TAKEN(garbage_ratio, 0);
+    TAKEN(workers, 0);
+    TAKEN(sync_interval_ms, 0);
+    TAKEN(verify_bytes, UINT64_MAX);
+    TAKEN(compression[0], LSM_ZSTD);
+    TAKEN(compression[LSM_LEVELS - 1], LSM_RAW);
+}
+END_TEST
+
+START_TEST(options_that_contradict_each_other_are_named)
+{
+    struct lsm_options o = defaults();
+
+    test_log_capture();
+    o.read_only = o.create = true;
+    ck_err(options_check(&o), EINVAL);
+    ck_assert(test_log_has("options: read_only and create: "));
+    o = defaults();
+    o.must_be_new = true;
+    ck_err(options_check(&o), EINVAL);
+    ck_assert(test_log_has("options: must_be_new without create: "));
+}
+END_TEST
+
+/* Neither makes a directory nor looks at one. */
+START_TEST(open_and_repair_refuse_before_they_touch_anything)
+{
+    struct lsm_options o = defaults();
+    struct lsm *db;
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/store", test_dir());
+    o.create = true;
+    o.level_ratio = 0;
+    test_log_capture();
+    ck_err(lsm_open(path, &o, &db), EINVAL);
+    ck_err(lsm_repair(path, &o, NULL, NULL, NULL), EINVAL);
+    ck_assert(!lsm_is_store(NULL, path));
+    ck_err(lsm_repair(path, &(struct lsm_options){0}, NULL, NULL, NULL), EINVAL);
+}
+END_TEST
+
+TEST_MAIN("options", TEST_CASE(the_defaults_make_sense),
+          TEST_CASE(what_is_out_of_range_is_named_with_its_value_and_range),
+          TEST_CASE(the_ends_of_ranges_are_taken),
+          TEST_CASE(options_that_contradict_each_other_are_named),
+          TEST_CASE(open_and_repair_refuse_before_they_touch_anything))
