@@ -16,6 +16,8 @@
 enum {
     CHECK_EVERY = 1024,      /* entries between looks at `closing` */
     GRANDPARENT_FACTOR = 10, /* an output overlaps at most so many tables' bytes */
+    ALIGN_SHARE = 2,         /* this part of a table is enough to end it at a boundary */
+    L0_PIECE = 8,            /* a merged run that stays in L0: tables' sizes a piece */
 };
 
 struct run {
@@ -220,13 +222,18 @@ static int close_output(struct run *r, const struct slice *upper)
     return rc;
 }
 
-/* Bytes of the level after next that the output overlaps so far. */
-static bool overlaps_too_much(struct run *r, struct slice user)
+/*
+ * Moves on to user in the level after next; true when a table there ended since the
+ * last call. An output that ends there, too, takes no part of a table that its
+ * successor takes a part of: less to rewrite when they go down.
+ */
+static bool passes_boundary(struct run *r, struct slice user)
 {
     const struct version *v = r->job->version;
     unsigned level = r->job->output_level + 1;
+    size_t before = r->grandparent;
 
-    if (level >= LSM_LEVELS)
+    if (level == 1 || level >= LSM_LEVELS)
         return false;
     while (r->grandparent < v->n[level] &&
            table_range_cmp(&v->file[level][r->grandparent]->meta, user) > 0) {
@@ -234,18 +241,24 @@ static bool overlaps_too_much(struct run *r, struct slice user)
             r->grandparent_bytes += v->file[level][r->grandparent]->meta.size;
         r->grandparent++;
     }
-    return r->grandparent_bytes > (uint64_t)GRANDPARENT_FACTOR * r->job->db->o.table_bytes;
+    return r->grandparent != before;
 }
 
 static bool wants_cut(struct run *r, struct slice user)
 {
-    bool too_wide;
+    uint64_t full = r->job->db->o.table_bytes, size;
+    bool boundary;
 
     if (r->job->flush)
         return false;
-    too_wide = overlaps_too_much(r, user);
-    return r->builder && (too_wide || table_builder_size(r->builder) >=
-                                          r->job->db->o.table_bytes);
+    boundary = passes_boundary(r, user);
+    if (!r->builder)
+        return false;
+    if (r->job->output_level == 0)
+        full *= L0_PIECE;
+    size = table_builder_size(r->builder);
+    return size >= full || (boundary && size >= full / ALIGN_SHARE) ||
+           r->grandparent_bytes > (uint64_t)GRANDPARENT_FACTOR * full;
 }
 
 /*
@@ -303,21 +316,54 @@ static int add_entry(struct run *r, struct slice key, struct slice value, bool n
 
 /* ---- the run ---- */
 
+static int to_start(struct run *r)
+{
+    struct compact_job *j = r->job;
+    struct buf key = {0};
+    int rc;
+
+    if (!j->lower) {
+        iter_first(j->input);
+        return 0;
+    }
+    buf_assign(&r->lower, *j->lower);
+    r->has_lower = true;
+    ikey_append_seek(&key, *j->lower, IKEY_SEQ_MAX);
+    rc = buf_error(&key) ? buf_error(&key) : buf_error(&r->lower);
+    if (!rc)
+        iter_seek(j->input, buf_slice(&key));
+    buf_release(&key);
+    return rc;
+}
+
+/* Now and then: is there a reason to give up? */
+static int look_up(struct run *r)
+{
+    if (r->job->flush)
+        return 0;
+    return atomic_load(&r->job->db->closing) ? -ECANCELED : 0;
+}
+
 static int run_points(struct run *r)
 {
-    struct iter *in = r->job->input;
+    struct compact_job *j = r->job;
+    struct iter *in = j->input;
     unsigned since_check = 0;
-    int rc = 0;
+    int rc = to_start(r);
 
-    for (iter_first(in); in->valid && !rc; iter_next(in)) {
+    for (; in->valid && !rc; iter_next(in)) {
+        struct slice user = ikey_user(in->key);
         bool new_user;
 
         if (++since_check == CHECK_EVERY) {
             since_check = 0;
-            if (atomic_load(&r->job->db->closing) && !r->job->flush)
-                return -ECANCELED;
+            rc = look_up(r);
+            if (rc)
+                return rc;
         }
-        new_user = !r->has_user || !slice_eq(ikey_user(in->key), buf_slice(&r->user));
+        new_user = !r->has_user || !slice_eq(user, buf_slice(&r->user));
+        if (new_user && j->upper && slice_cmp(user, *j->upper) >= 0)
+            break;
         if (is_hidden(r, in->key))
             continue;
         rc = buf_error(&r->user);
@@ -326,19 +372,19 @@ static int run_points(struct run *r)
     }
     if (!rc)
         rc = in->err;
-    return rc ? rc : close_output(r, NULL);
+    return rc ? rc : close_output(r, j->upper);
 }
 
-/* Outputs that no edit will name. */
-static void remove_outputs(struct compact_job *j)
+void compact_undo(struct lsm *db, const struct edit *e)
 {
     size_t i;
 
-    for (i = 0; i < j->e->n_added; i++) {
-        char *path = file_path(j->db->dir, FILE_TABLE, j->e->added[i].meta.number);
+    for (i = 0; i < e->n_added; i++) {
+        uint64_t number = e->added[i].meta.number;
+        char *path = number ? file_path(db->dir, FILE_TABLE, number) : NULL;
 
         if (path)
-            env_unlink(j->db->env, path); /* else the next open removes it */
+            env_unlink(db->env, path); /* else the next open removes it */
         free(path);
     }
 }
@@ -352,15 +398,7 @@ int compact_run(struct compact_job *job)
         rc = choose_ranges(&r);
     if (!rc)
         rc = run_points(&r);
-    /* Values first, then the tables that point to them become durable. */
-    if (!rc && job->moved)
-        rc = vlog_sync(job->db->vlog);
-    /* For a flush also the name of the log that the edit will begin with. */
-    if (!rc && (job->e->n_added || job->flush))
-        rc = env_sync_dir(job->db->env, job->db->dir);
     table_builder_abandon(r.builder);
-    if (rc)
-        remove_outputs(job);
     rangedel_free(r.ranges);
     free(r.keep);
     free(r.snaps);
@@ -369,4 +407,12 @@ int compact_run(struct compact_job *job)
     buf_release(&r.value);
     buf_release(&r.pointer);
     return rc;
+}
+
+int compact_make_durable(struct lsm *db, bool moved)
+{
+    /* Values first, then the tables that point to them become durable. */
+    int rc = moved ? vlog_sync(db->vlog) : 0;
+
+    return rc ? rc : env_sync_dir(db->env, db->dir);
 }

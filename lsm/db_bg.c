@@ -1,7 +1,7 @@
 /*
- * db_bg.c - the background: one thread flushes, `workers` threads compact, one
- * keeps time (periodic sync, idle flush, deleting files). With workers == 0
- * there are no threads, and db_bg_inline does all that is due.
+ * db_bg.c - the background: one thread flushes, `workers` threads compact
+ * (db_compact.c), one keeps time (periodic sync, idle flush, deleting files). With
+ * workers == 0 there are no threads, and db_bg_inline does all that is due.
  *
  * Only the timekeeper deletes value-log segments: that takes `values` for
  * writing, which a writer may hold while it waits for the flusher.
@@ -26,6 +26,7 @@ enum {
 struct pick_options db_pick_options(const struct lsm *db)
 {
     return (struct pick_options){
+        .strategy = db->o.strategy,
         .l0_trigger = db->o.l0_trigger,
         .level_ratio = db->o.level_ratio,
         .l1_bytes = db->o.l1_bytes,
@@ -73,7 +74,12 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     rc = job.input ? memtable_fragments(m, &job.ranges, &job.n_ranges) : -ENOMEM;
     if (!rc)
         rc = compact_run(&job);
+    /* Also the name of the log that the edit will begin with. */
     if (!rc)
+        rc = compact_make_durable(db, false);
+    if (rc)
+        compact_undo(db, &e);
+    else
         rc = db_install(db, &e, m);
     iter_free(job.input);
     edit_release(&e);
@@ -122,210 +128,6 @@ int db_flush_one(struct lsm *db)
     return rc;
 }
 
-/* ---- compaction ---- */
-
-static void set_compacting_locked(struct compaction *c, bool on)
-{
-    unsigned which;
-    size_t i;
-
-    for (which = 0; which < 2; which++)
-        for (i = 0; i < c->n[which]; i++)
-            c->inputs[which][i]->compacting = on;
-}
-
-/* The points of the inputs, merged; their range deletes into *ranges. */
-static int open_inputs(struct compaction *c, struct iter **out,
-                       struct range_tombstone **ranges, size_t *n_ranges)
-{
-    struct iter **child = calloc(c->n[0] + 2, sizeof(*child));
-    struct merge *m;
-    unsigned which, n = 0;
-    size_t i, j;
-    int rc = child ? 0 : -ENOMEM;
-
-    for (which = 0; which < 2 && !rc; which++) {
-        for (i = 0; i < c->n[which] && !rc; i++) {
-            const struct range_tombstone *list;
-            struct table *t;
-            size_t count;
-            void *p;
-
-            rc = tfile_table(c->inputs[which][i], &t);
-            if (rc)
-                break;
-            list = table_range_deletes(t, &count);
-            p = realloc(*ranges, (*n_ranges + count + 1) * sizeof(**ranges));
-            if (!p) {
-                rc = -ENOMEM;
-                break;
-            }
-            *ranges = p;
-            for (j = 0; j < count; j++)
-                (*ranges)[(*n_ranges)++] = list[j];
-            if (c->level == 0 && which == 0) {
-                child[n] = table_iter_new(t, TABLE_ITER_COMPACT);
-                rc = child[n++] ? 0 : -ENOMEM;
-            }
-        }
-        if (!rc && c->n[which] && !(c->level == 0 && which == 0)) {
-            child[n] = level_iter_new(c->inputs[which], c->n[which], TABLE_ITER_COMPACT,
-                                      NULL);
-            rc = child[n++] ? 0 : -ENOMEM;
-        }
-    }
-    if (rc) {
-        while (n)
-            iter_free(child[--n]);
-        free(child);
-        return rc;
-    }
-    m = merge_new(child, n);
-    free(child);
-    *out = m ? merge_iter(m) : NULL;
-    return m ? 0 : -ENOMEM;
-}
-
-static int edit_removals(struct lsm *db, struct compaction *c, struct edit *e)
-{
-    unsigned which;
-    size_t i;
-    int rc = 0;
-
-    for (which = 0; which < 2; which++) {
-        unsigned level = which ? c->output_level : c->level;
-
-        for (i = 0; i < c->n[which] && !rc; i++) {
-            const struct table_meta *m = &c->inputs[which][i]->meta;
-
-            rc = edit_remove_table(e, level, m->number);
-            if (c->move)
-                continue;
-            atomic_fetch_add(&db->count.compact_read, m->size);
-            atomic_fetch_add(&db->count.level_read[level], m->size);
-        }
-    }
-    return rc;
-}
-
-static int run_move(struct compaction *c, struct edit *e)
-{
-    struct table_meta copy = {0};
-    int rc = table_meta_copy(&copy, &c->inputs[0][0]->meta);
-
-    if (!rc)
-        rc = edit_add_table(e, c->output_level, &copy);
-    table_meta_release(&copy);
-    return rc;
-}
-
-static int run_merge(struct lsm *db, struct version *v, struct compaction *c,
-                     struct edit *e)
-{
-    struct range_tombstone *ranges = NULL;
-    struct compact_job job = {
-        .db = db, .output_level = c->output_level, .version = v, .c = c, .e = e};
-    int rc = open_inputs(c, &job.input, &ranges, &job.n_ranges);
-
-    job.ranges = ranges;
-    if (!rc)
-        rc = compact_run(&job);
-    iter_free(job.input);
-    free(ranges);
-    atomic_fetch_add(&db->count.compact_written, job.written);
-    atomic_fetch_add(&db->count.moved_bytes, job.moved);
-    atomic_fetch_add(&db->count.level_written[c->output_level], job.written);
-    return rc;
-}
-
-int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
-{
-    struct edit e = {0};
-    int rc = c->move ? run_move(c, &e) : run_merge(db, v, c, &e);
-
-    if (!rc)
-        rc = edit_removals(db, c, &e);
-    if (!rc)
-        rc = db_install(db, &e, NULL);
-    if (!rc)
-        atomic_fetch_add(c->move ? &db->count.moves : &db->count.compactions, 1);
-    edit_release(&e);
-    if (rc == -ENOSPC)
-        db_reserve_release(db);
-    mutex_lock(&db->state_mu);
-    set_compacting_locked(c, false);
-    db->compactions_running--;
-    db->moving -= c->victims.n > 0;
-    if (c->reason == PICK_GARBAGE)
-        db->collecting = false;
-    if (rc && rc != -ECANCELED)
-        db->retry_at_ns = env_now_ns(db->env) + RETRY_NS * (rc == -ENOSPC ? 1 : 30);
-    db_bg_wake_locked(db);
-    pthread_cond_broadcast(&db->room);
-    mutex_unlock(&db->state_mu);
-    compaction_release(c);
-    version_unref(v);
-    atomic_store(&db->purge_due, true);
-    if (rc && rc != -ECANCELED && rc != -EROFS)
-        err_log("%s: a compaction failed: %s; it will be tried again", db->dir,
-                strerror(-rc));
-    return rc;
-}
-
-/*
- * Garbage goes first, one compaction at a time, or a steady load would never let
- * it come to it; the other workers see to the levels meanwhile.
- */
-static int choose_work(struct lsm *db, const struct version *v, bool full,
-                       struct compaction *c)
-{
-    struct pick_options o = db_pick_options(db);
-    int rc = 0;
-
-    if (full)
-        return pick_full(v, &o, c);
-    if (!db->collecting)
-        rc = vlog_gc_pick(v, &o, &db->victims, c);
-    return rc || c->reason ? rc : pick_compaction(v, &o, c);
-}
-
-/* From here on c may move values; where to, is not deleted under it. */
-static int note_moving_locked(struct lsm *db, struct compaction *c)
-{
-    int rc = segment_set_copy(&c->victims, &db->victims);
-
-    if (rc || !c->victims.n || c->move)
-        segment_set_release(&c->victims);
-    else if (!db->moving++)
-        db->moving_floor = atomic_load(&db->victims_floor);
-    return rc;
-}
-
-/* Choose one and mark its inputs. False: nothing to do. *v is referenced. */
-static bool choose_locked(struct lsm *db, bool full, struct version **v,
-                          struct compaction *c)
-{
-    int rc;
-
-    memset(c, 0, sizeof(*c));
-    if (atomic_load(&db->error) || env_now_ns(db->env) < db->retry_at_ns)
-        return false;
-    *v = atomic_load(&db->view)->version;
-    rc = choose_work(db, *v, full, c);
-    if (!rc && c->reason)
-        rc = note_moving_locked(db, c);
-    if (rc || c->reason == PICK_NOTHING) {
-        compaction_release(c);
-        return false;
-    }
-    version_ref(*v);
-    set_compacting_locked(c, true);
-    db->compactions_running++;
-    if (c->reason == PICK_GARBAGE)
-        db->collecting = true;
-    return true;
-}
-
 /* ---- threads ---- */
 
 static void *flusher(void *arg)
@@ -360,7 +162,9 @@ static void *worker(void *arg)
         struct compaction c;
         struct version *v;
 
-        if (!choose_locked(db, false, &v, &c)) {
+        if (db_help_locked(db))
+            continue;
+        if (!db_choose_locked(db, false, &v, &c)) {
             cond_wait_ns(&db->work, &db->state_mu, RETRY_NS);
             continue;
         }
@@ -495,7 +299,7 @@ static bool compact_here(struct lsm *db, bool full)
     bool some;
 
     mutex_lock(&db->state_mu);
-    some = choose_locked(db, full, &v, &c);
+    some = db_choose_locked(db, full, &v, &c);
     mutex_unlock(&db->state_mu);
     return some && db_compact_one(db, v, &c) == 0;
 }

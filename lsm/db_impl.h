@@ -132,6 +132,7 @@ struct lsm {
     _Atomic bool closing;
     bool flushing;
     unsigned compactions_running;
+    struct split *splits;  /* large compactions whose parts are up for grabs */
     int flush_error;       /* of the last flush; 0 when it went well */
     struct segment_set victims;   /* segments to be emptied */
     struct segment_set unmovable; /* segments that hold a damaged value */
@@ -271,8 +272,6 @@ void db_bg_wake_locked(struct lsm *db);
 void db_bg_inline(struct lsm *db);
 /* Flush the oldest waiting memtable, if any. */
 int db_flush_one(struct lsm *db);
-/* Do c, which this takes. */
-int db_compact_one(struct lsm *db, struct version *v, struct compaction *c);
 /* Recompute the write throttle. Under state_mu. */
 void db_set_delay_locked(struct lsm *db);
 struct pick_options db_pick_options(const struct lsm *db);
@@ -281,13 +280,16 @@ struct pick_options db_pick_options(const struct lsm *db);
 
 /*
  * Merge sorted input into tables, dropping what no reader can see. Appends the
- * outputs to e at output_level. On failure the outputs are removed.
+ * outputs to e at output_level: their bytes are durable, their names not yet. With
+ * lower and upper only the user keys in [lower, upper); jobs of one compaction that
+ * share out the keys may run at once. A failed one leaves outputs in e: compact_undo.
  */
 struct compact_job {
     struct lsm *db;
     struct iter *input;                  /* borrowed */
     const struct range_tombstone *ranges; /* of all inputs, any order; borrowed */
     size_t n_ranges;
+    const struct slice *lower, *upper;   /* NULL: open */
     unsigned output_level;
     bool flush;                          /* one output, never cut */
     const struct version *version;       /* for the bottom and the grandparents */
@@ -297,6 +299,22 @@ struct compact_job {
     uint64_t moved;                      /* out: bytes of values moved */
 };
 int compact_run(struct compact_job *job);
+/* After all jobs, before the edit. moved: values, too, have new places. */
+int compact_make_durable(struct lsm *db, bool moved);
+/* Remove the outputs that e names (moved ones are zeroed: nothing): nobody will. */
+void compact_undo(struct lsm *db, const struct edit *e);
+
+/* ---- db_compact.c ---- */
+
+/* Choose a compaction (with full, one of a full compaction) and mark its inputs.
+ * False: nothing to do. *v is referenced. Under state_mu. */
+bool db_choose_locked(struct lsm *db, bool full, struct version **v,
+                      struct compaction *c);
+/* Do c, which this takes, as v, and with them what db_choose_locked marked. */
+int db_compact_one(struct lsm *db, struct version *v, struct compaction *c);
+/* Do a part of a large compaction that another thread has under way, if there is one
+ * to be had. Drops and takes state_mu. */
+bool db_help_locked(struct lsm *db);
 
 /* ---- db_recover.c ---- */
 

@@ -48,6 +48,16 @@ enum lsm_compression {
     LSM_ZSTD = 2,
 };
 
+/* When sorted runs are merged; may be another one each time a store is opened. */
+enum lsm_strategy {
+    LSM_LEVELED = 0, /* one run a level, each level_ratio times the one above: least
+                        space, fewest tables to look at */
+    LSM_TIERED = 1,  /* runs of like size are merged, and all when those above the last
+                        exceed twice its size: least written, up to three times the space */
+    LSM_HYBRID = 2,  /* new tables are tiered until they hold l0_trigger times l1_bytes;
+                        leveled below */
+};
+
 struct lsm_options {
     struct env *env;            /* NULL: env_posix() */
     bool create;                /* make a store when there is none */
@@ -58,7 +68,8 @@ struct lsm_options {
     size_t cache_bytes;         /* block cache, shared by all tables */
     size_t block_bytes;         /* target size of a data block before compression */
     size_t table_bytes;         /* target size of a table below L0 */
-    unsigned l0_trigger;        /* L0 tables that start a compaction */
+    enum lsm_strategy strategy;
+    unsigned l0_trigger;        /* L0 tables (tiered: sorted runs) that start a compaction */
     unsigned level_ratio;       /* target size of a level over the one above */
     uint64_t l1_bytes;          /* least target of the first level below L0 */
     unsigned filter_bits;       /* bloom bits per key; 0: no filters */
@@ -69,6 +80,7 @@ struct lsm_options {
     enum lsm_compression compression[LSM_LEVELS]; /* of the tables of a level; what
                                    does not shrink by an eighth stays raw */
     enum lsm_compression vlog;  /* separated values; likewise */
+    unsigned parts_max;         /* a large compaction is done in so many parts at once */
     unsigned workers;           /* compaction threads besides the flush thread; 0: no
                                    threads at all, work is done inside writing calls
                                    (deterministic, for tests) */

@@ -25,6 +25,8 @@ void lsm_options_init(struct lsm_options *o)
         .segment_bytes = 64 << 20,
         .garbage_ratio = 0.5,
         .vlog = LSM_LZ4,
+        .strategy = LSM_LEVELED,
+        .parts_max = 4,
         .workers = 2,
         .sync_interval_ms = 5000,
         .verify_bytes = 64 << 20,
@@ -57,12 +59,14 @@ static const struct range ranges[] = {
     {FIELD(cache_bytes), .least = 0, .most = 16 * TIB},
     {FIELD(block_bytes), .least = 256, .most = 4 * MIB},
     {FIELD(table_bytes), .least = 4 * KIB, .most = TIB},
+    {FIELD(strategy), .least = LSM_LEVELED, .most = LSM_HYBRID},
     {FIELD(l0_trigger), .least = 1, .most = 1000},
     {FIELD(level_ratio), .least = 2, .most = 1000},
     {FIELD(l1_bytes), .least = 4 * KIB, .most = 1024 * TIB},
     {FIELD(filter_bits), .least = 0, .most = 24},
     {FIELD(separate_bytes), .least = 64, .most = LSM_VALUE_MAX, .or_zero = true},
     {FIELD(segment_bytes), .least = 4 * KIB, .most = TIB},
+    {FIELD(parts_max), .least = 1, .most = PARTS_MAX},
     {FIELD(workers), .least = 0, .most = WORKERS_MAX},
     {FIELD(sync_interval_ms), .least = 0, .most = 86400000}, /* a day */
 };

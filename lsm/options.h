@@ -10,6 +10,7 @@
 enum {
     MEMTABLES_MAX = 16, /* active and waiting */
     WORKERS_MAX = 64,
+    PARTS_MAX = 16, /* of one compaction */
 };
 
 /* 0, or -EINVAL with one line logged that names the option, its value and what is

@@ -1,10 +1,10 @@
 /*
- * pick.c - see pick.h. Leveled compaction: all of overlapping L0 into the base
- * level; below, one table and what it overlaps in the next level, the one that
- * moves the fewest bytes of the next level for each byte of its own (RocksDB's
- * kMinOverlappingRatio), tables full of tombstones first.
+ * pick.c - see pick.h: targets and scores, and what the strategies share.
+ *
+ * Leveled (pick_leveled.c): all of overlapping L0 into the base level; below, one
+ * table and what it overlaps in the next level. Tiered and hybrid: pick_tiered.c.
  */
-#include "pick.h"
+#include "pick_impl.h"
 
 #include <stdlib.h>
 
@@ -18,6 +18,8 @@ enum {
     /* L0 may point to this part of what the levels below point to. */
     L0_REF_SHARE = 10,
 };
+
+/* ---- targets and scores ---- */
 
 void pick_targets(const struct version *v, const struct pick_options *o,
                   struct level_targets *t)
@@ -42,51 +44,48 @@ void pick_targets(const struct version *v, const struct pick_options *o,
     t->bytes[level] = size;
 }
 
-static uint64_t tombstones(const struct table_meta *m)
-{
-    return m->deletes + m->range_deletes * RANGE_DELETE_WEIGHT;
-}
-
-static bool any_compacting(struct tfile *const *files, size_t n)
-{
-    size_t i;
-
-    for (i = 0; i < n; i++)
-        if (files[i]->compacting)
-            return true;
-    return false;
-}
-
 /*
- * By number, and by the values that its tables point to: what they overwrote
- * counts as live until L0 has met it below.
+ * The values that the tables of L0 point to: what they overwrote counts as live until
+ * L0 has met it below.
  */
-static double l0_score(const struct version *v, const struct pick_options *o)
+static double ref_score(const struct version *v, const struct pick_options *o)
 {
-    double by_number = (double)v->n[0] / o->l0_trigger, by_refs;
     uint64_t below = 0, allowed;
     unsigned level;
 
     if (!o->l0_ref_bytes)
-        return by_number;
+        return 0;
     for (level = 1; level < LSM_LEVELS; level++)
         below += v->ref_bytes[level];
     allowed = below / L0_REF_SHARE;
     if (allowed < o->l0_ref_bytes)
         allowed = o->l0_ref_bytes;
-    by_refs = (double)v->ref_bytes[0] / (double)allowed;
-    return by_number > by_refs ? by_number : by_refs;
+    return (double)v->ref_bytes[0] / (double)allowed;
+}
+
+static double l0_score(const struct version *v, const struct pick_options *o)
+{
+    double by_refs = ref_score(v, o), by_size;
+
+    by_size = o->strategy == LSM_HYBRID
+                  ? (double)v->bytes[0] / ((double)o->l0_trigger * (double)o->l1_bytes)
+                  : (double)v->n[0] / o->l0_trigger;
+    return by_size > by_refs ? by_size : by_refs;
 }
 
 double pick_score(const struct version *v, const struct pick_options *o,
                   const struct level_targets *t, unsigned level)
 {
+    if (o->strategy == LSM_TIERED)
+        return level ? 0 : (double)pick_count_runs(v) / (o->l0_trigger + 1);
     if (level == 0)
         return l0_score(v, o);
     if (level == LSM_LEVELS - 1 || !v->n[level])
         return 0;
     return (double)v->bytes[level] / (double)(t->bytes[level] + 1);
 }
+
+/* ---- sets of segments ---- */
 
 void segment_set_release(struct segment_set *s)
 {
@@ -122,194 +121,136 @@ int segment_set_copy(struct segment_set *to, const struct segment_set *from)
     return 0;
 }
 
+/* ---- building a compaction ---- */
+
 void compaction_release(struct compaction *c)
 {
-    free(c->inputs[0]);
-    free(c->inputs[1]);
+    unsigned level;
+
+    for (level = 0; level < LSM_LEVELS; level++)
+        free(c->inputs[level]);
     segment_set_release(&c->victims);
     memset(c, 0, sizeof(*c));
 }
 
-static int add_input(struct compaction *c, unsigned which, struct tfile *f)
+size_t compaction_tables(const struct compaction *c)
 {
-    void *p = realloc(c->inputs[which], (c->n[which] + 1) * sizeof(*c->inputs[which]));
+    unsigned level;
+    size_t n = 0;
+
+    for (level = 0; level < LSM_LEVELS; level++)
+        n += c->n[level];
+    return n;
+}
+
+uint64_t compaction_bytes(const struct compaction *c)
+{
+    unsigned level;
+    uint64_t bytes = 0;
+    size_t i;
+
+    for (level = 0; level < LSM_LEVELS; level++)
+        for (i = 0; i < c->n[level]; i++)
+            bytes += c->inputs[level][i]->meta.size;
+    return bytes;
+}
+
+int compaction_add(struct compaction *c, unsigned level, struct tfile *f)
+{
+    void *p = realloc(c->inputs[level], (c->n[level] + 1) * sizeof(*c->inputs[level]));
 
     if (!p)
         return -ENOMEM;
-    c->inputs[which] = p;
-    c->inputs[which][c->n[which]++] = f;
+    c->inputs[level] = p;
+    c->inputs[level][c->n[level]++] = f;
     return 0;
 }
 
-/*
- * Complete c, whose inputs[0] and levels are set, with what inputs[0] overlaps
- * in the output level. PICK_NOTHING when something there is being compacted.
- */
-static int complete(const struct version *v, struct compaction *c)
-{
-    struct key_range r = {0};
-    bool empty = true;
-    size_t i, first, end;
-    int rc = 0;
-
-    for (i = 0; i < c->n[0]; i++)
-        key_range_add(&r, &empty, &c->inputs[0][i]->meta);
-    version_overlap(v, c->output_level, &r, &first, &end);
-    if (any_compacting(v->file[c->output_level] + first, end - first)) {
-        compaction_release(c);
-        return 0;
-    }
-    for (i = first; i < end && !rc; i++)
-        rc = add_input(c, 1, v->file[c->output_level][i]);
-    /* Tombstones at the bottom are dropped by rewriting, not moved. */
-    c->move = c->n[0] == 1 && c->n[1] == 0 &&
-              !(tombstones(&c->inputs[0][0]->meta) && pick_is_bottom(v, c, &r));
-    return rc;
-}
-
-/* The level that tables of `level` go to. */
-static unsigned next_level(const struct level_targets *t, unsigned level)
-{
-    return level ? level + 1 : t->base;
-}
-
-/*
- * All of L0: older tables may not stay above while newer ones sink, so either
- * everything goes or, when an L0 compaction is under way, nothing.
- */
-static int pick_l0(const struct version *v, const struct level_targets *t,
-                   enum pick_reason reason, struct compaction *c)
+bool pick_any_compacting(struct tfile *const *files, size_t n)
 {
     size_t i;
-    int rc = 0;
 
-    if (!v->n[0] || any_compacting(v->file[0], v->n[0]))
-        return 0;
-    c->reason = reason;
-    c->output_level = next_level(t, 0);
-    for (i = 0; i < v->n[0] && !rc; i++)
-        rc = add_input(c, 0, v->file[0][i]);
-    return rc ? rc : complete(v, c);
+    for (i = 0; i < n; i++)
+        if (files[i]->compacting)
+            return true;
+    return false;
 }
 
-static bool mostly_tombstones(const struct table_meta *m)
+uint64_t pick_tombstones_of(const struct table_meta *m)
 {
-    uint64_t t = tombstones(m);
+    return m->deletes + m->range_deletes * RANGE_DELETE_WEIGHT;
+}
+
+bool pick_mostly_tombstones(const struct table_meta *m)
+{
+    uint64_t t = pick_tombstones_of(m);
 
     return m->range_deletes ||
            (t >= TOMBSTONE_MIN && t * 100 >= m->entries * TOMBSTONE_PERCENT);
 }
 
-/* Bytes of the next level to rewrite for a byte of f's; tombstones count as
- * the bytes they will free. */
-static double move_cost(const struct version *v, unsigned below, const struct tfile *f)
+int pick_complete(const struct version *v, struct compaction *c)
 {
-    struct key_range r;
-    size_t first, end, i;
-    uint64_t overlap = 0;
+    unsigned in = c->level, out = c->output_level;
+    struct key_range r = {0};
+    bool empty = true;
+    size_t i, first, end;
+    int rc = 0;
 
-    key_range_of(&r, &f->meta);
-    version_overlap(v, below, &r, &first, &end);
-    for (i = first; i < end; i++) {
-        if (v->file[below][i]->compacting)
-            return -1;
-        overlap += v->file[below][i]->meta.size;
-    }
-    return (double)overlap /
-           ((double)f->meta.size * (1.0 + 4.0 * (double)tombstones(&f->meta) /
-                                              (double)(f->meta.entries + 1)));
-}
-
-/* The cheapest table of a level to move down; only tombstone-laden ones, or any. */
-static struct tfile *cheapest(const struct version *v, unsigned level, unsigned below,
-                              bool tombstones_only)
-{
-    struct tfile *best = NULL;
-    double best_cost = 0;
-    size_t i;
-
-    for (i = 0; i < v->n[level]; i++) {
-        struct tfile *f = v->file[level][i];
-        double cost;
-
-        if (f->compacting || (tombstones_only && !mostly_tombstones(&f->meta)))
-            continue;
-        cost = move_cost(v, below, f);
-        if (cost >= 0 && (!best || cost < best_cost)) {
-            best = f;
-            best_cost = cost;
-        }
-    }
-    return best;
-}
-
-static int pick_from_level(const struct version *v, const struct level_targets *t,
-                           unsigned level, enum pick_reason reason, struct compaction *c)
-{
-    unsigned below = next_level(t, level);
-    struct tfile *f = cheapest(v, level, below, reason == PICK_TOMBSTONES);
-    int rc;
-
-    if (!f)
+    for (i = 0; i < c->n[in]; i++)
+        key_range_add(&r, &empty, &c->inputs[in][i]->meta);
+    version_overlap(v, out, &r, &first, &end);
+    if (pick_any_compacting(v->file[out] + first, end - first)) {
+        compaction_release(c);
         return 0;
-    c->reason = reason;
-    c->level = level;
-    c->output_level = below;
-    rc = add_input(c, 0, f);
-    return rc ? rc : complete(v, c);
+    }
+    for (i = first; i < end && !rc; i++)
+        rc = compaction_add(c, out, v->file[out][i]);
+    /* Tombstones at the bottom are dropped by rewriting, not moved. */
+    c->move = c->n[in] == 1 && c->n[out] == 0 &&
+              !(pick_tombstones_of(&c->inputs[in][0]->meta) && pick_is_bottom(v, c, &r));
+    return rc;
 }
+
+unsigned pick_next_level(const struct level_targets *t, unsigned level)
+{
+    return level ? level + 1 : t->base;
+}
+
+/* ---- choices ---- */
 
 /*
- * Tombstones sink on their own account until they meet what they delete: L0 as
- * a whole when one of its tables is mostly tombstones, else table by table.
+ * Older tables may not stay above while newer ones sink, so either everything goes
+ * or, when some of it is being compacted, nothing.
  */
-static int pick_tombstones(const struct version *v, const struct level_targets *t,
-                           struct compaction *c)
+int pick_l0(const struct version *v, const struct level_targets *t,
+            enum pick_reason reason, struct compaction *c)
 {
-    unsigned level;
     size_t i;
     int rc = 0;
 
-    for (i = 0; i < v->n[0]; i++) {
-        if (!mostly_tombstones(&v->file[0][i]->meta))
-            continue;
-        rc = pick_l0(v, t, PICK_TOMBSTONES, c);
-        break; /* if L0 must wait, the levels below need not */
-    }
-    for (level = 1; level + 1 < LSM_LEVELS && !rc && !c->reason; level++)
-        rc = pick_from_level(v, t, level, PICK_TOMBSTONES, c);
-    return rc;
+    if (!v->n[0] || pick_any_compacting(v->file[0], v->n[0]))
+        return 0;
+    c->reason = reason;
+    c->output_level = pick_next_level(t, 0);
+    for (i = 0; i < v->n[0] && !rc; i++)
+        rc = compaction_add(c, 0, v->file[0][i]);
+    return rc ? rc : pick_complete(v, c);
 }
 
 int pick_compaction(const struct version *v, const struct pick_options *o,
                     struct compaction *c)
 {
     struct level_targets t;
-    bool tried[LSM_LEVELS] = {false};
-    unsigned round, level, best;
     int rc;
 
+    if (o->strategy == LSM_TIERED)
+        return pick_tiered(v, o, c);
     pick_targets(v, o, &t);
-    for (round = 0; round < LSM_LEVELS; round++) {
-        double best_score = 1.0;
-
-        best = LSM_LEVELS;
-        for (level = 0; level < LSM_LEVELS; level++) {
-            double score = pick_score(v, o, &t, level);
-
-            if (!tried[level] && score >= best_score) {
-                best = level;
-                best_score = score;
-            }
-        }
-        if (best == LSM_LEVELS)
-            break;
-        tried[best] = true;
-        rc = best ? pick_from_level(v, &t, best, PICK_SIZE, c) : pick_l0(v, &t, PICK_L0, c);
-        if (rc || c->reason)
-            return rc;
-    }
-    return pick_tombstones(v, &t, c);
+    rc = o->strategy == LSM_HYBRID ? pick_hybrid(v, o, &t, c) : 0;
+    if (!rc && !c->reason)
+        rc = pick_by_size(v, o, &t, c);
+    return rc || c->reason ? rc : pick_by_tombstones(v, &t, c);
 }
 
 int pick_whole_l0(const struct version *v, const struct pick_options *o,
@@ -324,7 +265,7 @@ int pick_whole_l0(const struct version *v, const struct pick_options *o,
 int pick_rewrite(struct tfile *f, unsigned level, enum pick_reason reason,
                  struct compaction *c)
 {
-    int rc = add_input(c, 0, f);
+    int rc = compaction_add(c, level, f);
 
     if (rc)
         return rc;
@@ -346,19 +287,31 @@ int pick_full(const struct version *v, const struct pick_options *o,
         ;
     if (level >= LSM_LEVELS - 1)
         return 0;
-    below = next_level(&t, level);
+    below = pick_next_level(&t, level);
     while (level > 0 && below < LSM_LEVELS && !v->n[below])
         below++;
     if (below == LSM_LEVELS)
         return 0; /* nothing further down */
-    if (any_compacting(v->file[level], v->n[level]))
+    if (pick_any_compacting(v->file[level], v->n[level]))
         return 0;
     c->reason = PICK_MANUAL;
     c->level = level;
     c->output_level = below;
     for (i = 0; i < v->n[level] && !rc; i++)
-        rc = add_input(c, 0, v->file[level][i]);
-    return rc ? rc : complete(v, c);
+        rc = compaction_add(c, level, v->file[level][i]);
+    return rc ? rc : pick_complete(v, c);
+}
+
+/* Of L0, what is older than all inputs. */
+static bool touches_older_l0(const struct version *v, const struct compaction *c,
+                             const struct key_range *r)
+{
+    size_t i = v->n[0];
+
+    while (i-- > 0 && (!c->n[0] || v->file[0][i] != c->inputs[0][c->n[0] - 1]))
+        if (key_range_touches(r, &v->file[0][i]->meta))
+            return true;
+    return false;
 }
 
 bool pick_is_bottom(const struct version *v, const struct compaction *c,
@@ -367,6 +320,8 @@ bool pick_is_bottom(const struct version *v, const struct compaction *c,
     unsigned level;
     size_t first, end;
 
+    if (c->output_level == 0 && touches_older_l0(v, c, r))
+        return false;
     for (level = c->output_level + 1; level < LSM_LEVELS; level++) {
         version_overlap(v, level, r, &first, &end);
         if (first != end)

@@ -7,7 +7,8 @@
 #include "version.h"
 
 struct pick_options {
-    unsigned l0_trigger;
+    enum lsm_strategy strategy;
+    unsigned l0_trigger;  /* tables of L0, or sorted runs where these are tiered */
     unsigned level_ratio;
     uint64_t l1_bytes;    /* the base level's target is at most this, and at least
                              a level_ratio'th of it */
@@ -28,14 +29,16 @@ struct level_targets {
 void pick_targets(const struct version *v, const struct pick_options *o,
                   struct level_targets *t);
 
-/* How much a level wants a compaction: at 1.0 and above it gets one. */
+/* How much a level wants a compaction: at 1.0 and above it gets one. Of tiered runs
+ * L0 speaks for all. */
 double pick_score(const struct version *v, const struct pick_options *o,
                   const struct level_targets *t, unsigned level);
 
 enum pick_reason {
     PICK_NOTHING,
-    PICK_L0,         /* too many tables in L0 */
+    PICK_L0,         /* too many tables in L0, or too many bytes */
     PICK_SIZE,       /* a level over its target */
+    PICK_RUNS,       /* too many sorted runs */
     PICK_TOMBSTONES, /* a table with many deletes, or any range delete, not at the bottom */
     PICK_MANUAL,     /* asked for */
     PICK_GARBAGE,    /* a table that points into value-log segments to be emptied */
@@ -50,17 +53,25 @@ void segment_set_release(struct segment_set *s);
 bool segment_set_has(const struct segment_set *s, uint64_t number);
 int segment_set_copy(struct segment_set *to, const struct segment_set *from);
 
+/*
+ * Of each level, the tables that take part, in the version's order. What is newer
+ * than an input and holds one of its keys stays above where the outputs go; what is
+ * older stays below, or is an input.
+ */
 struct compaction {
     enum pick_reason reason;
-    unsigned level;        /* inputs[0] are of this level */
-    unsigned output_level; /* inputs[1] are of this one; outputs go there */
-    struct tfile **inputs[2]; /* borrowed from the version, which is pinned */
-    size_t n[2];
+    unsigned level;        /* the uppermost one with inputs */
+    unsigned output_level; /* at or below all inputs */
+    struct tfile **inputs[LSM_LEVELS]; /* borrowed from the version, which is pinned */
+    size_t n[LSM_LEVELS];
     bool move; /* one table, no overlap: only the manifest changes */
     struct segment_set victims; /* values in them are moved as they pass */
 };
 
 void compaction_release(struct compaction *c);
+/* Number and bytes of all inputs. */
+size_t compaction_tables(const struct compaction *c);
+uint64_t compaction_bytes(const struct compaction *c);
 
 /*
  * What to do next, avoiding tables that are `compacting`. reason PICK_NOTHING
@@ -71,8 +82,8 @@ int pick_compaction(const struct version *v, const struct pick_options *o,
 
 /*
  * All tables of the first level that holds data into the next one that does (of
- * L0 into the base), for a full compaction. PICK_NOTHING when everything is in one level already, or
- * something is in the way.
+ * L0 into the base), for a full compaction. PICK_NOTHING when everything is in one
+ * level already, or something is in the way.
  */
 int pick_full(const struct version *v, const struct pick_options *o,
               struct compaction *c);

@@ -224,6 +224,13 @@ const struct range_tombstone *table_range_deletes(const struct table *t, size_t 
     return t->n_range_deletes ? t->range_deletes : NULL;
 }
 
+struct slice table_key_near(const struct table *t, unsigned i, unsigned n)
+{
+    if (!t->index.n)
+        return buf_slice(&t->meta.smallest);
+    return ikey_user(table_index_key(&t->index, (uint32_t)((uint64_t)t->index.n * i / n)));
+}
+
 bool table_may_contain(const struct table *t, uint64_t hash)
 {
     return !t->filter || bloom_may_contain(t->filter, t->filter_bytes, t->probes, hash);

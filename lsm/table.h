@@ -37,6 +37,10 @@ struct range_tombstone {
 /* NULL and 0 when there are none. */
 const struct range_tombstone *table_range_deletes(const struct table *t, size_t *n);
 
+/* The user key of the entry at about part i of n of the data, i < n; borrowed from t.
+ * They ascend with i, and some may be equal. */
+struct slice table_key_near(const struct table *t, unsigned i, unsigned n);
+
 /* May the table hold user key with this hash_key? Always true without filter. */
 bool table_may_contain(const struct table *t, uint64_t hash);
 

@@ -274,6 +274,8 @@ static void draw_options(struct model *m)
     o->cache_bytes = below(m, 2) ? 1 << 20 : 4096;
     o->block_bytes = 256u << below(m, 6);
     o->table_bytes = 4096u << below(m, 5);
+    o->strategy = (enum lsm_strategy)below(m, 3);
+    o->parts_max = 1 + (unsigned)below(m, 5);
     o->l0_trigger = 1 + (unsigned)below(m, 6);
     o->level_ratio = 2 + (unsigned)below(m, 9);
     o->l1_bytes = 8192u << below(m, 5);

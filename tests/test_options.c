@@ -64,6 +64,8 @@ START_TEST(what_is_out_of_range_is_named_with_its_value_and_range)
     REFUSED(garbage_ratio, -0.5, "options: garbage_ratio = -0.5 is not 0 to 100");
     REFUSED(garbage_ratio, 101, "options: garbage_ratio = 101 is not 0 to 100");
     REFUSED(garbage_ratio, (double)NAN, "options: garbage_ratio = nan is not 0 to 100");
+    REFUSED(strategy, 3, "options: strategy = 3 is not 0 to 2");
+    REFUSED(parts_max, 0, "options: parts_max = 0 is not 1 to 16");
     REFUSED(workers, 65, "options: workers = 65 is not 0 to 64");
     REFUSED(sync_interval_ms, 86400001,
             "options: sync_interval_ms = 86400001 is not 0 to 86400000");

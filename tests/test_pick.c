@@ -5,6 +5,7 @@
  * A file is lines of words; # begins a comment:
  *
  *     case NAME ...             an empty store with the options below
+ *     strategy leveled
  *     l0_trigger 4              options and their defaults
  *     level_ratio 10
  *     l1_bytes 1000
@@ -16,7 +17,8 @@
  *     targets 4: 0 0 0 1000     the base, and the targets of L1 ... L4
  *     score L1 1.25
  *     pick nothing
- *     pick L0 -> L4 l0: 9 8 | 5 6 move     reasons: see below
+ *     pick L0 -> L4 l0: 9 8 | 5 6 move     reasons: see below; inputs
+ *                                             level by level
  *     full ...                  what pick_full gives, in the same form
  *     bottom a-c yes            pick_is_bottom, for the last thing picked
  */
@@ -159,11 +161,24 @@ static void begin_case(struct reading *rd)
     rd->open = true;
 }
 
+static enum lsm_strategy strategy_of(const struct reading *rd, const char *name)
+{
+    static const char *names[] = {"leveled", "tiered", "hybrid"};
+    unsigned i;
+
+    for (i = 0; i < 3; i++)
+        if (name && strcmp(name, names[i]) == 0)
+            return (enum lsm_strategy)i;
+    wrong(rd, "no such strategy");
+}
+
 static bool take_option(struct reading *rd)
 {
     const char *name = rd->word[0];
 
-    if (strcmp(name, "l0_trigger") == 0)
+    if (strcmp(name, "strategy") == 0)
+        rd->s.o.strategy = strategy_of(rd, rd->word[1]);
+    else if (strcmp(name, "l0_trigger") == 0)
         rd->s.o.l0_trigger = (unsigned)number(rd, rd->word[1]);
     else if (strcmp(name, "level_ratio") == 0)
         rd->s.o.level_ratio = (unsigned)number(rd, rd->word[1]);
@@ -222,13 +237,13 @@ static void add_table(struct reading *rd)
 
 /* ---- questions ---- */
 
-static size_t say_inputs(char *to, size_t len, const struct compaction *c, unsigned which)
+static size_t say_inputs(char *to, size_t len, const struct compaction *c, unsigned level)
 {
     size_t i;
 
-    for (i = 0; i < c->n[which]; i++)
+    for (i = 0; i < c->n[level]; i++)
         len += (size_t)snprintf(to + len, TEXT_MAX - len, " %d",
-                                (int)c->inputs[which][i]->meta.number);
+                                (int)c->inputs[level][i]->meta.number);
     return len;
 }
 
@@ -237,10 +252,12 @@ static void say_choice(const struct compaction *c, char to[TEXT_MAX])
     static const char *reasons[] = {
         [PICK_L0] = "l0",
         [PICK_SIZE] = "size",
+        [PICK_RUNS] = "runs",
         [PICK_TOMBSTONES] = "tombstones",
         [PICK_MANUAL] = "manual",
         [PICK_GARBAGE] = "garbage",
     };
+    unsigned level;
     size_t len;
 
     if (c->reason == PICK_NOTHING) {
@@ -249,10 +266,12 @@ static void say_choice(const struct compaction *c, char to[TEXT_MAX])
     }
     len = (size_t)snprintf(to, TEXT_MAX, "L%u -> L%u %s:", c->level, c->output_level,
                            reasons[c->reason]);
-    len = say_inputs(to, len, c, 0);
-    if (c->n[1]) {
+    len = say_inputs(to, len, c, c->level);
+    for (level = c->level + 1; level < LSM_LEVELS; level++) {
+        if (!c->n[level])
+            continue;
         len += (size_t)snprintf(to + len, TEXT_MAX - len, " |");
-        len = say_inputs(to, len, c, 1);
+        len = say_inputs(to, len, c, level);
     }
     if (c->move)
         snprintf(to + len, TEXT_MAX - len, " move");
@@ -421,6 +440,18 @@ START_TEST(a_full_compaction_goes_level_by_level)
 }
 END_TEST
 
+START_TEST(tiered_merges_neighbouring_runs_of_like_size)
+{
+    run_file("tests/pick/tiered.txt");
+}
+END_TEST
+
+START_TEST(hybrid_keeps_tiers_in_l0)
+{
+    run_file("tests/pick/hybrid.txt");
+}
+END_TEST
+
 TEST_MAIN("pick", TEST_CASE(targets_come_from_the_largest_level_upward),
           TEST_CASE(l0_goes_to_the_base_as_a_whole),
           TEST_CASE(a_level_over_its_target_gives_its_cheapest_table),
@@ -428,4 +459,6 @@ TEST_MAIN("pick", TEST_CASE(targets_come_from_the_largest_level_upward),
           TEST_CASE(a_table_without_overlap_moves),
           TEST_CASE(tables_being_compacted_are_left_alone),
           TEST_CASE(tombstones_may_go_where_nothing_is_below),
-          TEST_CASE(a_full_compaction_goes_level_by_level))
+          TEST_CASE(a_full_compaction_goes_level_by_level),
+          TEST_CASE(tiered_merges_neighbouring_runs_of_like_size),
+          TEST_CASE(hybrid_keeps_tiers_in_l0))

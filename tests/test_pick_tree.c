@@ -101,31 +101,49 @@ static void flush(struct tree *t, uint64_t *r)
 
 static void mark(struct compaction *c, bool on)
 {
-    unsigned which;
+    unsigned level;
     size_t i;
 
-    for (which = 0; which < 2; which++) {
-        for (i = 0; i < c->n[which]; i++) {
-            ck_assert(c->inputs[which][i]->compacting == !on);
-            c->inputs[which][i]->compacting = on;
+    for (level = 0; level < LSM_LEVELS; level++) {
+        for (i = 0; i < c->n[level]; i++) {
+            ck_assert(c->inputs[level][i]->compacting == !on);
+            c->inputs[level][i]->compacting = on;
         }
     }
 }
 
+/* The inputs of L0 are neighbours. */
+static void check_l0(const struct version *v, const struct compaction *c)
+{
+    size_t first = 0, i;
+
+    while (c->n[0] && v->file[0][first] != c->inputs[0][0])
+        first++;
+    for (i = 0; i < c->n[0]; i++)
+        ck_assert(v->file[0][first + i] == c->inputs[0][i]);
+    /* What sinks leaves nothing older above. */
+    if (c->n[0] && c->output_level)
+        ck_assert_uint_eq(first + c->n[0], v->n[0]);
+}
+
 static void check_choice(const struct tree *t, const struct compaction *c)
 {
+    bool tiers = t->o.strategy != LSM_LEVELED && c->reason != PICK_L0;
     size_t i;
 
-    ck_assert_uint_gt(c->n[0], 0);
-    ck_assert_uint_gt(c->output_level, c->level);
+    ck_assert_uint_gt(c->n[c->level], 0);
+    ck_assert(c->output_level > c->level || tiers);
     ck_assert_uint_lt(c->output_level, LSM_LEVELS);
-    ck_assert(c->level > 0 || c->n[0] == t->v->n[0]);
-    ck_assert(c->level == 0 || c->reason == PICK_MANUAL ||
+    check_l0(t->v, c);
+    ck_assert(c->level == 0 || c->reason == PICK_MANUAL || tiers ||
               c->output_level == c->level + 1);
-    ck_assert(!c->move || (c->n[0] == 1 && c->n[1] == 0));
-    /* Levels that it passes by are empty. */
-    for (i = c->level + 1; i < c->output_level; i++)
-        ck_assert_uint_eq(t->v->n[i], 0);
+    ck_assert(!c->move || compaction_tables(c) == 1);
+    for (i = 0; i < LSM_LEVELS; i++) {
+        ck_assert(!c->n[i] || (i >= c->level && i <= c->output_level));
+        /* Levels that it passes by are empty, or inputs. */
+        if (i > c->level && i < c->output_level)
+            ck_assert_uint_eq(t->v->n[i], c->n[i]);
+    }
 }
 
 /* Of c, chosen just now. */
@@ -167,7 +185,7 @@ static void rewrite(struct tree *t, uint64_t *r)
     if (f->compacting)
         return;
     ck_ok(pick_rewrite(f, level, PICK_GARBAGE, c));
-    ck_assert(c->n[0] == 1 && c->n[1] == 0 && !c->move);
+    ck_assert(compaction_tables(c) == 1 && !c->move);
     ck_assert(c->level == level && c->output_level == level);
     begin(t, c);
 }
@@ -176,16 +194,16 @@ static void rewrite(struct tree *t, uint64_t *r)
 static void merge(struct tree *t, const struct compaction *c, const struct version *seen,
                   uint64_t to[KEYS])
 {
-    unsigned which, k;
+    unsigned level, k;
     char text[8];
     size_t i;
 
     memset(to, 0, KEYS * sizeof(*to));
-    for (which = 0; which < 2; which++)
-        for (i = 0; i < c->n[which]; i++)
+    for (level = 0; level < LSM_LEVELS; level++)
+        for (i = 0; i < c->n[level]; i++)
             for (k = 0; k < KEYS; k++)
-                if (t->table[c->inputs[which][i]->meta.number][k] > to[k])
-                    to[k] = t->table[c->inputs[which][i]->meta.number][k];
+                if (t->table[c->inputs[level][i]->meta.number][k] > to[k])
+                    to[k] = t->table[c->inputs[level][i]->meta.number][k];
     for (k = 0; k < KEYS; k++) {
         struct key_range r = {key_of(k, text), key_of(k, text), false};
 
@@ -220,19 +238,18 @@ static void finish(struct tree *t, unsigned at)
     struct compaction c = t->running[at];
     struct version *seen = t->seen[at];
     struct edit e = {0};
-    unsigned which;
+    unsigned level;
     size_t i;
 
     t->n_running--;
     t->running[at] = t->running[t->n_running];
     t->seen[at] = t->seen[t->n_running];
     memset(&t->running[t->n_running], 0, sizeof(c));
-    for (which = 0; which < 2; which++)
-        for (i = 0; i < c.n[which]; i++)
-            ck_ok(edit_remove_table(&e, which ? c.output_level : c.level,
-                                    c.inputs[which][i]->meta.number));
+    for (level = 0; level < LSM_LEVELS; level++)
+        for (i = 0; i < c.n[level]; i++)
+            ck_ok(edit_remove_table(&e, level, c.inputs[level][i]->meta.number));
     if (c.move)
-        add_output(t, &e, c.output_level, c.inputs[0][0]->meta.number);
+        add_output(t, &e, c.output_level, c.inputs[c.level][0]->meta.number);
     else
         add_outputs(t, &e, &c, seen);
     mark(&c, false);
@@ -256,7 +273,7 @@ static uint64_t lookup(const struct tree *t, unsigned k)
             if (seq)
                 return seq;
             if (level)
-                break;
+                break; /* the tables of a level are disjoint */
         }
     }
     return 0;
@@ -274,11 +291,12 @@ static void check_tree(const struct tree *t)
     }
 }
 
-static void tree_init(struct tree *t, uint64_t *r)
+static void tree_init(struct tree *t, uint64_t *r, enum lsm_strategy strategy)
 {
     memset(t, 0, sizeof(*t));
     table_cache_init(&t->tables, NULL, "nowhere", NULL, on_dead, NULL);
     t->v = version_new();
+    t->o.strategy = strategy;
     t->o.l0_trigger = 1 + (unsigned)test_below(r, 4);
     t->o.level_ratio = 2 + (unsigned)test_below(r, 5);
     t->o.l1_bytes = 100 + test_below(r, 400);
@@ -364,7 +382,7 @@ START_TEST(no_choice_lets_an_old_version_show)
     int round;
 
     for (round = 0; round < 12; round++) {
-        tree_init(&t, &r);
+        tree_init(&t, &r, (enum lsm_strategy)(round % 3));
         grow(&t, &r, 400);
         for (i = 0; i < REASONS; i++)
             chosen[i] += t.chosen[i];
@@ -373,6 +391,7 @@ START_TEST(no_choice_lets_an_old_version_show)
     }
     ck_assert_uint_gt(chosen[PICK_L0], 0);
     ck_assert_uint_gt(chosen[PICK_SIZE], 0);
+    ck_assert_uint_gt(chosen[PICK_RUNS], 0);
     ck_assert_uint_gt(moves, 0);
 }
 END_TEST
@@ -383,8 +402,8 @@ START_TEST(a_tree_left_alone_comes_to_rest)
     struct tree t;
     int round;
 
-    for (round = 0; round < 8; round++) {
-        tree_init(&t, &r);
+    for (round = 0; round < 9; round++) {
+        tree_init(&t, &r, (enum lsm_strategy)(round % 3));
         grow(&t, &r, 150);
         settle(&t, &r, false);
         check_rest(&t);
@@ -400,8 +419,8 @@ START_TEST(a_full_compaction_leaves_one_level)
     unsigned level, used;
     int round;
 
-    for (round = 0; round < 8; round++) {
-        tree_init(&t, &r);
+    for (round = 0; round < 9; round++) {
+        tree_init(&t, &r, (enum lsm_strategy)(round % 3));
         grow(&t, &r, 150);
         settle(&t, &r, true);
         for (level = used = 0; level < LSM_LEVELS; level++)
