@@ -248,7 +248,7 @@ bool db_reserve_admits(const struct lsm *db, const struct lsm_batch *b);
  * lookup that is valid while v is. */
 int db_find(struct view *v, struct lookup *l);
 
-/* ---- db_iter.c ---- */
+/* ---- db_iter_make.c ---- */
 
 /* lsm_iter_new that also sees the writes in own (may be NULL), which it takes a
  * reference to, from TXN_SEQ up to own_seq. */

@@ -1,0 +1,184 @@
+/*
+ * db_iter_make.c - making an iterator: its bounds, its view, and the sources of
+ * that which can hold a key within the bounds.
+ */
+#include <stdlib.h>
+
+#include "db_iter_impl.h"
+
+/* The children of the merge, newest first, and the sources of range deletes. */
+struct gathering {
+    struct iter **child;
+    unsigned n;
+    struct range_source *ranges;
+    unsigned n_ranges;
+    struct key_range bounds; /* lo and hi (open), when given */
+    bool has_lo, has_hi;
+};
+
+static bool in_bounds(const struct gathering *g, const struct table_meta *m)
+{
+    if (g->has_lo && table_range_cmp(m, g->bounds.lo) > 0)
+        return false;
+    return !g->has_hi || slice_cmp(buf_slice(&m->smallest), g->bounds.hi) < 0;
+}
+
+static int add_child(struct gathering *g, struct iter *it, struct range_source source,
+                     bool has_ranges)
+{
+    if (!it)
+        return -ENOMEM;
+    source.index = g->n;
+    if (has_ranges)
+        g->ranges[g->n_ranges++] = source;
+    g->child[g->n++] = it;
+    return 0;
+}
+
+static int add_memtable(struct gathering *g, struct memtable *m)
+{
+    if (!memtable_entries(m) && !memtable_has_range_deletes(m))
+        return 0;
+    /* A range delete that comes later is newer than we see. */
+    return add_child(g, memtable_iter_new(m), (struct range_source){.mem = m},
+                     memtable_has_range_deletes(m));
+}
+
+static int add_l0(struct gathering *g, struct tfile *f)
+{
+    struct table *t;
+    int rc;
+
+    if (!in_bounds(g, &f->meta))
+        return 0;
+    rc = tfile_table(f, &t);
+    if (rc)
+        return rc;
+    return add_child(g, table_iter_new(t, TABLE_ITER_READ),
+                     (struct range_source){.file = f}, f->meta.range_deletes > 0);
+}
+
+static int add_level(struct gathering *g, const struct version *v, unsigned level)
+{
+    size_t first = 0, end = v->n[level];
+
+    if (g->has_lo)
+        first = version_find(v, level, g->bounds.lo);
+    while (g->has_hi && end > first && !in_bounds(g, &v->file[level][end - 1]->meta))
+        end--;
+    if (first == end)
+        return 0;
+    return add_child(g,
+                     level_iter_new(v->file[level] + first, end - first, TABLE_ITER_READ,
+                                    g->has_hi ? &g->bounds.hi : NULL),
+                     (struct range_source){.level = level}, v->has_ranges[level]);
+}
+
+static int gather(struct gathering *g, struct memtable *own, const struct view *v)
+{
+    unsigned i;
+    size_t j;
+    int rc = own ? add_memtable(g, own) : 0;
+
+    if (!rc)
+        rc = add_memtable(g, v->mem);
+    for (i = 0; i < v->n_imm && !rc; i++)
+        rc = add_memtable(g, v->imm[i]);
+    for (j = 0; j < v->version->n[0] && !rc; j++)
+        rc = add_l0(g, v->version->file[0][j]);
+    for (i = 1; i < LSM_LEVELS && !rc; i++)
+        rc = add_level(g, v->version, i);
+    return rc;
+}
+
+static int set_bounds(struct lsm_iter *it, const struct lsm_iter_options *o,
+                      struct gathering *g)
+{
+    if (o->lower) {
+        buf_assign(&it->lower, *o->lower);
+        it->has_lower = g->has_lo = true;
+        g->bounds.lo = buf_slice(&it->lower);
+    }
+    if (o->upper) {
+        buf_assign(&it->upper, *o->upper);
+        it->has_upper = g->has_hi = true;
+        g->bounds.hi = buf_slice(&it->upper);
+    }
+    return buf_error(&it->lower) ? -ENOMEM : buf_error(&it->upper);
+}
+
+static int set_sources(struct lsm_iter *it, struct gathering *g)
+{
+    size_t max = 2 + it->view->n_imm + it->view->version->n[0] + LSM_LEVELS;
+    unsigned i;
+    int rc = -ENOMEM;
+
+    g->child = calloc(max, sizeof(*g->child));
+    g->ranges = calloc(max, sizeof(*g->ranges));
+    if (g->child && g->ranges)
+        rc = gather(g, it->own, it->view);
+    if (!rc) {
+        it->merge = merge_new(g->child, g->n);
+        rc = it->merge ? 0 : -ENOMEM;
+        g->n = 0; /* taken, either way */
+    }
+    for (i = 0; i < g->n; i++)
+        iter_free(g->child[i]);
+    free(g->child);
+    it->ranges = g->ranges;
+    it->n_ranges = g->n_ranges;
+    if (!rc)
+        it->in = merge_iter(it->merge);
+    return rc;
+}
+
+int db_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct memtable *own,
+                uint64_t own_seq, struct lsm_iter **out)
+{
+    static const struct lsm_iter_options none;
+    struct lsm_iter *it = calloc(1, sizeof(*it));
+    struct gathering g = {0};
+    int rc;
+
+    if (!it)
+        return -ENOMEM;
+    o = o ? o : &none;
+    it->db = db;
+    it->view = db_view_ref(db);
+    it->seq = o->snap ? o->snap->seq : atomic_load(&db->visible_seq);
+    it->own_seq = own ? own_seq : it->seq;
+    it->own = own;
+    if (own)
+        memtable_ref(own);
+    rc = set_bounds(it, o, &g);
+    if (!rc)
+        rc = set_sources(it, &g);
+    if (rc) {
+        lsm_iter_free(it);
+        return rc;
+    }
+    *out = it;
+    return 0;
+}
+
+int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct lsm_iter **out)
+{
+    return db_iter_new(db, o, NULL, 0, out);
+}
+
+void lsm_iter_free(struct lsm_iter *it)
+{
+    if (!it)
+        return;
+    iter_free(it->in);
+    free(it->ranges);
+    buf_release(&it->lower);
+    buf_release(&it->upper);
+    buf_release(&it->key);
+    buf_release(&it->copy);
+    buf_release(&it->target);
+    buf_release(&it->separated);
+    memtable_unref(it->own);
+    db_view_unref(it->view);
+    free(it);
+}
