@@ -67,6 +67,7 @@ static void init_locks(struct lsm *db)
     mutex_init(&db->manifest_mu, LOCK_DB_MANIFEST);
     rwlock_init(&db->values, LOCK_DB_VALUES);
     mutex_init(&db->write_mu, LOCK_DB_WRITE);
+    gaps_init(&db->gaps);
     mutex_init(&db->sync_mu, LOCK_DB_SYNC);
     mutex_init(&db->state_mu, LOCK_DB_STATE);
     mutex_init(&db->snap_mu, LOCK_SNAPSHOTS);
@@ -132,6 +133,7 @@ static void db_free(struct lsm *db)
     rwlock_release(&db->values);
     mutex_release(&db->manifest_mu);
     mutex_release(&db->write_mu);
+    gaps_release(&db->gaps);
     mutex_release(&db->sync_mu);
     mutex_release(&db->state_mu);
     mutex_release(&db->snap_mu);

@@ -12,6 +12,7 @@
  *   state_mu     the current view, the work queue of the background threads.
  *   snap_mu      the list of snapshots.
  *   dead_mu      files to delete.
+ *   gaps.mu      the gaps that iterators jump over.
  *
  * Reading takes none of them. A *view* is what a reader reads: the memtables
  * and a version. A reader announces the view it uses in its thread's slot (a
@@ -22,6 +23,7 @@
 #define LSM_DB_IMPL_H
 
 #include "batch.h"
+#include "gaps.h"
 #include "hash.h"
 #include "manifest.h"
 #include "memtable.h"
@@ -58,7 +60,7 @@ struct view {
 /* One thread's place; padded so that no two share a cache line. */
 struct slot {
     _Atomic(struct view *) view;
-    _Atomic uint64_t gets, hits, seeks, nexts;
+    _Atomic uint64_t gets, hits, seeks, nexts, gap_jumps;
     _Atomic uint64_t filter_checked, filter_rejected, filter_false;
     char pad[64];
 } __attribute__((aligned(64)));
@@ -149,6 +151,8 @@ struct lsm {
     _Atomic bool need_room; /* all memtables are full: writers wait first */
     _Atomic uint64_t delay_ns_per_kib; /* write throttle, from the debt */
     _Atomic uint64_t delay_due_ns;     /* owed by writers and not slept yet */
+
+    struct gaps gaps; /* changed and asked under its own lock; added to under write_mu */
 
     struct mutex snap_mu;
     struct lsm_snapshot snaps; /* ring; ascending by seq */

@@ -37,23 +37,6 @@ static void seek_past(struct lsm_iter *it, struct slice ukey)
         iter_seek(it->in, buf_slice(&it->target));
 }
 
-/* A covered entry: pass it, and let sources that are older than the range delete
- * jump to its end. */
-static void pass_covered(struct lsm_iter *it)
-{
-    if (!it->span.has_hi || merge_source(it->merge) <= it->cover ||
-        slice_cmp(it->span.hi, ikey_user(it->in->key)) <= 0) {
-        iter_next(it->in);
-        return;
-    }
-    buf_clear(&it->target);
-    ikey_append_seek(&it->target, it->span.hi, IKEY_SEQ_MAX);
-    if (buf_error(&it->target))
-        iter_fail(it, -ENOMEM);
-    else
-        merge_skip(it->merge, it->cover + 1, buf_slice(&it->target));
-}
-
 /*
  * From where `in` stands to the next visible entry. With `pass`, versions of
  * the user key in it->key are not wanted.
@@ -64,12 +47,14 @@ static void find_forward(struct lsm_iter *it, bool pass)
     unsigned passed = 0;
 
     it->valid = false;
+    iter_run_begin(it);
     while (in->valid && !it->err) {
         struct slice ukey = ikey_user(in->key);
         uint64_t trailer = ikey_trailer(in->key);
+        bool covered;
 
         if (reached_upper(it, ukey))
-            return;
+            break;
         if (!sees(it, trailer >> 8)) {
             iter_next(in);
             continue;
@@ -84,23 +69,28 @@ static void find_forward(struct lsm_iter *it, bool pass)
             continue;
         }
         it->type = (enum ikey_type)(trailer & 0xff);
-        if (it->type == IKEY_DELETE || trailer >> 8 < iter_cover(it, ukey)) {
+        covered = trailer >> 8 < iter_cover(it, ukey);
+        if (it->type == IKEY_DELETE || covered) {
             buf_assign(&it->key, ukey);
             pass = true;
             passed = 0;
-            if (it->type == IKEY_DELETE)
-                iter_next(in);
+            if (iter_run_pass(it, ukey) && iter_jump(it, buf_slice(&it->key)))
+                continue;
+            if (covered)
+                iter_pass_covered(it);
             else
-                pass_covered(it);
+                iter_next(in);
             continue;
         }
         it->ukey = ukey;
         it->value = in->value;
         it->valid = !it->err;
+        iter_run_end(it, &it->ukey);
         return;
     }
     if (in->err || buf_error(&it->key))
         iter_fail(it, in->err ? in->err : -ENOMEM);
+    iter_run_end(it, NULL);
 }
 
 /* ---- backward ---- */
@@ -112,13 +102,15 @@ static bool below_lower(const struct lsm_iter *it, struct slice ukey)
 
 /*
  * `in` stands on the last version to consider. Collect the versions of one user
- * key, which come oldest first; true when the key is visible.
+ * key, which come oldest first; true when the key is visible. *hidden: when it is not,
+ * and this has to do with versions that are old enough to be.
  */
-static bool collect_backward(struct lsm_iter *it)
+static bool collect_backward(struct lsm_iter *it, bool *hidden)
 {
     struct iter *in = it->in;
     bool alive = false;
 
+    *hidden = false;
     buf_assign(&it->key, ikey_user(in->key));
     while (in->valid && !it->err) {
         struct slice ukey = ikey_user(in->key);
@@ -127,6 +119,7 @@ static bool collect_backward(struct lsm_iter *it)
         if (!slice_eq(ukey, buf_slice(&it->key)))
             break;
         if (sees(it, trailer >> 8)) {
+            *hidden = true;
             it->type = (enum ikey_type)(trailer & 0xff);
             alive = it->type != IKEY_DELETE && trailer >> 8 >= iter_cover(it, ukey);
             if (alive)
@@ -140,22 +133,32 @@ static bool collect_backward(struct lsm_iter *it)
 static void find_backward(struct lsm_iter *it)
 {
     struct iter *in = it->in;
+    bool hidden;
 
     it->valid = false;
+    iter_run_begin(it);
     while (in->valid && !it->err) {
-        if (below_lower(it, ikey_user(in->key)))
-            return;
-        if (collect_backward(it) && !in->err && !it->err) {
+        struct slice ukey = ikey_user(in->key);
+
+        if (below_lower(it, ukey))
+            break;
+        if (ikey_seq(in->key) < iter_cover(it, ukey) && iter_pass_covered_back(it))
+            continue;
+        if (collect_backward(it, &hidden) && !in->err && !it->err) {
             if (buf_error(&it->key) || buf_error(&it->copy))
                 break;
             it->ukey = buf_slice(&it->key);
             it->value = buf_slice(&it->copy);
             it->valid = true;
+            iter_run_end_back(it, &it->ukey);
             return;
         }
+        if (hidden && iter_run_pass(it, buf_slice(&it->key)) && in->valid)
+            iter_jump_back(it, buf_slice(&it->key));
     }
     if (in->err || buf_error(&it->key) || buf_error(&it->copy))
         iter_fail(it, in->err ? in->err : -ENOMEM);
+    iter_run_end_back(it, NULL);
 }
 
 /* ---- moving ---- */

@@ -1,7 +1,17 @@
 /*
- * db_iter_hidden.c - what an iterator need not look at: what range deletes cover.
+ * db_iter_hidden.c - how an iterator passes what is hidden: the entries that range
+ * deletes cover, and the gaps that others found (gaps.h), or that it offers itself.
+ *
+ * An iterator's number stands for all that is in its view up to that number, and a
+ * gap is a statement about such a number: db_iter_new sees to it that nothing up to
+ * it->seq is outside of the view. A transaction's iterator sees writes that others
+ * do not, and has no part in this.
  */
 #include "db_iter_impl.h"
+
+enum {
+    COVERED_STEPS = 4, /* covered entries to step over before sources seek */
+};
 
 /* ---- range deletes ---- */
 
@@ -70,17 +80,16 @@ static bool span_holds(const struct lsm_iter *it, struct slice key)
            (!s->has_hi || slice_cmp(key, s->hi) < 0);
 }
 
-uint64_t iter_cover(struct lsm_iter *it, struct slice key)
+uint64_t iter_ask_cover(struct lsm_iter *it, struct slice key)
 {
     unsigned i;
     int rc;
 
-    if (!it->n_ranges)
-        return 0;
     if (span_holds(it, key))
         return it->span.seq;
     rangedel_span_init(&it->span);
-    it->cover = UINT32_MAX;
+    it->cover = NULL;
+    it->span_steps = 0;
     it->has_span = true;
     for (i = 0; i < it->n_ranges; i++) {
         uint64_t before = it->span.seq;
@@ -92,9 +101,161 @@ uint64_t iter_cover(struct lsm_iter *it, struct slice key)
             return 0;
         }
         /* Sources are asked newest first: the first that covers is the newest. */
-        if (it->span.seq > before && it->cover == UINT32_MAX)
-            it->cover = it->ranges[i].index;
+        if (it->span.seq > before && !it->cover)
+            it->cover = &it->ranges[i];
     }
     return it->span.seq;
 }
 
+/* Has the current entry's source to be asked to jump? Few entries are stepped over. */
+static bool wants_jump(struct lsm_iter *it)
+{
+    return merge_source(it->merge) > it->cover->index && ++it->span_steps > COVERED_STEPS;
+}
+
+/* Where the range deletes of the covering source end that follow each other without a
+ * gap: all that is in older sources up to there is older than they are. */
+static struct slice cover_end(struct lsm_iter *it)
+{
+    struct slice end = it->span.hi;
+    struct rangedel_span s;
+    int rc;
+
+    for (;;) {
+        rangedel_span_init(&s);
+        rc = ask_source(it, it->cover, end, &s);
+        if (rc)
+            iter_fail(it, rc);
+        if (rc || !s.seq || !s.has_hi || slice_cmp(s.hi, end) <= 0)
+            return end;
+        end = s.hi;
+    }
+}
+
+void iter_pass_covered(struct lsm_iter *it)
+{
+    if (!it->span.has_hi || !wants_jump(it)) {
+        iter_next(it->in);
+        return;
+    }
+    buf_clear(&it->target);
+    ikey_append_seek(&it->target, cover_end(it), IKEY_SEQ_MAX);
+    if (buf_error(&it->target))
+        iter_fail(it, -ENOMEM);
+    else
+        merge_skip(it->merge, it->cover->index + 1, buf_slice(&it->target));
+}
+
+bool iter_pass_covered_back(struct lsm_iter *it)
+{
+    if (!it->span.has_lo || !wants_jump(it))
+        return false;
+    buf_clear(&it->target);
+    buf_append_slice(&it->target, it->span.lo);
+    put_le64(&it->target, UINT64_MAX); /* before every version */
+    if (buf_error(&it->target))
+        iter_fail(it, -ENOMEM);
+    else
+        merge_skip_back(it->merge, it->cover->index + 1, buf_slice(&it->target));
+    return true;
+}
+
+/* ---- gaps ---- */
+
+static void note_jump(struct lsm_iter *it)
+{
+    struct slot *s = db_slot(it->db);
+
+    it->jumped = true;
+    it->look_at = it->passed + GAP_LOOK;
+    if (s)
+        db_count(&s->gap_jumps, 1);
+}
+
+bool iter_jump(struct lsm_iter *it, struct slice key)
+{
+    bool open;
+
+    if (!gaps_after(&it->db->gaps, key, it->seq, &it->target, &open)) {
+        it->look_at *= 2;
+        return false;
+    }
+    note_jump(it);
+    if (open) {
+        iter_stop(it->in, 0);
+        return true;
+    }
+    put_le64(&it->target, it->seq << 8 | 0xff);
+    if (buf_error(&it->target))
+        iter_fail(it, -ENOMEM);
+    else
+        merge_skip(it->merge, 0, buf_slice(&it->target));
+    return true;
+}
+
+bool iter_jump_back(struct lsm_iter *it, struct slice key)
+{
+    if (!gaps_before(&it->db->gaps, key, it->seq, &it->target)) {
+        it->look_at *= 2;
+        return false;
+    }
+    note_jump(it);
+    put_le64(&it->target, UINT64_MAX); /* before every version */
+    if (buf_error(&it->target))
+        iter_fail(it, -ENOMEM);
+    else
+        merge_skip_back(it->merge, 0, buf_slice(&it->target));
+    return true;
+}
+
+/* Under write_mu, so that last_seq tells whose writes were not seen. */
+static void offer(struct lsm_iter *it, const struct gap_range *r)
+{
+    struct lsm *db = it->db;
+
+    mutex_lock(&db->write_mu);
+    gaps_add(&db->gaps, r, it->seq, db->last_seq, it->passed);
+    mutex_unlock(&db->write_mu);
+}
+
+static bool worth_offering(const struct lsm_iter *it)
+{
+    return !it->own && !it->err && !buf_error(&it->run) &&
+           (it->jumped || it->passed >= GAP_FRESH);
+}
+
+void iter_offer_run(struct lsm_iter *it, const struct slice *to)
+{
+    struct gap_range r = {.from = buf_slice(&it->run)};
+
+    if (!worth_offering(it))
+        return;
+    if (to)
+        r.to = *to;
+    else if (it->has_upper)
+        r.to = buf_slice(&it->upper);
+    else
+        r.open = true;
+    offer(it, &r);
+}
+
+void iter_offer_run_back(struct lsm_iter *it, const struct slice *from)
+{
+    struct gap_range r = {0};
+
+    if (!worth_offering(it))
+        return;
+    /* The least key that is greater than another: that with a zero byte more. */
+    buf_append(&it->run, "", 1);
+    r.to = buf_slice(&it->run);
+    buf_clear(&it->target);
+    if (from) {
+        buf_append_slice(&it->target, *from);
+        buf_append(&it->target, "", 1);
+        r.from = buf_slice(&it->target);
+    } else if (it->has_lower) {
+        r.from = buf_slice(&it->lower);
+    }
+    if (!buf_error(&it->run) && !buf_error(&it->target))
+        offer(it, &r);
+}

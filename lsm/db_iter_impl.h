@@ -42,7 +42,20 @@ struct lsm_iter {
 
     struct rangedel_span span; /* what the range deletes say around the last key */
     bool has_span;
-    unsigned cover; /* the newest source that covers it */
+    const struct range_source *cover; /* the newest source that covers it */
+    unsigned span_steps;              /* covered entries stepped over in the span */
+
+    /* The hidden keys passed since the last move began (db_iter_hidden.c). */
+    struct buf run; /* the first of them */
+    uint64_t passed;
+    uint64_t look_at; /* how many it takes to look for a gap; 0: never */
+    bool jumped;      /* over a gap */
+};
+
+enum {
+    GAP_LOOK = 4,    /* hidden keys to pass before a gap is looked for */
+    GAP_FRESH = 64,  /* a run that is worth being remembered */
+    GAP_EXTEND = 12, /* one around a gap that is */
 };
 
 static inline void iter_fail(struct lsm_iter *it, int err)
@@ -55,6 +68,55 @@ static inline void iter_fail(struct lsm_iter *it, int err)
 /* ---- db_iter_hidden.c ---- */
 
 /* The newest visible range delete that covers key; 0 if none. */
-uint64_t iter_cover(struct lsm_iter *it, struct slice key);
+uint64_t iter_ask_cover(struct lsm_iter *it, struct slice key);
+
+static inline uint64_t iter_cover(struct lsm_iter *it, struct slice key)
+{
+    return it->n_ranges ? iter_ask_cover(it, key) : 0;
+}
+
+/*
+ * `in` stands on an entry of which iter_cover has just said that it is covered: go
+ * on from it, one step, or to the end (the start) of the range delete in all sources
+ * that are older. Back: false when it was neither, being for the caller to step.
+ */
+void iter_pass_covered(struct lsm_iter *it);
+bool iter_pass_covered_back(struct lsm_iter *it);
+
+static inline void iter_run_begin(struct lsm_iter *it)
+{
+    it->passed = 0;
+    it->look_at = it->own ? 0 : GAP_LOOK;
+    it->jumped = false;
+}
+
+/* key is hidden. True: so many are by now that a gap may help. */
+static inline bool iter_run_pass(struct lsm_iter *it, struct slice key)
+{
+    if (!it->passed++)
+        buf_assign(&it->run, key);
+    return it->passed == it->look_at;
+}
+
+/* True when key was in a gap: `in` stands where that ends, or nowhere, if there is
+ * nothing to come within the bounds. */
+bool iter_jump(struct lsm_iter *it, struct slice key);
+bool iter_jump_back(struct lsm_iter *it, struct slice key);
+
+/* The run ended before the key `to`, behind the key `from`; NULL: at the bound. */
+void iter_offer_run(struct lsm_iter *it, const struct slice *to);
+void iter_offer_run_back(struct lsm_iter *it, const struct slice *from);
+
+static inline void iter_run_end(struct lsm_iter *it, const struct slice *to)
+{
+    if (it->passed >= GAP_EXTEND)
+        iter_offer_run(it, to);
+}
+
+static inline void iter_run_end_back(struct lsm_iter *it, const struct slice *from)
+{
+    if (it->passed >= GAP_EXTEND)
+        iter_offer_run_back(it, from);
+}
 
 #endif

@@ -132,6 +132,20 @@ static int set_sources(struct lsm_iter *it, struct gathering *g)
     return rc;
 }
 
+/*
+ * The view first, the sequence second, as everywhere. If the view is the current one
+ * still, all that is visible at the sequence is in it; else a part may be in a newer
+ * memtable, which would be no harm to who reads but to what it tells others (gaps.h).
+ */
+static void read_now(struct lsm_iter *it, const struct lsm_snapshot *snap)
+{
+    do {
+        db_view_unref(it->view);
+        it->view = db_view_ref(it->db);
+        it->seq = snap ? snap->seq : atomic_load(&it->db->visible_seq);
+    } while (it->view != atomic_load(&it->db->view));
+}
+
 int db_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct memtable *own,
                 uint64_t own_seq, struct lsm_iter **out)
 {
@@ -144,8 +158,7 @@ int db_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct memtabl
         return -ENOMEM;
     o = o ? o : &none;
     it->db = db;
-    it->view = db_view_ref(db);
-    it->seq = o->snap ? o->snap->seq : atomic_load(&db->visible_seq);
+    read_now(it, o->snap);
     it->own_seq = own ? own_seq : it->seq;
     it->own = own;
     if (own)
@@ -178,6 +191,7 @@ void lsm_iter_free(struct lsm_iter *it)
     buf_release(&it->copy);
     buf_release(&it->target);
     buf_release(&it->separated);
+    buf_release(&it->run);
     memtable_unref(it->own);
     db_view_unref(it->view);
     free(it);

@@ -380,6 +380,21 @@ static void count_batch(struct lsm *db, const struct lsm_batch *b)
     db_count(&c->wal_bytes, b->wire.len);
 }
 
+/* What b puts is in no gap any more: after it got its numbers, and before anybody
+ * can see it (gaps.h). */
+static void cut_gaps(struct lsm *db, const struct lsm_batch *b)
+{
+    size_t i;
+
+    for (i = 0; i < b->n; i++) {
+        struct slice key = batch_key(b, &b->ops[i]);
+
+        if ((b->ops[i].kind == BATCH_PUT || b->ops[i].kind == BATCH_POINTER) &&
+            gaps_touch(&db->gaps, key))
+            gaps_cut(&db->gaps, key);
+    }
+}
+
 static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t *last)
 {
     struct memtable *mem;
@@ -391,6 +406,7 @@ static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t 
     if (rc)
         return rc;
     *last = first + b->n - 1;
+    cut_gaps(db, b);
     /* mem stays: it is not flushed before our numbers are visible. */
     rc = db_apply(mem, buf_slice(&b->wire));
     if (rc)

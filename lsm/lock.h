@@ -34,6 +34,7 @@ enum lock_rank {
     LOCK_CACHE = 280,
     LOCK_ARENA = 290,
     LOCK_DB_DEAD = 300,
+    LOCK_GAPS = 310, /* gaps.h */
 };
 
 struct mutex {

@@ -286,6 +286,7 @@ struct lsm_stats {
     uint64_t user_bytes;        /* keys and values given to lsm_write since open */
     uint64_t written_bytes;     /* to disk since open: logs, tables, segments */
     uint64_t gets, get_hits, puts, deletes, range_deletes, seeks, nexts, batches, syncs;
+    uint64_t gap_jumps; /* of iterators, over runs of what is deleted */
     uint64_t filter_checked, filter_rejected, filter_false;
     uint64_t cache_hits, cache_misses, cache_bytes;
     uint64_t flushes, compactions, moves;

@@ -214,6 +214,16 @@ void merge_skip(struct merge *m, unsigned from, struct slice ikey)
     build(m, false);
 }
 
+void merge_skip_back(struct merge *m, unsigned from, struct slice ikey)
+{
+    unsigned i;
+
+    for (i = from; i < m->n; i++)
+        if (m->child[i]->valid && ikey_cmp(m->child[i]->key, ikey) > 0)
+            iter_seek_prev(m->child[i], ikey);
+    build(m, true);
+}
+
 static void m_free(struct iter *it)
 {
     struct merge *m = (struct merge *)it;

@@ -23,5 +23,7 @@ unsigned merge_source(const struct merge *m);
  * seek to it; others stay.
  */
 void merge_skip(struct merge *m, unsigned from, struct slice ikey);
+/* Going backward: the same for those that stand behind ikey. */
+void merge_skip_back(struct merge *m, unsigned from, struct slice ikey);
 
 #endif

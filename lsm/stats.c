@@ -17,6 +17,7 @@ static void add_slots(struct lsm *db, struct lsm_stats *s)
         s->get_hits += atomic_load_explicit(&slot->hits, memory_order_relaxed);
         s->seeks += atomic_load_explicit(&slot->seeks, memory_order_relaxed);
         s->nexts += atomic_load_explicit(&slot->nexts, memory_order_relaxed);
+        s->gap_jumps += atomic_load_explicit(&slot->gap_jumps, memory_order_relaxed);
         s->filter_checked +=
             atomic_load_explicit(&slot->filter_checked, memory_order_relaxed);
         s->filter_rejected +=
@@ -191,8 +192,9 @@ void lsm_print_stats(const struct lsm_stats *s, FILE *out)
             " deletes, %" PRIu64 " range deletes, %" PRIu64 " syncs\n",
             s->batches, s->puts, s->deletes, s->range_deletes, s->syncs);
     fprintf(out,
-            "  %" PRIu64 " gets (%.1f %% found), %" PRIu64 " seeks, %" PRIu64 " steps\n",
-            s->gets, percent(s->get_hits, s->gets), s->seeks, s->nexts);
+            "  %" PRIu64 " gets (%.1f %% found), %" PRIu64 " seeks, %" PRIu64
+            " steps, %" PRIu64 " jumps over deleted runs\n",
+            s->gets, percent(s->get_hits, s->gets), s->seeks, s->nexts, s->gap_jumps);
     fprintf(out, "  filters: %" PRIu64 " asked, %.1f %% said no, %" PRIu64 " wrong\n",
             s->filter_checked, percent(s->filter_rejected, s->filter_checked),
             s->filter_false);

@@ -115,7 +115,8 @@ static void add_op(struct model *m, struct lsm_batch *b, struct cell *next)
             c.off += (int)below(m, (uint64_t)c.len + 1);
             c.len = (int)below(m, (uint64_t)(m->now[j].off + m->now[j].len - c.off) + 1);
             other = key_of(j, kj);
-            lsm_batch_share(b, key, other, (size_t)(c.off - m->now[j].off), (size_t)c.len);
+            lsm_batch_share(b, key, other, (size_t)(c.off - m->now[j].off),
+                            (size_t)c.len);
             next[i] = c;
         }
         break;
@@ -235,6 +236,21 @@ static void check_walk(struct model *m, const struct lsm_snapshot *snap,
     lsm_iter_free(it);
 }
 
+/* A run of keys deleted one by one, long enough for iterators to remember it, and a
+ * look at it at once: the first finds the gap, the others jump. */
+static void delete_run(struct model *m)
+{
+    int i = (int)below(m, KEYS), n = (int)below(m, 250), looks = 3;
+    char k[16];
+
+    for (; n-- && i < KEYS; i++) {
+        ck_ok(lsm_delete(m->db, key_of(i, k)));
+        m->now[i].len = -1;
+    }
+    while (looks--)
+        check_walk(m, NULL, m->now);
+}
+
 static void check_all(struct model *m, const struct lsm_snapshot *snap,
                       const struct cell *map)
 {
@@ -329,6 +345,10 @@ static void one_step(struct model *m)
     int i = (int)below(m, SNAPS);
 
     switch (below(m, 40)) {
+    case 8:
+        if (below(m, 6) == 0)
+            delete_run(m);
+        break;
     case 0:
         take_snapshot(m);
         break;
