@@ -72,6 +72,8 @@ struct kv_engine {
     /* One batch, not synced: to fill a store before the clock starts. */
     void (*put_many)(void *session, const struct kv_entry *entries, size_t n);
     void (*remove)(void *session, struct slice key);
+    /* All keys in [from, to) by one range delete; NULL: the engine has none. */
+    void (*remove_range)(void *session, struct slice from, struct slice to);
     bool (*get)(void *session, struct slice key, struct slice *value);
 
     /*

@@ -119,6 +119,15 @@ static void remove_key(void *session, struct slice key)
     check(lsm_write(s->store->db, s->batch, s->store->durability), "delete");
 }
 
+static void remove_range(void *session, struct slice from, struct slice to)
+{
+    struct session *s = session;
+
+    lsm_batch_clear(s->batch);
+    lsm_batch_delete_range(s->batch, from, to);
+    check(lsm_write(s->store->db, s->batch, s->store->durability), "range delete");
+}
+
 static bool get(void *session, struct slice key, struct slice *value)
 {
     struct session *s = session;
@@ -191,6 +200,7 @@ const struct kv_engine kv_lsm = {
     .put = put,
     .put_many = put_many,
     .remove = remove_key,
+    .remove_range = remove_range,
     .get = get,
     .start = start,
     .next = next,

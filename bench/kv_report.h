@@ -9,7 +9,7 @@
 #include "bench.h"
 #include "kv.h"
 
-enum { KV_EXTRAS = 6 };
+enum { KV_EXTRAS = 12 };
 
 struct kv_result {
     const char *engine;

@@ -218,6 +218,18 @@ static void remove_key(void *session, struct slice key)
     check(error, "delete");
 }
 
+static void remove_range(void *session, struct slice from, struct slice to)
+{
+    struct session *s = session;
+    char *error = NULL;
+
+    rocksdb_writebatch_clear(s->batch);
+    rocksdb_writebatch_delete_range(s->batch, (const char *)from.data, from.len,
+                                    (const char *)to.data, to.len);
+    rocksdb_write(s->store->db, s->store->write, s->batch, &error);
+    check(error, "range delete");
+}
+
 static bool get(void *session, struct slice key, struct slice *value)
 {
     struct session *s = session;
@@ -290,7 +302,7 @@ static void stop(void *session)
     {                                                                                    \
         .name = called, .open = opens, .close = close_store, .settle = settle,           \
         .session = new_session, .end = end_session, .put = put, .put_many = put_many,    \
-        .remove = remove_key, .get = get, .start = start, .next = next, .prev = prev,    \
+        .remove = remove_key, .remove_range = remove_range, .get = get, .start = start, .next = next, .prev = prev,    \
         .stop = stop                                                                     \
     }
 

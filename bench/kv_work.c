@@ -189,7 +189,9 @@ static const struct kv_workload workloads[] = {
     {"scan", KV_FILLED, false, 1, scan_random, NULL, NULL},
     {"readwhilewriting", KV_FILLED, true, 8, get_changing, NULL, put_again},
     {"seekdeleted", KV_FILLED, true, 1, NULL, NULL,
-     NULL}, /* these two are kv_special.c's */
+     NULL}, /* these four are kv_special.c's */
+    {"seekrangedeleted", KV_FILLED, true, 1, NULL, NULL, NULL},
+    {"queue", KV_EMPTY, true, 1, NULL, NULL, NULL},
     {"openkilled", KV_EMPTY, true, 1, NULL, NULL, NULL},
 };
 

@@ -84,8 +84,14 @@ static uint64_t jumps(void)
 /* The key an iterator stands on; -1: none. */
 static int at(struct lsm_iter *it)
 {
+    char k[16] = "";
+
     ck_ok(lsm_iter_error(it));
-    return lsm_iter_valid(it) ? atoi((const char *)lsm_iter_key(it).data + 1) : -1;
+    if (!lsm_iter_valid(it))
+        return -1;
+    ck_assert_uint_eq(lsm_iter_key(it).len, 7);
+    memcpy(k, lsm_iter_key(it).data, 7);
+    return atoi(k + 1);
 }
 
 static struct lsm_iter *new_iter(const struct lsm_snapshot *snap)

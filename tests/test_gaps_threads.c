@@ -98,8 +98,11 @@ static void walk(const struct lsm_snapshot *snap, bool backward, uint32_t *seen)
     }
     for (backward ? lsm_iter_last(it) : lsm_iter_first(it); lsm_iter_valid(it);
          backward ? lsm_iter_prev(it) : lsm_iter_next(it)) {
-        int i = atoi((const char *)lsm_iter_key(it).data + 1);
-        char text[16] = "";
+        char key[8] = "", text[16] = "";
+        int i;
+
+        memcpy(key, lsm_iter_key(it).data, 7);
+        i = atoi(key + 1);
 
         if (lsm_iter_value(it, &v) || i < 0 || i >= ALL ||
             (backward ? i >= last : i <= last)) {
