@@ -160,22 +160,67 @@ static int sync_parent(struct lsm *db)
     return rc == -EACCES ? 0 : rc;
 }
 
-/* The directory and a manifest that says "empty". */
+enum { FIRST_MANIFEST = 1 };
+
+static int make_dir(struct lsm *db)
+{
+    int rc = env_mkdir(db->env, db->dir);
+
+    return rc && rc != -EEXIST ? rc : sync_parent(db);
+}
+
+/* Files that no creation leaves behind: a store's whose CURRENT is lost. */
+static int note_foreign(void *arg, const char *name)
+{
+    bool *lost = arg;
+    uint64_t number;
+
+    switch (file_parse(name, &number)) {
+    case FILE_MANIFEST:
+        *lost |= number != FIRST_MANIFEST;
+        break;
+    case FILE_LOG:
+    case FILE_TABLE:
+    case FILE_SEGMENT:
+        *lost = true;
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+/* What a crash in an earlier creation left. */
+static int clear_creation(struct lsm *db)
+{
+    char *path = file_path(db->dir, FILE_MANIFEST, FIRST_MANIFEST);
+    bool lost = false;
+    int rc = path ? env_list(db->env, db->dir, note_foreign, &lost) : -ENOMEM;
+
+    if (!rc && lost)
+        rc = err_corrupt(db->dir, 0, "files of a store, and no CURRENT: lsm_repair");
+    if (!rc)
+        rc = env_unlink(db->env, path);
+    free(path);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+/* A manifest that says "empty". Under the lock; who had it before may have made one. */
 static int make_store(struct lsm *db)
 {
     struct edit empty = {.has_next_number = true,
                          .has_log_number = true,
                          .has_last_seq = true,
-                         .next_number = 2,
+                         .next_number = FIRST_MANIFEST + 1,
                          .log_number = NO_LOG};
     struct manifest *m;
-    int rc = env_mkdir(db->env, db->dir);
+    int rc;
 
-    if (rc && rc != -EEXIST)
-        return rc;
-    rc = sync_parent(db);
+    if (lsm_is_store(db->env, db->dir))
+        return db->o.must_be_new ? -EEXIST : 0;
+    rc = clear_creation(db);
     if (!rc)
-        rc = manifest_create(db->env, db->dir, 1, &empty, &m);
+        rc = manifest_create(db->env, db->dir, FIRST_MANIFEST, &empty, &m);
     return rc ? rc : manifest_close(m, true);
 }
 
@@ -211,9 +256,11 @@ static int open_files(struct lsm *db)
     if (!exists && !db->o.create)
         return -ENOENT;
     if (!exists)
-        rc = make_store(db);
+        rc = make_dir(db);
     if (!rc)
         rc = take_lock(db);
+    if (!rc && !exists)
+        rc = make_store(db);
     if (!rc)
         rc = vlog_open(&vo, &db->vlog);
     if (!rc)

@@ -98,14 +98,16 @@ int test_main(const char *name, const struct test_case *cases, int n)
 {
     Suite *suite = suite_create(name);
     const char *only = getenv("CHECK");
+    enum test_when not = getenv("SOAK") ? TEST_NOT_IN_SOAK : TEST_ONLY_IN_SOAK;
     SRunner *runner;
     int i, failed;
 
     test_seed(); /* before the cases fork, so that all have the same */
+    soak_init();
     for (i = 0; i < n; i++) {
         TCase *tc;
 
-        if (only && !strstr(cases[i].tcase->name, only))
+        if (cases[i].when == not || (only && !strstr(cases[i].tcase->name, only)))
             continue;
         tc = tcase_create(cases[i].tcase->name);
         tcase_set_timeout(tc, cases[i].timeout_s);
@@ -115,6 +117,7 @@ int test_main(const char *name, const struct test_case *cases, int n)
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
+    soak_tell_unfinished();
     srunner_free(runner);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,8 @@
  *
  * A test program defines its cases and ends with TEST_MAIN(name, case, ...).
  * Random tests start from test_seed(), which is printed, and can be given back
- * in the environment: SEED=123 build/tests/test_x. CHECK=case runs one case.
+ * in the environment: SEED=123 build/tests/test_x. CHECK=case runs one case. Cases that
+ * go on for as long as they are given, and SOAK=1: soak.h.
  */
 #ifndef TEST_H
 #define TEST_H
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #include "lsm/lsm.h"
+#include "tests/soak.h"
 
 /*
  * Check's own tells the parent process of each assertion that holds, by a write: half
@@ -57,15 +59,26 @@ const char *test_dir(void);
 void test_log_capture(void);
 bool test_log_has(const char *part);
 
+enum test_when {
+    TEST_NOT_IN_SOAK,
+    TEST_ALWAYS,
+    TEST_ONLY_IN_SOAK,
+};
+
 struct test_case {
     const TTest *tcase;
     int timeout_s;
+    enum test_when when;
 };
 
 int test_main(const char *name, const struct test_case *cases, int n);
 
 #define TEST_CASE(fn) {.tcase = fn, .timeout_s = 120}
 #define TEST_CASE_SLOW(fn, s) {.tcase = fn, .timeout_s = (s)}
+/* It uses soak.h: time is what it is given, and more on a busy machine. */
+#define TEST_CASE_SOAK(fn) {.tcase = fn, .timeout_s = 900, .when = TEST_ALWAYS}
+/* Only in `make soak`; any case that takes minutes. */
+#define TEST_CASE_SOAK_ONLY(fn) {.tcase = fn, .timeout_s = 900, .when = TEST_ONLY_IN_SOAK}
 #define TEST_MAIN(name, ...)                                                             \
     int main(void)                                                                       \
     {                                                                                    \

@@ -653,6 +653,57 @@ START_TEST(compaction_keeps_levels_disjoint_and_everything_readable)
 }
 END_TEST
 
+/* Regression: the manifest of a creation that was cut short was in the way. */
+START_TEST(a_store_whose_making_was_cut_short_is_made_by_the_next_open)
+{
+    bool made = false;
+    uint64_t stop;
+    int i;
+
+    test_log_capture();
+    for (stop = 0; !made; stop++)
+        for (i = 0; i < 3; i++) {
+            struct env *env = env_mem_new(stop), *after;
+            struct lsm_options o = small_options();
+            struct lsm *db;
+
+            o.env = env;
+            env_mem_stop_at(env, stop);
+            made = lsm_open("/s", &o, &db) == 0;
+            after = env_mem_crash_clone(env, stop, (enum env_mem_crash)i);
+            if (made)
+                lsm_close(db);
+            o.env = after;
+            ck_ok(lsm_open("/s", &o, &db));
+            ck_ok(lsm_put(db, slice_str("k"), slice_str("v")));
+            ck_ok(lsm_close(db));
+            env_mem_free(after);
+            env_mem_free(env);
+        }
+    ck_assert_uint_gt(stop, 5);
+}
+END_TEST
+
+START_TEST(a_store_that_lost_its_CURRENT_is_not_made_anew)
+{
+    struct env *env = env_mem_new(1);
+    struct lsm_options o = small_options();
+    struct lsm *db;
+
+    o.env = env;
+    ck_ok(lsm_open("/s", &o, &db));
+    ck_ok(lsm_put(db, slice_str("k"), slice_str("v")));
+    ck_ok(lsm_close(db));
+    ck_ok(env_unlink(env, "/s/CURRENT"));
+    test_log_capture();
+    ck_err(lsm_open("/s", &o, &db), EUCLEAN);
+    ck_assert(test_log_has("lsm_repair"));
+    o.create = false;
+    ck_err(lsm_open("/s", &o, &db), ENOENT);
+    env_mem_free(env);
+}
+END_TEST
+
 TEST_MAIN("db", TEST_CASE(get_returns_what_was_put),
           TEST_CASE(newest_version_wins_in_every_place),
           TEST_CASE(a_batch_is_applied_in_order), TEST_CASE(a_snapshot_sees_its_moment),
@@ -666,5 +717,7 @@ TEST_MAIN("db", TEST_CASE(get_returns_what_was_put),
           TEST_CASE(a_flush_keeps_the_log_of_newer_writes),
           TEST_CASE(a_log_cut_anywhere_beyond_its_sync_opens),
           TEST_CASE(a_full_disk_takes_deletes_and_then_writes_again),
+          TEST_CASE(a_store_whose_making_was_cut_short_is_made_by_the_next_open),
+          TEST_CASE(a_store_that_lost_its_CURRENT_is_not_made_anew),
           TEST_CASE(read_only_reads_and_refuses_to_write),
           TEST_CASE(compaction_keeps_levels_disjoint_and_everything_readable))

@@ -5,6 +5,7 @@
  * random, small enough for every path to be taken.
  */
 #include "tests/env_mem.h"
+#include "tests/options_draw.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
@@ -25,8 +26,10 @@ struct model {
     struct lsm *db;
     struct env *env;
     struct lsm_options o;
+    struct soak *soak; /* may be NULL */
     char path[256];
-    uint64_t rng;
+    uint64_t seed, rng;
+    unsigned opened; /* how often */
 };
 
 static uint64_t below(struct model *m, uint64_t n)
@@ -278,33 +281,19 @@ static void check_all(struct model *m, const struct lsm_snapshot *snap,
 
 /* ---- life ---- */
 
-static void draw_options(struct model *m)
+/* Others at each opening. */
+static void open_store(struct model *m)
 {
-    struct lsm_options *o = &m->o;
+    options_draw(&m->o, options_seed(m->seed + m->opened, m->opened), 0);
+    m->opened++;
+    m->o.env = m->env;
+    if (m->soak) {
+        char text[OPTIONS_TEXT];
 
-    lsm_options_init(o);
-    o->env = m->env;
-    o->create = true;
-    o->memtable_bytes = 8192u << below(m, 5);
-    o->memtables = 2 + (unsigned)below(m, 3);
-    o->cache_bytes = below(m, 2) ? 1 << 20 : 4096;
-    o->block_bytes = 256u << below(m, 6);
-    o->table_bytes = 4096u << below(m, 5);
-    o->strategy = (enum lsm_strategy)below(m, 3);
-    o->parts_max = 1 + (unsigned)below(m, 5);
-    o->l0_trigger = 1 + (unsigned)below(m, 6);
-    o->level_ratio = 2 + (unsigned)below(m, 9);
-    o->l1_bytes = 8192u << below(m, 5);
-    o->filter_bits = below(m, 4) ? (unsigned)below(m, 16) : 0;
-    o->separate_bytes = below(m, 4) ? 64u << below(m, 8) : 0;
-    o->segment_bytes = 4096u << below(m, 8);
-    o->garbage_ratio = below(m, 4) ? (double)below(m, 10) / 10 : 0;
-    for (unsigned level = 0; level < LSM_LEVELS; level++)
-        o->compression[level] = (enum lsm_compression)below(m, 3);
-    o->vlog = (enum lsm_compression)below(m, 3);
-    o->workers = (unsigned)below(m, 3);
-    o->sync_interval_ms = below(m, 2) ? 50 : 0;
-    o->verify_bytes = below(m, 2) ? UINT64_MAX : 0;
+        m->soak->option_sets++;
+        soak_tell(m->soak, "options: %s", options_text(&m->o, text));
+    }
+    ck_ok(lsm_open(m->path, &m->o, &m->db));
 }
 
 static void take_snapshot(struct model *m)
@@ -335,8 +324,7 @@ static void reopen(struct model *m)
 {
     drop_snapshots(m);
     ck_ok(lsm_close(m->db));
-    draw_options(m);
-    ck_ok(lsm_open(m->path, &m->o, &m->db));
+    open_store(m);
     check_all(m, NULL, m->now);
 }
 
@@ -380,18 +368,19 @@ static void one_step(struct model *m)
     }
 }
 
-static void run_model(struct env *env, const char *path, uint64_t seed, int steps)
+static void run_model(struct env *env, const char *path, uint64_t seed, int steps,
+                      struct soak *soak)
 {
     struct model *m = calloc(1, sizeof(*m));
     int i;
 
-    m->rng = seed;
+    m->seed = m->rng = seed;
     m->env = env;
+    m->soak = soak;
     for (i = 0; i < KEYS; i++)
         m->now[i].len = -1;
     snprintf(m->path, sizeof(m->path), "%s", path);
-    draw_options(m);
-    ck_ok(lsm_open(m->path, &m->o, &m->db));
+    open_store(m);
     for (i = 0; i < steps; i++)
         one_step(m);
     check_all(m, NULL, m->now);
@@ -402,22 +391,18 @@ static void run_model(struct env *env, const char *path, uint64_t seed, int step
     free(m);
 }
 
-/* In memory, where syncs cost nothing. ROUNDS=n for more. */
+/* In memory, where syncs cost nothing. */
 START_TEST(every_answer_is_the_maps)
 {
-    uint64_t seed = test_seed();
-    const char *rounds = getenv("ROUNDS");
-    int i, n = rounds ? atoi(rounds) : 25;
+    struct soak s;
 
-    for (i = 0; i < n; i++) {
-        uint64_t s = seed + (uint64_t)i * 1000003;
-        struct env *env = env_mem_new(s);
+    for (soak_begin(&s); soak_on(&s); s.operations += 4000) {
+        struct env *env = env_mem_new(soak_seed(&s));
 
-        if (n > 30)
-            printf("SEED=%llu ROUNDS=1\n", (unsigned long long)s);
-        run_model(env, "/model", s, 4000);
+        run_model(env, "/model", soak_seed(&s), 4000, &s);
         env_mem_free(env);
     }
+    soak_end(&s);
 }
 END_TEST
 
@@ -426,9 +411,9 @@ START_TEST(every_answer_is_the_maps_on_disk)
     char path[256];
 
     snprintf(path, sizeof(path), "%s/model", test_dir());
-    run_model(NULL, path, test_seed() + 1, 2000);
+    run_model(NULL, path, test_seed() + 1, 2000, NULL);
 }
 END_TEST
 
-TEST_MAIN("db model", TEST_CASE_SLOW(every_answer_is_the_maps, 3000),
+TEST_MAIN("db model", TEST_CASE_SOAK(every_answer_is_the_maps),
           TEST_CASE(every_answer_is_the_maps_on_disk))
