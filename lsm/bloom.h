@@ -13,11 +13,16 @@
 
 enum { BLOOM_LINE = 64 };
 
+/* Bits per key need not be whole numbers. */
+
 /* Bytes for n keys, a multiple of BLOOM_LINE, at least one line. */
-size_t bloom_bytes(uint64_t n_keys, unsigned bits_per_key);
+size_t bloom_bytes(uint64_t n_keys, double bits_per_key);
 
 /* Probes that suit bits_per_key; stored beside the filter. 1..15 */
-unsigned bloom_probes(unsigned bits_per_key);
+unsigned bloom_probes(double bits_per_key);
+/* The share of strangers that pass: 1 without a filter. Straight between whole bits,
+ * convex, and for more than 24 bits what it is at 24. */
+double bloom_rate(double bits_per_key);
 
 /* lines: bloom_bytes() zeroed bytes to begin with. Not for concurrent callers. */
 void bloom_add(uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash);

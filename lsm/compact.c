@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "db_impl.h"
+#include "filter_bits.h"
 
 enum {
     CHECK_EVERY = 1024,      /* entries between looks at `closing` */
@@ -40,6 +41,7 @@ struct run {
     struct rangedel_span span;
     uint64_t span_seq;
     bool has_span;
+    double filter_bits; /* of the outputs */
 
     struct buf value;   /* of an entry that moves */
     struct buf pointer; /* where it went */
@@ -147,6 +149,51 @@ static int choose_ranges(struct run *r)
 
 /* ---- outputs ---- */
 
+/* The tables of a level: its entries, and the runs that they are. */
+static void count_tables(struct tfile *const *file, size_t n, unsigned level, bool add,
+                         struct filter_level *l, uint64_t *filter_bytes)
+{
+    uint64_t entries = 0, bytes = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        entries += file[i]->meta.entries;
+        bytes += file[i]->meta.filter_bytes;
+    }
+    l->entries += add ? entries : -entries;
+    *filter_bytes += add ? bytes : -bytes;
+    if (level == 0)
+        l->runs += add ? n : -n;
+    else
+        l->runs = l->entries > 0;
+}
+
+/* By the levels as they will be when the job is done. */
+static double output_filter_bits(const struct compact_job *j)
+{
+    struct filter_level level[LSM_LEVELS] = {0}, *out = &level[j->output_level];
+    uint64_t entries = j->flush_entries, filter_bytes = 0, before = 0;
+    const struct version *v = j->version;
+    unsigned which, l;
+
+    for (l = 0; l < LSM_LEVELS; l++) {
+        count_tables(v->file[l], v->n[l], l, true, &level[l], &filter_bytes);
+        before += level[l].entries;
+    }
+    for (which = 0; j->c && which < 2; which++) {
+        l = which ? j->c->output_level : j->c->level;
+        count_tables(j->c->inputs[which], j->c->n[which], l, false, &level[l],
+                     &filter_bytes);
+    }
+    for (l = 0; l < LSM_LEVELS; l++)
+        before -= level[l].entries; /* what is left: the inputs */
+    entries += before;
+    out->entries += entries;
+    out->runs = j->output_level == 0 ? out->runs + 1 : 1;
+    return filter_bits_output(level, LSM_LEVELS, j->output_level, entries, filter_bytes,
+                              j->db->o.filter_bits);
+}
+
 static int open_output(struct run *r)
 {
     struct lsm *db = r->job->db;
@@ -154,7 +201,7 @@ static int open_output(struct run *r)
         .env = db->env,
         .number = db_new_number(db),
         .block_bytes = db->o.block_bytes,
-        .filter_bits = db->o.filter_bits,
+        .filter_bits = r->filter_bits,
         .compression = (enum compression)db->o.compression[r->job->output_level],
     };
     char *path = file_path(db->dir, FILE_TABLE, o.number);
@@ -391,7 +438,7 @@ void compact_undo(struct lsm *db, const struct edit *e)
 
 int compact_run(struct compact_job *job)
 {
-    struct run r = {.job = job};
+    struct run r = {.job = job, .filter_bits = output_filter_bits(job)};
     int rc = db_snapshots(job->db, &r.snaps, &r.n_snaps);
 
     if (!rc)

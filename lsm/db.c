@@ -11,6 +11,12 @@ uint64_t db_new_number(struct lsm *db)
     return atomic_fetch_add(&db->next_number, 1);
 }
 
+struct memtable *db_memtable_new(const struct lsm *db, size_t budget_bytes)
+{
+    return db->o.filter_bits ? memtable_new(budget_bytes)
+                             : memtable_new_bare(budget_bytes);
+}
+
 int db_fail(struct lsm *db, int rc, const char *what)
 {
     int none = 0;

@@ -61,7 +61,11 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
                      uint64_t log_number)
 {
     struct edit e = {.has_log_number = true, .log_number = log_number};
-    struct compact_job job = {.db = db, .flush = true, .version = v, .e = &e};
+    struct compact_job job = {.db = db,
+                              .flush = true,
+                              .flush_entries = memtable_entries(m),
+                              .version = v,
+                              .e = &e};
     bool large = memtable_bytes(m) >= db->o.memtable_bytes / 2;
     int rc;
 

@@ -190,6 +190,8 @@ void db_view_install_locked(struct lsm *db, struct view *v);
 void db_view_reap(struct lsm *db);
 
 uint64_t db_new_number(struct lsm *db);
+/* As memtable_new; with filters turned off, without one. */
+struct memtable *db_memtable_new(const struct lsm *db, size_t budget_bytes);
 /* Note a failure after which nothing may be written; logged once. Returns rc. */
 int db_fail(struct lsm *db, int rc, const char *what);
 /* Why writing is refused now: 0, -EROFS. */
@@ -296,6 +298,7 @@ struct compact_job {
     const struct slice *lower, *upper;   /* NULL: open */
     unsigned output_level;
     bool flush;                          /* one output, never cut */
+    uint64_t flush_entries;              /* about so many come */
     const struct version *version;       /* for the bottom and the grandparents */
     const struct compaction *c;          /* NULL for a flush */
     struct edit *e;

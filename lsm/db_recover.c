@@ -589,7 +589,7 @@ int db_recover(struct lsm *db)
     uint64_t length;
     int rc;
 
-    r.mem = memtable_new(db->o.memtable_bytes);
+    r.mem = db_memtable_new(db, db->o.memtable_bytes);
     rc = r.mem && r.version ? manifest_read(db->env, db->dir, apply_edit, &r,
                                             &r.old_manifest, &length)
                             : -ENOMEM;

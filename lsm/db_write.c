@@ -150,7 +150,7 @@ int db_switch_locked(struct lsm *db)
     mutex_unlock(&db->state_mu);
     if (full)
         return -EAGAIN;
-    fresh = memtable_new(db->o.memtable_bytes);
+    fresh = db_memtable_new(db, db->o.memtable_bytes);
     if (!fresh)
         return -ENOMEM;
     rc = db_new_log_locked(db);

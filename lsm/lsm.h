@@ -72,7 +72,9 @@ struct lsm_options {
     unsigned l0_trigger;        /* L0 tables (tiered: sorted runs) that start a compaction */
     unsigned level_ratio;       /* target size of a level over the one above */
     uint64_t l1_bytes;          /* least target of the first level below L0 */
-    unsigned filter_bits;       /* bloom bits per key; 0: no filters */
+    unsigned filter_bits;       /* of bloom filters, per key, on the average over the
+                                   store: upper levels get more, the last one less;
+                                   0: no filters, of memtables neither */
     size_t separate_bytes;      /* values this large go to the value log; 0: none */
     uint64_t segment_bytes;     /* a value-log segment is sealed at this size */
     double garbage_ratio;       /* garbage in the value log over live bytes, at most;

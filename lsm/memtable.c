@@ -62,7 +62,20 @@ struct memtable {
     struct memtable_place place;
 };
 
-struct memtable *memtable_new(size_t budget_bytes)
+static void filter_add(struct memtable *m, struct slice key)
+{
+    if (m->filter)
+        bloom_add_concurrent(m->filter, m->filter_bytes, bloom_probes(FILTER_BITS),
+                             hash_key(key));
+}
+
+static bool filter_rejects(const struct memtable *m, uint64_t hash)
+{
+    return m->filter && !bloom_may_contain(m->filter, m->filter_bytes,
+                                           bloom_probes(FILTER_BITS), hash);
+}
+
+struct memtable *memtable_new_bare(size_t budget_bytes)
 {
     struct memtable *m = calloc(1, sizeof(*m));
     size_t chunk = budget_bytes / 8 < ARENA_CHUNK ? budget_bytes / 8 : ARENA_CHUNK;
@@ -72,9 +85,22 @@ struct memtable *memtable_new(size_t budget_bytes)
     atomic_init(&m->refs, 1);
     arena_init(&m->arena, chunk < 4096 ? 4096 : chunk);
     mutex_init(&m->mu, LOCK_MEMTABLE);
+    if (skiplist_init(&m->list, &m->arena)) {
+        memtable_unref(m);
+        return NULL;
+    }
+    return m;
+}
+
+struct memtable *memtable_new(size_t budget_bytes)
+{
+    struct memtable *m = memtable_new_bare(budget_bytes);
+
+    if (!m)
+        return NULL;
     m->filter_bytes = bloom_bytes(budget_bytes / FILTER_ENTRY_BYTES, FILTER_BITS);
     m->filter = calloc(1, m->filter_bytes);
-    if (!m->filter || skiplist_init(&m->list, &m->arena)) {
+    if (!m->filter) {
         memtable_unref(m);
         return NULL;
     }
@@ -232,8 +258,7 @@ int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
         if (rc)
             return rc;
     }
-    bloom_add_concurrent(m->filter, m->filter_bytes, bloom_probes(FILTER_BITS),
-                         hash_key(key));
+    filter_add(m, key);
     rc = skiplist_insert(&m->list, key, ikey_pack(seq, type), value);
     if (rc)
         return rc;
@@ -249,7 +274,7 @@ int memtable_get(struct memtable *m, struct slice key, uint64_t hash, uint64_t s
     const struct skip_node *n;
     struct slice found;
 
-    if (!bloom_may_contain(m->filter, m->filter_bytes, bloom_probes(FILTER_BITS), hash))
+    if (filter_rejects(m, hash))
         return -ENOENT;
     n = skiplist_seek(&m->list, key, seq << 8 | 0xff);
     if (!n)

@@ -18,6 +18,8 @@ struct memtable;
 
 /* One reference is the caller's. budget_bytes sizes the filter. */
 struct memtable *memtable_new(size_t budget_bytes);
+/* The same without a filter. */
+struct memtable *memtable_new_bare(size_t budget_bytes);
 void memtable_ref(struct memtable *m);
 void memtable_unref(struct memtable *m);
 

@@ -6,6 +6,8 @@
  */
 #include "options.h"
 
+#include "filter_bits.h"
+
 #include <inttypes.h>
 #include <stddef.h>
 
@@ -63,7 +65,7 @@ static const struct range ranges[] = {
     {FIELD(l0_trigger), .least = 1, .most = 1000},
     {FIELD(level_ratio), .least = 2, .most = 1000},
     {FIELD(l1_bytes), .least = 4 * KIB, .most = 1024 * TIB},
-    {FIELD(filter_bits), .least = 0, .most = 24},
+    {FIELD(filter_bits), .least = 0, .most = FILTER_BITS_MAX},
     {FIELD(separate_bytes), .least = 64, .most = LSM_VALUE_MAX, .or_zero = true},
     {FIELD(segment_bytes), .least = 4 * KIB, .most = TIB},
     {FIELD(parts_max), .least = 1, .most = PARTS_MAX},

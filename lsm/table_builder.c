@@ -244,7 +244,7 @@ static int count_point(struct table_builder *tb, struct slice ikey, struct slice
     uint64_t hash;
     struct vptr ptr;
 
-    if (tb->o.filter_bits) {
+    if (tb->o.filter_bits > 0) {
         hash = hash_key(user);
         if (tb->meta.entries == 0 || hash != tb->last_hash)
             put_le64(&tb->hashes, hash);
@@ -392,6 +392,7 @@ static int write_filter(struct table_builder *tb)
     for (i = 0; i < n; i++)
         bloom_add(lines, bytes, probes, load_le64(tb->hashes.data + 8 * i));
     lines[bytes] = (uint8_t)probes;
+    tb->meta.filter_bytes = bytes;
     rc = write_block(tb, slice_of(lines, bytes + TABLE_FILTER_TAIL), COMPRESS_RAW, &size);
     free(lines);
     return rc;

@@ -14,7 +14,7 @@ struct table_builder_options {
     const char *path;    /* copied */
     uint64_t number;
     size_t block_bytes;
-    unsigned filter_bits; /* per key; 0: no filter */
+    double filter_bits; /* per key; 0: no filter */
     enum compression compression;
 };
 
@@ -38,6 +38,7 @@ struct table_meta {
     uint64_t deletes; /* point tombstones */
     uint64_t range_deletes;
     uint64_t raw_bytes; /* keys and values before compression */
+    uint64_t filter_bytes; /* of its filter; 0: none, or not known */
     struct segment_ref *refs; /* ascending by segment, owned */
     size_t n_refs;
 };

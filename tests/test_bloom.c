@@ -3,6 +3,7 @@
  */
 #include "test.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -42,7 +43,7 @@ START_TEST(golden_bits)
 }
 END_TEST
 
-static double false_positives(unsigned bits, uint64_t n)
+static double false_positives(double bits, uint64_t n)
 {
     unsigned probes = bloom_probes(bits);
     size_t bytes = bloom_bytes(n, bits);
@@ -82,6 +83,33 @@ START_TEST(more_bits_err_less)
         last = rate;
     }
     ck_assert_double_le(last, 0.0002);
+}
+END_TEST
+
+/* The allotment of bits to levels is as good as these figures are. */
+START_TEST(the_rate_that_is_told_is_the_rate)
+{
+    double bits;
+
+    ck_assert(bloom_rate(0) == 1);
+    ck_assert(bloom_rate(24) == bloom_rate(100));
+    for (bits = 1; bits <= 24; bits += 0.5) {
+        double told = bloom_rate(bits), rate = false_positives(bits, 100000);
+        double noise = 5 * sqrt(told / 400000);
+
+        ck_assert_msg(rate <= 1.12 * told + noise && rate >= 0.85 * told - noise,
+                      "%g bits: %g, told %g", bits, rate, told);
+    }
+}
+END_TEST
+
+START_TEST(each_bit_saves_less_than_the_one_before)
+{
+    unsigned bits;
+
+    for (bits = 0; bits + 2 <= 24; bits++)
+        ck_assert_double_lt(bloom_rate(bits + 1) - bloom_rate(bits + 2),
+                            bloom_rate(bits) - bloom_rate(bits + 1));
 }
 END_TEST
 
@@ -143,5 +171,7 @@ START_TEST(threads_lose_no_bit)
 END_TEST
 
 TEST_MAIN("bloom", TEST_CASE(golden_bits), TEST_CASE(ten_bits_err_in_one_percent),
-          TEST_CASE(more_bits_err_less), TEST_CASE(sizes_are_whole_lines),
+          TEST_CASE(more_bits_err_less), TEST_CASE(the_rate_that_is_told_is_the_rate),
+          TEST_CASE(each_bit_saves_less_than_the_one_before),
+          TEST_CASE(sizes_are_whole_lines),
           TEST_CASE(threads_lose_no_bit))
