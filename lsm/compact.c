@@ -149,49 +149,38 @@ static int choose_ranges(struct run *r)
 
 /* ---- outputs ---- */
 
-/* The tables of a level: its entries, and the runs that they are. */
-static void count_tables(struct tfile *const *file, size_t n, unsigned level, bool add,
-                         struct filter_level *l, uint64_t *filter_bytes)
+static uint64_t count_entries(struct tfile *const *file, size_t n, uint64_t *filter_bytes)
 {
-    uint64_t entries = 0, bytes = 0;
+    uint64_t entries = 0;
     size_t i;
 
     for (i = 0; i < n; i++) {
         entries += file[i]->meta.entries;
-        bytes += file[i]->meta.filter_bytes;
+        *filter_bytes += file[i]->meta.filter_bytes;
     }
-    l->entries += add ? entries : -entries;
-    *filter_bytes += add ? bytes : -bytes;
-    if (level == 0)
-        l->runs += add ? n : -n;
-    else
-        l->runs = l->entries > 0;
+    return entries;
 }
 
 /* By the levels as they will be when the job is done. */
 static double output_filter_bits(const struct compact_job *j)
 {
     struct filter_level level[LSM_LEVELS] = {0}, *out = &level[j->output_level];
-    uint64_t entries = j->flush_entries, filter_bytes = 0, before = 0;
+    uint64_t entries = j->flush_entries, filter_bytes = 0, input_bytes = 0, input;
     const struct version *v = j->version;
-    unsigned which, l;
+    unsigned l;
 
     for (l = 0; l < LSM_LEVELS; l++) {
-        count_tables(v->file[l], v->n[l], l, true, &level[l], &filter_bytes);
-        before += level[l].entries;
+        size_t n = j->c ? j->c->n[l] : 0;
+
+        input = n ? count_entries(j->c->inputs[l], n, &input_bytes) : 0;
+        level[l].entries = count_entries(v->file[l], v->n[l], &filter_bytes) - input;
+        level[l].runs = l ? level[l].entries > 0 : v->n[l] - n;
+        entries += input;
     }
-    for (which = 0; j->c && which < 2; which++) {
-        l = which ? j->c->output_level : j->c->level;
-        count_tables(j->c->inputs[which], j->c->n[which], l, false, &level[l],
-                     &filter_bytes);
-    }
-    for (l = 0; l < LSM_LEVELS; l++)
-        before -= level[l].entries; /* what is left: the inputs */
-    entries += before;
     out->entries += entries;
     out->runs = j->output_level == 0 ? out->runs + 1 : 1;
-    return filter_bits_output(level, LSM_LEVELS, j->output_level, entries, filter_bytes,
-                              j->db->o.filter_bits);
+    return filter_bits_output(level, LSM_LEVELS, j->output_level, entries,
+                              filter_bytes - input_bytes, j->db->o.filter_bits);
 }
 
 static int open_output(struct run *r)

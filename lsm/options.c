@@ -6,10 +6,10 @@
  */
 #include "options.h"
 
-#include "filter_bits.h"
-
 #include <inttypes.h>
 #include <stddef.h>
+
+#include "filter_bits.h"
 
 void lsm_options_init(struct lsm_options *o)
 {
