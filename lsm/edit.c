@@ -20,6 +20,7 @@ enum edit_tag {
     TAG_REMOVE_TABLE = 6 << 1 | 1,
     TAG_SEAL_SEGMENT = 7 << 1 | 1,
     TAG_DROP_SEGMENT = 8 << 1 | 1,
+    TAG_FILTER_BYTES = 9 << 1, /* not to know it only makes filters larger */
 };
 
 void edit_release(struct edit *e)
@@ -129,6 +130,9 @@ static void put_tables(struct buf *to, const struct edit *e)
             to->failed = true;
         else
             put_field(to, TAG_ADD_TABLE, buf_slice(&body));
+        if (e->added[i].meta.filter_bytes)
+            put_pair(to, TAG_FILTER_BYTES, e->added[i].meta.number,
+                     e->added[i].meta.filter_bytes);
     }
     buf_release(&body);
 }
@@ -184,6 +188,18 @@ static int get_table(struct slice *body, struct edit *e)
     return rc;
 }
 
+/* Of the table added last. */
+static int get_filter_bytes(struct slice *body, struct edit *e)
+{
+    uint64_t number, bytes;
+
+    if (!get_varint(body, &number) || !get_varint(body, &bytes) || !e->n_added ||
+        e->added[e->n_added - 1].meta.number != number)
+        return -EUCLEAN;
+    e->added[e->n_added - 1].meta.filter_bytes = bytes;
+    return 0;
+}
+
 static int get_removed(struct slice *body, struct edit *e)
 {
     uint32_t level;
@@ -231,6 +247,8 @@ static int get_field(uint64_t tag, struct slice *body, struct edit *e)
         return get_sealed(body, e);
     case TAG_DROP_SEGMENT:
         return get_dropped(body, e);
+    case TAG_FILTER_BYTES:
+        return get_filter_bytes(body, e);
     default:
         body->len = 0;
         return tag & 1 ? -EPROTONOSUPPORT : 0;

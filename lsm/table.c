@@ -82,6 +82,7 @@ static int read_filter(struct table *t)
     if (payload.type != COMPRESS_RAW || t->filter_bytes == 0 ||
         t->filter_bytes % BLOOM_LINE || t->probes < 1 || t->probes > 15)
         return err_corrupt(t->path, at, "filter");
+    t->meta.filter_bytes = t->filter_bytes;
     return 0;
 }
 

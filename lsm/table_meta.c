@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { FLAG_LARGEST_OPEN = 1, FLAG_FILTER_BYTES = 2 };
+enum { FLAG_LARGEST_OPEN = 1 };
 
 void table_meta_release(struct table_meta *m)
 {
@@ -46,8 +46,7 @@ void table_meta_append(struct buf *to, const struct table_meta *m)
     put_le64(to, m->size);
     put_bytes(to, buf_slice(&m->smallest));
     put_bytes(to, buf_slice(&m->largest));
-    put_u8(to, (m->largest_open ? FLAG_LARGEST_OPEN : 0) |
-                   (m->filter_bytes ? FLAG_FILTER_BYTES : 0));
+    put_u8(to, m->largest_open ? FLAG_LARGEST_OPEN : 0);
     put_varint(to, m->seq_min);
     put_varint(to, m->seq_max);
     put_varint(to, m->entries);
@@ -60,8 +59,6 @@ void table_meta_append(struct buf *to, const struct table_meta *m)
         put_varint(to, m->refs[i].bytes);
         before = m->refs[i].segment;
     }
-    if (m->filter_bytes)
-        put_varint(to, m->filter_bytes);
 }
 
 static bool decode_refs(struct slice *in, struct table_meta *m)
@@ -100,16 +97,13 @@ static bool decode(struct slice *in, struct table_meta *m)
         !get_varint(in, &m->entries) || !get_varint(in, &m->deletes) ||
         !get_varint(in, &m->range_deletes) || !get_varint(in, &m->raw_bytes))
         return false;
-    if ((flags & ~(FLAG_LARGEST_OPEN | FLAG_FILTER_BYTES)) || slice_cmp(smallest, largest) > 0 ||
+    if ((flags & ~FLAG_LARGEST_OPEN) || slice_cmp(smallest, largest) > 0 ||
         m->seq_min > m->seq_max || m->seq_max > IKEY_SEQ_MAX || m->deletes > m->entries)
         return false;
     m->largest_open = flags & FLAG_LARGEST_OPEN;
     buf_assign(&m->smallest, smallest);
     buf_assign(&m->largest, largest);
-    if (m->smallest.failed || m->largest.failed || !decode_refs(in, m))
-        return false;
-    return !(flags & FLAG_FILTER_BYTES) ||
-           (get_varint(in, &m->filter_bytes) && m->filter_bytes);
+    return decode_refs(in, m) && !m->smallest.failed && !m->largest.failed;
 }
 
 bool table_meta_decode(struct slice *in, struct table_meta *m)

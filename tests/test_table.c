@@ -524,37 +524,6 @@ START_TEST(golden_meta)
 }
 END_TEST
 
-START_TEST(golden_meta_with_filter_bytes)
-{
-    struct table_meta m = some_meta(), back = {0};
-    struct buf b = {0}, without = {0};
-    struct slice in;
-
-    table_meta_append(&without, &m);
-    m.filter_bytes = 192;
-    table_meta_append(&b, &m);
-    ck_assert_uint_eq(b.len, without.len + 2);
-    ck_assert_uint_eq(b.data[20], without.data[20] | 2); /* the flags */
-    ck_assert_mem_eq(b.data + 21, without.data + 21, without.len - 21);
-    ck_assert_uint_eq(b.data[b.len - 2], 0xc0);
-    ck_assert_uint_eq(b.data[b.len - 1], 1);
-    in = buf_slice(&b);
-    ck_assert(table_meta_decode(&in, &back));
-    ck_assert_uint_eq(in.len, 0);
-    ck_assert_uint_eq(back.filter_bytes, 192);
-    table_meta_release(&back);
-    in = slice_of(b.data, b.len - 2); /* told, and not there */
-    ck_assert(!table_meta_decode(&in, &back));
-    b.data[b.len - 2] = 0x80;
-    b.data[b.len - 1] = 0; /* 0 is not told */
-    in = buf_slice(&b);
-    ck_assert(!table_meta_decode(&in, &back));
-    table_meta_release(&m);
-    buf_release(&b);
-    buf_release(&without);
-}
-END_TEST
-
 TEST_MAIN("table", TEST_CASE_SLOW(what_is_added_is_found, 300),
           TEST_CASE(on_a_real_directory), TEST_CASE(versions_of_a_key_span_blocks),
           TEST_CASE(entries_larger_than_a_block),
@@ -566,4 +535,4 @@ TEST_MAIN("table", TEST_CASE_SLOW(what_is_added_is_found, 300),
           TEST_CASE(the_filter_turns_strangers_away),
           TEST_CASE(reads_fill_the_cache_and_compactions_do_not),
           TEST_CASE_SLOW(threads_read_one_table_through_a_small_cache, 300),
-          TEST_CASE(golden_meta), TEST_CASE(golden_meta_with_filter_bytes))
+          TEST_CASE(golden_meta))
