@@ -35,7 +35,8 @@ double filter_bits_in_vain(const struct filter_level *level, size_t n);
  * Bits per key for out_entries of level[out] that are about to be written; level as it
  * will be then. What the plan says, but `average` at most unless other tables leave
  * room: other_bytes is what their filters take. Tables keep their filters when they
- * move and when the plan changes; so the sum stays within the average whatever comes.
+ * move and when the plan changes; so the sum stays within the average, or 2 % above it,
+ * whatever comes.
  */
 double filter_bits_output(struct filter_level *level, size_t n, size_t out,
                           uint64_t out_entries, uint64_t other_bytes, double average);
