@@ -35,7 +35,12 @@ static const struct kv_engine *const engines[] = {
 #endif
 };
 
-enum { ENGINES = sizeof(engines) / sizeof(engines[0]), VALUE_BYTES = 100 };
+enum {
+    ENGINES = sizeof(engines) / sizeof(engines[0]),
+    VALUE_BYTES = 100,
+    CACHE_BYTES = 64 << 20,
+    MEMTABLE_BYTES = 64 << 20,
+};
 
 struct args {
     const struct kv_engine *engine;
@@ -168,8 +173,8 @@ static void parse(struct args *a, int argc, char **argv)
         .num = 1000000,
         .value_bytes = VALUE_BYTES,
         .threads = 1,
-        .cache_bytes = defaults.cache_bytes,
-        .memtable_bytes = defaults.memtable_bytes,
+        .cache_bytes = CACHE_BYTES,
+        .memtable_bytes = MEMTABLE_BYTES,
         .table_bytes = defaults.table_bytes,
         .l1_bytes = defaults.l1_bytes,
         .filter = true,

@@ -35,7 +35,10 @@ static void *open_store(const struct kv_config *c, const char *path)
     o.create = true;
     o.memtable_bytes = c->memtable_bytes;
     o.memtables = KV_MEMTABLES;
-    o.cache_bytes = c->cache_bytes;
+    /* One budget, where the others have a cache, memtables, and tables besides. */
+    o.memory_bytes = c->cache_bytes + KV_MEMTABLES * c->memtable_bytes;
+    if (o.memory_bytes < (KV_MEMTABLES * c->memtable_bytes + 6) / 7 * 8)
+        o.memory_bytes = (KV_MEMTABLES * c->memtable_bytes + 6) / 7 * 8; /* the least */
     o.block_bytes = KV_BLOCK;
     o.table_bytes = c->table_bytes;
     o.l0_trigger = KV_L0_TABLES;

@@ -55,7 +55,7 @@ struct slab {
 struct shard {
     struct cache_entry *_Atomic *buckets;
     uint64_t mask;
-    size_t capacity;
+    _Atomic size_t capacity;
     _Atomic size_t bytes; /* charged; changed under mu */
     struct mutex mu;
     struct slab **slabs;
@@ -111,7 +111,7 @@ static int shard_init(struct shard *s, size_t capacity)
     if (!s->buckets)
         return -1;
     s->mask = buckets - 1;
-    s->capacity = capacity;
+    atomic_init(&s->capacity, capacity);
     mutex_init(&s->mu, LOCK_CACHE);
     return 0;
 }
@@ -290,6 +290,12 @@ static bool try_kill(struct cache_entry *e)
         &e->state, &old, 0, memory_order_acquire, memory_order_relaxed);
 }
 
+static bool is_over(const struct shard *s)
+{
+    return atomic_load_explicit(&s->bytes, memory_order_relaxed) >
+           atomic_load_explicit(&s->capacity, memory_order_relaxed);
+}
+
 /* Moves the hand until the shard fits or the hand came around twice. */
 static unsigned evict_locked(struct shard *s, struct dead dead[EVICT_BATCH])
 {
@@ -300,7 +306,7 @@ static unsigned evict_locked(struct shard *s, struct dead dead[EVICT_BATCH])
     for (steps = 0; steps < 2 * n_entries && n < EVICT_BATCH; steps++) {
         struct cache_entry *e;
 
-        if (atomic_load_explicit(&s->bytes, memory_order_relaxed) <= s->capacity)
+        if (!is_over(s))
             break;
         s->hand = s->hand + 1 < n_entries ? s->hand + 1 : 0;
         e = &s->slabs[s->hand / SLAB_ENTRIES]->entries[s->hand % SLAB_ENTRIES];
@@ -372,7 +378,8 @@ struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
 {
     uint64_t hash = mix(file, offset);
     struct shard *s = shard_of(c, hash);
-    bool keep = charge <= s->capacity / 4;
+    bool keep =
+        charge <= atomic_load_explicit(&s->capacity, memory_order_relaxed) / 4;
     struct cache_entry *e;
 
     mutex_lock(&s->mu);
@@ -433,7 +440,24 @@ void cache_unpin(struct cache *c, struct cache_entry *e)
         free_detached(s, e);
         return;
     }
-    if (atomic_load_explicit(&s->bytes, memory_order_relaxed) > s->capacity) {
+    if (is_over(s)) {
+        mutex_lock(&s->mu);
+        shrink_locked(s);
+        mutex_unlock(&s->mu);
+    }
+}
+
+void cache_set_capacity(struct cache *c, size_t capacity_bytes)
+{
+    unsigned i;
+
+    for (i = 0; i < c->n_shards; i++) {
+        struct shard *s = &c->shards[i];
+
+        atomic_store_explicit(&s->capacity, capacity_bytes / c->n_shards,
+                              memory_order_relaxed);
+        if (!is_over(s))
+            continue;
         mutex_lock(&s->mu);
         shrink_locked(s);
         mutex_unlock(&s->mu);

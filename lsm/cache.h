@@ -22,6 +22,9 @@ struct cache_stats {
 
 /* NULL: no memory. */
 struct cache *cache_new(size_t capacity_bytes);
+/* Evicts at once what no longer fits. How many shards and buckets there are was
+ * settled by cache_new: begin with the most that may come. */
+void cache_set_capacity(struct cache *c, size_t capacity_bytes);
 void cache_free(struct cache *c); /* nothing may be pinned */
 
 /* NULL: not there. */

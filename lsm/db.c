@@ -6,15 +6,24 @@
 
 #include "db_impl.h"
 
+enum {
+    TABLES_OPEN_MAX = 1000,
+    FILES_SHARE = 4, /* of the descriptors that there are, a part in so many is for tables */
+};
+
 uint64_t db_new_number(struct lsm *db)
 {
     return atomic_fetch_add(&db->next_number, 1);
 }
 
-struct memtable *db_memtable_new(const struct lsm *db, size_t budget_bytes)
+struct memtable *db_memtable_new(struct lsm *db, size_t budget_bytes)
 {
-    return db->o.filter_bits ? memtable_new(budget_bytes)
-                             : memtable_new_bare(budget_bytes);
+    struct memtable *m = db->o.filter_bits ? memtable_new(budget_bytes)
+                                           : memtable_new_bare(budget_bytes);
+
+    if (m)
+        memtable_count(m, &db->memory);
+    return m;
 }
 
 int db_fail(struct lsm *db, int rc, const char *what)
@@ -100,6 +109,21 @@ static char *copy_dir(const char *path)
     return strndup(path, n);
 }
 
+static void init_tables(struct lsm *db)
+{
+    unsigned files = env_files_max() / FILES_SHARE;
+
+    struct table_cache_limits limits = {
+        .memory = &db->memory,
+        .max_open = files < TABLES_OPEN_MAX ? files : TABLES_OPEN_MAX,
+        .note_readers = db_note_readers,
+        .readers_left = db_readers_left,
+    };
+
+    table_cache_init(&db->tables, db->env, db->dir, db->cache, table_dead, db);
+    table_cache_limit(&db->tables, &limits);
+}
+
 static struct lsm *db_new(const char *path, const struct lsm_options *o)
 {
     struct lsm *db = aligned_alloc(64, (sizeof(*db) + 63) / 64 * 64);
@@ -110,10 +134,14 @@ static struct lsm *db_new(const char *path, const struct lsm_options *o)
     db->o = *o;
     db->env = o->env ? o->env : env_posix();
     db->dir = copy_dir(path);
-    db->cache = cache_new(o->cache_bytes);
+    db->o.memtable_bytes = options_memtable_bytes(o);
+    /* No memory: no cache, which lsm_open looks at. */
+    (void)memory_init(&db->memory, o->memory_bytes,
+                      db->o.memtables * db->o.memtable_bytes);
+    db->cache = db->memory.cache;
     atomic_init(&db->next_number, 1);
     init_locks(db);
-    table_cache_init(&db->tables, db->env, db->dir, db->cache, table_dead, db);
+    init_tables(db);
     return db;
 }
 
@@ -133,8 +161,7 @@ static void db_free(struct lsm *db)
     if (db->vlog)
         vlog_close(db->vlog);
     table_cache_release(&db->tables);
-    if (db->cache)
-        cache_free(db->cache);
+    memory_release(&db->memory);
     env_unlock(db->env, db->lock);
     rwlock_release(&db->values);
     mutex_release(&db->manifest_mu);

@@ -225,6 +225,7 @@ static void tick(struct lsm *db, struct timekeeping *t)
         flush_resting(db, t->idle_ticks);
     if (t->idle_ticks == IDLE_TICKS)
         db_drop_spare(db);
+    table_cache_tend(&db->tables);
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);
     if (!db_writable(db))

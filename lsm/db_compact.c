@@ -28,8 +28,9 @@ struct split {
     struct lsm *db;
     struct version *v;
     struct compaction *c;
-    struct range_tombstone *ranges; /* of all inputs */
+    struct range_tombstone *ranges; /* of all inputs, borrowed from their tables */
     size_t n_ranges;
+    struct tfile_pins pins; /* of those that have range deletes */
     struct buf bound[PARTS_MAX - 1]; /* user keys, ascending */
     struct part part[PARTS_MAX];
     unsigned n;
@@ -55,10 +56,13 @@ static int add_ranges(struct split *s, struct tfile *f)
     struct table *t;
     size_t count, j;
     void *p;
-    int rc = f->meta.range_deletes ? tfile_table(f, &t) : -ENOENT;
+    int rc;
 
+    if (!f->meta.range_deletes)
+        return 0;
+    rc = tfile_pins_add(&s->pins, f, &t);
     if (rc)
-        return rc == -ENOENT ? 0 : rc;
+        return rc;
     list = table_range_deletes(t, &count);
     p = realloc(s->ranges, (s->n_ranges + count + 1) * sizeof(*s->ranges));
     if (!p)
@@ -81,15 +85,6 @@ static int gather_ranges(struct split *s)
     return rc;
 }
 
-static int l0_input(struct tfile *f, struct iter **out)
-{
-    struct table *t;
-    int rc = tfile_table(f, &t);
-
-    *out = rc ? NULL : table_iter_new(t, TABLE_ITER_COMPACT);
-    return rc || *out ? rc : -ENOMEM;
-}
-
 /* The points of all inputs, merged, up to the user key upper (NULL: all). */
 static int open_inputs(const struct compaction *c, const struct slice *upper,
                        struct iter **out)
@@ -101,7 +96,7 @@ static int open_inputs(const struct compaction *c, const struct slice *upper,
     int rc = child ? 0 : -ENOMEM;
 
     for (i = 0; i < c->n[0] && !rc; i++) {
-        rc = l0_input(c->inputs[0][i], &child[n]);
+        rc = tfile_iter(c->inputs[0][i], TABLE_ITER_COMPACT, &child[n]);
         n += rc == 0;
     }
     for (level = 1; level < LSM_LEVELS && !rc; level++) {
@@ -170,9 +165,12 @@ static int sample_table(struct samples *s, struct tfile *f, uint64_t step)
 
     if (n == 1)
         return add_sample(s, buf_slice(&f->meta.smallest), f->meta.size);
-    rc = tfile_table(f, &t);
+    rc = tfile_pin(f, TABLE_ITER_COMPACT, &t);
+    if (rc)
+        return rc;
     for (i = 0; i < n && !rc; i++)
         rc = add_sample(s, table_key_near(t, i, n), f->meta.size / n);
+    tfile_unpin(f);
     return rc;
 }
 
@@ -345,6 +343,7 @@ static int run_merge(struct lsm *db, struct version *v, struct compaction *c,
     }
     for (i = 0; i < PARTS_MAX - 1; i++)
         buf_release(&s.bound[i]);
+    tfile_pins_release(&s.pins);
     free(s.ranges);
     return rc;
 }

@@ -37,7 +37,7 @@
 
 enum {
     IMM_MAX = MEMTABLES_MAX,
-    SLOTS = 64, /* threads that read without a shared counter */
+    SLOTS = SHORT_READERS, /* threads that read without a shared counter */
     LOGS_SPARE = 1,
 };
 
@@ -60,6 +60,7 @@ struct view {
 /* One thread's place; padded so that no two share a cache line. */
 struct slot {
     _Atomic(struct view *) view;
+    _Atomic uint64_t uses; /* of views, that are over */
     _Atomic uint64_t gets, hits, seeks, nexts, gap_jumps;
     _Atomic uint64_t filter_checked, filter_rejected, filter_false;
     char pad[64];
@@ -93,7 +94,8 @@ struct lsm {
     struct env *env;
     char *dir;
     struct env_lock *lock;
-    struct cache *cache;
+    struct memory memory;
+    struct cache *cache; /* of memory */
     struct table_cache tables;
     struct vlog *vlog;
     struct counters count;
@@ -188,10 +190,13 @@ struct view *db_view_new(struct memtable *mem, struct memtable *const *imm,
 void db_view_install_locked(struct lsm *db, struct view *v);
 /* Free replaced views that nobody reads. Not under state_mu. */
 void db_view_reap(struct lsm *db);
+/* For the table cache: who has a view by his slot now, and whether he has left it. */
+void db_note_readers(void *arg, struct short_readers *r);
+bool db_readers_left(void *arg, struct short_readers *r);
 
 uint64_t db_new_number(struct lsm *db);
-/* As memtable_new; with filters turned off, without one. */
-struct memtable *db_memtable_new(const struct lsm *db, size_t budget_bytes);
+/* As memtable_new, counted in db->memory; with filters turned off, without one. */
+struct memtable *db_memtable_new(struct lsm *db, size_t budget_bytes);
 /* Note a failure after which nothing may be written; logged once. Returns rc. */
 int db_fail(struct lsm *db, int rc, const char *what);
 /* Why writing is refused now: 0, -EROFS. */

@@ -50,25 +50,46 @@ static int ask_file(struct lsm_iter *it, struct tfile *f, struct slice key,
     return tfile_ask_range(f, key, it->seq, s);
 }
 
-static int ask_level(struct lsm_iter *it, unsigned level, struct slice key,
+/* Until the source is asked again: what it says is borrowed from the table. An L0
+ * table is kept open by its iterator. */
+static int keep_open(struct range_source *r, struct tfile *f)
+{
+    struct table *t;
+    int rc;
+
+    if (!f->meta.range_deletes || r->pinned == f)
+        return 0;
+    if (r->pinned)
+        tfile_unpin(r->pinned);
+    rc = tfile_pin(f, TABLE_ITER_READ, &t);
+    r->pinned = rc ? NULL : f;
+    return rc;
+}
+
+static int ask_level(struct lsm_iter *it, struct range_source *r, struct slice key,
                      struct rangedel_span *s)
 {
     const struct version *v = it->view->version;
-    size_t at = version_find(v, level, key);
+    size_t at = version_find(v, r->level, key);
+    int rc;
 
     if (at > 0)
-        narrow_to_gap(&v->file[level][at - 1]->meta, key, s);
-    return at < v->n[level] ? ask_file(it, v->file[level][at], key, s) : 0;
+        narrow_to_gap(&v->file[r->level][at - 1]->meta, key, s);
+    if (at == v->n[r->level])
+        return 0;
+    rc = keep_open(r, v->file[r->level][at]);
+    return rc ? rc : ask_file(it, v->file[r->level][at], key, s);
 }
 
-static int ask_source(struct lsm_iter *it, const struct range_source *r, struct slice key,
+/* What s says is borrowed from the source, until that is asked again. */
+static int ask_source(struct lsm_iter *it, struct range_source *r, struct slice key,
                       struct rangedel_span *s)
 {
     if (r->mem) {
         memtable_ask_range(r->mem, key, r->mem == it->own ? it->own_seq : it->seq, s);
         return 0;
     }
-    return r->file ? ask_file(it, r->file, key, s) : ask_level(it, r->level, key, s);
+    return r->file ? ask_file(it, r->file, key, s) : ask_level(it, r, key, s);
 }
 
 /* Is [lo, hi) known to hold key? An empty span (lo == hi) never does. */
@@ -80,9 +101,39 @@ static bool span_holds(const struct lsm_iter *it, struct slice key)
            (!s->has_hi || slice_cmp(key, s->hi) < 0);
 }
 
-uint64_t iter_ask_cover(struct lsm_iter *it, struct slice key)
+static int own_span(struct lsm_iter *it)
+{
+    struct rangedel_span *s = &it->span;
+
+    if (s->has_lo) {
+        buf_assign(&it->span_lo, s->lo);
+        s->lo = buf_slice(&it->span_lo);
+    }
+    if (s->has_hi) {
+        buf_assign(&it->span_hi, s->hi);
+        s->hi = buf_slice(&it->span_hi);
+    }
+    return buf_error(&it->span_lo) ? -ENOMEM : buf_error(&it->span_hi);
+}
+
+static int ask_sources(struct lsm_iter *it, struct slice key)
 {
     unsigned i;
+    int rc = 0;
+
+    for (i = 0; i < it->n_ranges && !rc; i++) {
+        uint64_t before = it->span.seq;
+
+        rc = ask_source(it, &it->ranges[i], key, &it->span);
+        /* Sources are asked newest first: the first that covers is the newest. */
+        if (it->span.seq > before && !it->cover)
+            it->cover = &it->ranges[i];
+    }
+    return rc ? rc : own_span(it);
+}
+
+uint64_t iter_ask_cover(struct lsm_iter *it, struct slice key)
+{
     int rc;
 
     if (span_holds(it, key))
@@ -90,21 +141,12 @@ uint64_t iter_ask_cover(struct lsm_iter *it, struct slice key)
     rangedel_span_init(&it->span);
     it->cover = NULL;
     it->span_steps = 0;
-    it->has_span = true;
-    for (i = 0; i < it->n_ranges; i++) {
-        uint64_t before = it->span.seq;
-
-        rc = ask_source(it, &it->ranges[i], key, &it->span);
-        if (rc) {
-            it->has_span = false;
-            iter_fail(it, rc);
-            return 0;
-        }
-        /* Sources are asked newest first: the first that covers is the newest. */
-        if (it->span.seq > before && !it->cover)
-            it->cover = &it->ranges[i];
-    }
-    return it->span.seq;
+    rc = ask_sources(it, key);
+    it->has_span = rc == 0;
+    if (!rc)
+        return it->span.seq;
+    iter_fail(it, rc);
+    return 0;
 }
 
 /* Has the current entry's source to be asked to jump? Few entries are stepped over. */
@@ -117,18 +159,21 @@ static bool wants_jump(struct lsm_iter *it)
  * gap: all that is in older sources up to there is older than they are. */
 static struct slice cover_end(struct lsm_iter *it)
 {
-    struct slice end = it->span.hi;
+    struct buf *end = &it->cover_end;
     struct rangedel_span s;
     int rc;
 
+    buf_assign(end, it->span.hi);
     for (;;) {
         rangedel_span_init(&s);
-        rc = ask_source(it, it->cover, end, &s);
+        rc = buf_error(end);
+        if (!rc)
+            rc = ask_source(it, it->cover, buf_slice(end), &s);
         if (rc)
             iter_fail(it, rc);
-        if (rc || !s.seq || !s.has_hi || slice_cmp(s.hi, end) <= 0)
-            return end;
-        end = s.hi;
+        if (rc || !s.seq || !s.has_hi || slice_cmp(s.hi, buf_slice(end)) <= 0)
+            return buf_slice(end);
+        buf_assign(end, s.hi);
     }
 }
 

@@ -12,6 +12,7 @@ struct range_source {
     struct memtable *mem; /* either a memtable, */
     struct tfile *file;   /* or an L0 table, */
     unsigned level;       /* or a level below */
+    struct tfile *pinned; /* of that level, the table that was asked last */
 };
 
 struct lsm_iter {
@@ -41,8 +42,10 @@ struct lsm_iter {
     struct buf separated; /* a value read from the value log */
 
     struct rangedel_span span; /* what the range deletes say around the last key */
+    struct buf span_lo, span_hi; /* its bounds: tables that said so may be closed */
     bool has_span;
-    const struct range_source *cover; /* the newest source that covers it */
+    struct range_source *cover; /* the newest source that covers it */
+    struct buf cover_end; /* scratch */
     unsigned span_steps;              /* covered entries stepped over in the span */
 
     /* The hidden keys passed since the last move began (db_iter_hidden.c). */

@@ -46,16 +46,15 @@ static int add_memtable(struct gathering *g, struct memtable *m)
 
 static int add_l0(struct gathering *g, struct tfile *f)
 {
-    struct table *t;
+    struct iter *it;
     int rc;
 
     if (!in_bounds(g, &f->meta))
         return 0;
-    rc = tfile_table(f, &t);
+    rc = tfile_iter(f, TABLE_ITER_READ, &it);
     if (rc)
         return rc;
-    return add_child(g, table_iter_new(t, TABLE_ITER_READ),
-                     (struct range_source){.file = f}, f->meta.range_deletes > 0);
+    return add_child(g, it, (struct range_source){.file = f}, f->meta.range_deletes > 0);
 }
 
 static int add_level(struct gathering *g, const struct version *v, unsigned level)
@@ -181,10 +180,18 @@ int lsm_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct lsm_it
 
 void lsm_iter_free(struct lsm_iter *it)
 {
+    unsigned i;
+
     if (!it)
         return;
     iter_free(it->in);
+    for (i = 0; i < it->n_ranges; i++)
+        if (it->ranges[i].pinned)
+            tfile_unpin(it->ranges[i].pinned);
     free(it->ranges);
+    buf_release(&it->span_lo);
+    buf_release(&it->span_hi);
+    buf_release(&it->cover_end);
     buf_release(&it->lower);
     buf_release(&it->upper);
     buf_release(&it->key);

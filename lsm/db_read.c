@@ -116,6 +116,7 @@ static int get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key
     struct view *v;
     int rc;
 
+    l.pins = !s;
     if (key.len > LSM_KEY_MAX)
         return -ENOENT;
     if (key.len > STACK_KEY) {

@@ -233,7 +233,7 @@ static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *o
     struct view *v = db_view(db, s);
     struct slice src = batch_value(b, op);
     struct buf key = {0}, src_copy = {0};
-    struct lookup l = {.seq = atomic_load(&db->visible_seq)};
+    struct lookup l = {.seq = atomic_load(&db->visible_seq), .pins = !s};
     int rc;
 
     /* The batch's bytes move when the value is set. */

@@ -78,6 +78,9 @@ typedef void env_block_fn(void);
 void env_set_block_hook(env_block_fn *fn);
 void env_about_to_block(void);
 
+/* How many files this process may have open. */
+unsigned env_files_max(void);
+
 /*
  * Open path. preallocate > 0 (with ENV_CREATE or ENV_REUSE) asks for that much
  * space now, and again each time it is used up; the file's size may then exceed

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
@@ -474,6 +475,15 @@ static const struct env_ops posix_ops = {
     .now_ns = posix_now_ns,
     .sleep_ns = posix_sleep_ns,
 };
+
+unsigned env_files_max(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur > UINT32_MAX)
+        return UINT32_MAX;
+    return (unsigned)r.rlim_cur;
+}
 
 struct env *env_posix(void)
 {

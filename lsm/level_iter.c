@@ -20,7 +20,6 @@ struct level_iter {
 /* Stand in table `at`, nowhere yet. False at the end or after an error. */
 static bool enter(struct level_iter *li, size_t at)
 {
-    struct table *t;
     int rc;
 
     if (li->table && li->at == at)
@@ -30,11 +29,7 @@ static bool enter(struct level_iter *li, size_t at)
     li->it.valid = false;
     if (at >= li->n)
         return false;
-    rc = tfile_table(li->files[at], &t);
-    if (!rc) {
-        li->table = table_iter_new(t, li->use);
-        rc = li->table ? 0 : -ENOMEM;
-    }
+    rc = tfile_iter(li->files[at], li->use, &li->table);
     if (rc) {
         iter_stop(&li->it, rc);
         return false;

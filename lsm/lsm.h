@@ -63,9 +63,11 @@ struct lsm_options {
     bool create;                /* make a store when there is none */
     bool must_be_new;           /* with create: -EEXIST when there is one */
     bool read_only;             /* replay into memory; change nothing on disk */
-    size_t memtable_bytes;      /* one memtable */
+    size_t memory_bytes;        /* for memtables, block cache, and the index and filter
+                                   of open tables, together */
+    size_t memtable_bytes;      /* of it, for one memtable; 0: half of it shared among
+                                   them, 64 MiB at most */
     unsigned memtables;         /* >= 2: one is written while others flush */
-    size_t cache_bytes;         /* block cache, shared by all tables */
     size_t block_bytes;         /* target size of a data block before compression */
     size_t table_bytes;         /* target size of a table below L0 */
     enum lsm_strategy strategy;
@@ -291,6 +293,12 @@ struct lsm_stats {
     uint64_t gap_jumps; /* of iterators, over runs of what is deleted */
     uint64_t filter_checked, filter_rejected, filter_false;
     uint64_t cache_hits, cache_misses, cache_bytes;
+    uint64_t memory_bytes;          /* the budget */
+    uint64_t memory_memtables;      /* taken of it: by memtables, old ones of iterators and
+                                       those of transactions too */
+    uint64_t memory_tables;         /* by open tables, besides their cached blocks */
+    uint64_t tables_open;           /* of all tables */
+    uint64_t tables_opened, tables_closed; /* since open; closed for want of memory */
     uint64_t flushes, compactions, moves;
     uint64_t flush_bytes, compact_read_bytes, compact_written_bytes;
     uint64_t stalls, stall_ns, stall_max_ns;

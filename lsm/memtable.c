@@ -47,6 +47,8 @@ struct memtable {
     _Atomic uint64_t deletes;
     _Atomic uint64_t ref_bytes;
     _Atomic size_t fragment_bytes; /* of all sets of fragments, older ones too */
+    struct memory *memory;
+    _Atomic size_t counted; /* of memtable_bytes, in memory */
 
     _Atomic(struct fragments *) fragments;
     _Atomic(struct loose *) first_loose;
@@ -107,6 +109,26 @@ struct memtable *memtable_new(size_t budget_bytes)
     return m;
 }
 
+/* What came since the last time: mostly nothing, for an arena grows by chunks. */
+static void count_growth(struct memtable *m)
+{
+    size_t before = atomic_load_explicit(&m->counted, memory_order_relaxed);
+    size_t now = memtable_bytes(m);
+
+    while (m->memory && now > before) {
+        if (!atomic_compare_exchange_weak(&m->counted, &before, now))
+            continue;
+        memory_take(m->memory, MEMORY_MEMTABLES, now - before);
+        return;
+    }
+}
+
+void memtable_count(struct memtable *m, struct memory *memory)
+{
+    m->memory = memory;
+    count_growth(m);
+}
+
 void memtable_ref(struct memtable *m)
 {
     atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
@@ -129,6 +151,7 @@ void memtable_unref(struct memtable *m)
     free(m->segments);
     arena_release(&m->arena);
     mutex_release(&m->mu);
+    memory_give(m->memory, MEMORY_MEMTABLES, atomic_load(&m->counted));
     free(m);
 }
 
@@ -243,6 +266,7 @@ static int insert_range(struct memtable *m, struct slice start, uint64_t seq,
         rc = fragment_locked(m);
     mutex_unlock(&m->mu);
     atomic_fetch_add_explicit(&m->deletes, 1, memory_order_relaxed);
+    count_growth(m);
     return rc;
 }
 
@@ -265,6 +289,7 @@ int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
     atomic_fetch_add_explicit(&m->entries, 1, memory_order_relaxed);
     if (type == IKEY_DELETE)
         atomic_fetch_add_explicit(&m->deletes, 1, memory_order_relaxed);
+    count_growth(m);
     return 0;
 }
 

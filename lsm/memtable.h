@@ -11,6 +11,7 @@
 #define LSM_MEMTABLE_H
 
 #include "iter.h"
+#include "memory.h"
 #include "rangedel.h"
 #include "skiplist.h"
 
@@ -20,6 +21,8 @@ struct memtable;
 struct memtable *memtable_new(size_t budget_bytes);
 /* The same without a filter. */
 struct memtable *memtable_new_bare(size_t budget_bytes);
+/* Have what m takes counted, from now until it is freed. */
+void memtable_count(struct memtable *m, struct memory *memory);
 void memtable_ref(struct memtable *m);
 void memtable_unref(struct memtable *m);
 

@@ -6,6 +6,8 @@
  */
 #include "options.h"
 
+#include "memory.h"
+
 #include <inttypes.h>
 #include <stddef.h>
 
@@ -14,9 +16,8 @@
 void lsm_options_init(struct lsm_options *o)
 {
     *o = (struct lsm_options){
-        .memtable_bytes = 64 << 20,
+        .memory_bytes = 256 << 20,
         .memtables = 3,
-        .cache_bytes = 64 << 20,
         .block_bytes = 4096,
         .table_bytes = 32 << 20,
         .l0_trigger = 4,
@@ -56,9 +57,9 @@ struct range {
                  .size = sizeof(((struct lsm_options *)0)->f)
 
 static const struct range ranges[] = {
-    {FIELD(memtable_bytes), .least = 4 * KIB, .most = TIB},
+    {FIELD(memory_bytes), .least = 128 * KIB, .most = 16 * TIB},
+    {FIELD(memtable_bytes), .least = 4 * KIB, .most = TIB, .or_zero = true},
     {FIELD(memtables), .least = 2, .most = MEMTABLES_MAX},
-    {FIELD(cache_bytes), .least = 0, .most = 16 * TIB},
     {FIELD(block_bytes), .least = 256, .most = 4 * MIB},
     {FIELD(table_bytes), .least = 4 * KIB, .most = TIB},
     {FIELD(strategy), .least = LSM_LEVELED, .most = LSM_HYBRID},
@@ -135,6 +136,16 @@ static int check_compression(const struct lsm_options *o)
 
 /* ---- together ---- */
 
+static int check_memory(const struct lsm_options *o)
+{
+    if (memory_suffices(o->memory_bytes, o->memtables, o->memtable_bytes))
+        return 0;
+    err_log("options: %u memtables of memtable_bytes = %zu leave less than an eighth of "
+            "memory_bytes = %zu",
+            o->memtables, o->memtable_bytes, o->memory_bytes);
+    return -EINVAL;
+}
+
 static int check_contradictions(const struct lsm_options *o)
 {
     const char *wrong = NULL;
@@ -157,5 +168,13 @@ int options_check(const struct lsm_options *o)
         rc = check_garbage_ratio(o);
     if (!rc)
         rc = check_compression(o);
+    if (!rc)
+        rc = check_memory(o);
     return rc ? rc : check_contradictions(o);
+}
+
+size_t options_memtable_bytes(const struct lsm_options *o)
+{
+    return o->memtable_bytes ? o->memtable_bytes
+                             : memory_memtable_bytes(o->memory_bytes, o->memtables);
 }

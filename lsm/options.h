@@ -17,4 +17,7 @@ enum {
  * allowed, or the two options that contradict each other. */
 int options_check(const struct lsm_options *o);
 
+/* Of options that are sound. */
+size_t options_memtable_bytes(const struct lsm_options *o);
+
 #endif

@@ -95,6 +95,21 @@ static void add_logs(struct lsm *db, struct lsm_stats *s)
     s->disk_bytes += s->wal_bytes;
 }
 
+static void add_memory(struct lsm *db, struct lsm_stats *s)
+{
+    struct table_cache_stats ts;
+    struct memory_use u;
+
+    memory_get(&db->memory, &u);
+    s->memory_bytes = u.budget;
+    s->memory_memtables = u.used[MEMORY_MEMTABLES];
+    s->memory_tables = u.used[MEMORY_TABLES];
+    table_cache_get_stats(&db->tables, &ts);
+    s->tables_open = ts.open;
+    s->tables_opened = ts.opened;
+    s->tables_closed = ts.closed;
+}
+
 static void add_counters(struct lsm *db, struct lsm_stats *s)
 {
     struct counters *c = &db->count;
@@ -122,6 +137,7 @@ static void add_counters(struct lsm *db, struct lsm_stats *s)
     s->cache_hits = cs.hits;
     s->cache_misses = cs.misses;
     s->cache_bytes = cs.bytes;
+    add_memory(db, s);
 }
 
 void lsm_get_stats(struct lsm *db, struct lsm_stats *s)
@@ -187,6 +203,11 @@ void lsm_print_stats(const struct lsm_stats *s, FILE *out)
             s->segments, mib(s->segment_bytes), mib(s->segment_live),
             mib(s->moved_bytes));
     fprintf(out, "on disk %.1f MiB\n", mib(s->disk_bytes));
+    fprintf(out,
+            "memory %.1f MiB: memtables %.1f, open tables %.1f (%" PRIu64
+            " open; %" PRIu64 " opened, %" PRIu64 " closed), blocks %.1f\n",
+            mib(s->memory_bytes), mib(s->memory_memtables), mib(s->memory_tables),
+            s->tables_open, s->tables_opened, s->tables_closed, mib(s->cache_bytes));
     fprintf(out,
             "since open: %" PRIu64 " batches, %" PRIu64 " puts, %" PRIu64
             " deletes, %" PRIu64 " range deletes, %" PRIu64 " syncs\n",

@@ -207,6 +207,11 @@ const struct table_meta *table_meta(const struct table *t)
     return &t->meta;
 }
 
+struct table **table_link(struct table *t)
+{
+    return &t->link;
+}
+
 size_t table_memory(const struct table *t)
 {
     size_t n = sizeof(*t) + t->index.bytes + t->filter_bytes;

@@ -25,6 +25,8 @@ int table_open(const struct table_open_options *o, struct table **out);
 void table_free(struct table *t); /* NULL is fine */
 
 const struct table_meta *table_meta(const struct table *t);
+/* For its owner, who keeps lists of tables; NULL at first. */
+struct table **table_link(struct table *t);
 /* Memory held besides cached blocks. */
 size_t table_memory(const struct table *t);
 
@@ -66,6 +68,8 @@ enum table_iter_use {
 };
 /* Over the points. t must outlive it. NULL: no memory. */
 struct iter *table_iter_new(struct table *t, enum table_iter_use use);
+/* Call fn at the end of iter_free, when the table is no longer needed. */
+void table_iter_on_free(struct iter *it, void (*fn)(void *arg), void *arg);
 
 /* Check every block of the file. 0, -EIO or -EUCLEAN (each bad block logged). */
 int table_verify(struct table *t);

@@ -102,6 +102,7 @@ static inline struct slice table_index_key(const struct table_index *x, uint32_t
 
 struct table {
     struct env_file *file;
+    struct table *link; /* for its owner */
     char *path;
     uint64_t number;
     struct cache *cache;

@@ -30,6 +30,8 @@ struct table_iter {
     uint64_t window_at;
     size_t ahead;       /* how much to read at once; 0: a block */
     uint32_t next_miss; /* the block whose absence would show a sequence */
+    void (*on_free)(void *arg);
+    void *arg;
 };
 
 static struct table_iter *of(struct iter *it)
@@ -274,6 +276,8 @@ static void op_free(struct iter *it)
     drop_block(ti);
     block_iter_release(&ti->bi);
     free(ti->window);
+    if (ti->on_free)
+        ti->on_free(ti->arg);
     free(ti);
 }
 
@@ -298,4 +302,10 @@ struct iter *table_iter_new(struct table *t, enum table_iter_use use)
     ti->use = use;
     ti->at = t->index.n;
     return &ti->bi.it;
+}
+
+void table_iter_on_free(struct iter *it, void (*fn)(void *arg), void *arg)
+{
+    of(it)->on_free = fn;
+    of(it)->arg = arg;
 }

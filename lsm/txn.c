@@ -80,7 +80,7 @@ static int add(struct lsm_txn *t, enum ikey_type type, struct slice key,
     if (!t->snap || key.len > LSM_KEY_MAX || value.len > LSM_VALUE_MAX)
         return -EINVAL;
     if (!t->own)
-        t->own = memtable_new(OWN_BYTES);
+        t->own = db_memtable_new(t->db, OWN_BYTES);
     if (!t->own || t->err)
         return t->err ? t->err : -ENOMEM;
     rc = memtable_insert(t->own, type, key, t->own_seq + 1, value);
@@ -270,19 +270,13 @@ static int ask_memtable(struct memtable *m, const struct probe *p)
     return rc ? 0 : judge(p, trailer >> 8);
 }
 
-static int ask_table(struct tfile *f, const struct probe *p)
+static int ask_pinned(struct tfile *f, struct table *t, const struct probe *p)
 {
     struct table_pin pin = {0};
     struct slice value;
-    struct table *t;
     uint64_t trailer;
-    int rc;
+    int rc = ask_range_deletes(NULL, f, p);
 
-    if (f->meta.seq_max <= p->since || !key_range_touches(&p->keys, &f->meta))
-        return 0;
-    rc = tfile_table(f, &t);
-    if (!rc)
-        rc = ask_range_deletes(NULL, f, p);
     if (rc)
         return rc;
     if (is_range(p))
@@ -294,6 +288,21 @@ static int ask_table(struct tfile *f, const struct probe *p)
         return rc == -ENOENT ? 0 : rc;
     table_unpin(&pin);
     return judge(p, trailer >> 8);
+}
+
+static int ask_table(struct tfile *f, const struct probe *p)
+{
+    struct table *t;
+    int rc;
+
+    if (f->meta.seq_max <= p->since || !key_range_touches(&p->keys, &f->meta))
+        return 0;
+    rc = tfile_pin(f, TABLE_ITER_READ, &t);
+    if (rc)
+        return rc;
+    rc = ask_pinned(f, t, p);
+    tfile_unpin(f);
+    return rc;
 }
 
 static int ask_view(const struct view *v, const struct probe *p)

@@ -36,15 +36,19 @@ static int verify_table(struct lsm *db, struct tfile *f)
 {
     struct table *t;
     struct iter *it;
-    int rc = tfile_table(f, &t);
+    int rc = tfile_pin(f, TABLE_ITER_COMPACT, &t);
 
-    if (!rc)
-        rc = table_verify(t);
-    if (rc || !f->meta.n_refs)
+    if (rc)
         return rc;
-    it = table_iter_new(t, TABLE_ITER_COMPACT);
-    rc = it ? verify_values(db, it) : -ENOMEM;
-    iter_free(it);
+    rc = table_verify(t);
+    if (!rc && f->meta.n_refs) {
+        rc = tfile_iter(f, TABLE_ITER_COMPACT, &it);
+        if (!rc) {
+            rc = verify_values(db, it);
+            iter_free(it);
+        }
+    }
+    tfile_unpin(f);
     return rc;
 }
 

@@ -280,7 +280,7 @@ int tfile_ask_range(struct tfile *f, struct slice key, uint64_t seq,
 
     if (!f->meta.range_deletes)
         return 0;
-    rc = tfile_table(f, &t);
+    rc = tfile_borrow(f, &t);
     if (rc)
         return rc;
     list = table_range_deletes(t, &n);
@@ -288,17 +288,11 @@ int tfile_ask_range(struct tfile *f, struct slice key, uint64_t seq,
     return 0;
 }
 
-static int lookup_in(struct tfile *f, struct lookup *l)
+static int lookup_table(struct tfile *f, struct table *t, struct lookup *l)
 {
     struct rangedel_span span;
-    struct table *t;
     int rc;
 
-    if (table_range_cmp(&f->meta, l->user) != 0 || f->meta.seq_min > l->seq)
-        return -ENOENT;
-    rc = tfile_table(f, &t);
-    if (rc)
-        return rc;
     if (f->meta.range_deletes) {
         rangedel_span_init(&span);
         rc = tfile_ask_range(f, l->user, l->seq, &span);
@@ -314,6 +308,22 @@ static int lookup_in(struct tfile *f, struct lookup *l)
     }
     rc = table_get(t, l->ikey, &l->trailer, &l->value, &l->pin);
     l->filter_false += rc == -ENOENT;
+    return rc;
+}
+
+static int lookup_in(struct tfile *f, struct lookup *l)
+{
+    struct table *t;
+    int rc;
+
+    if (table_range_cmp(&f->meta, l->user) != 0 || f->meta.seq_min > l->seq)
+        return -ENOENT;
+    rc = l->pins ? tfile_pin(f, TABLE_ITER_READ, &t) : tfile_borrow(f, &t);
+    if (rc)
+        return rc;
+    rc = lookup_table(f, t, l);
+    if (l->pins)
+        tfile_unpin(f);
     return rc;
 }
 

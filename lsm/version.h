@@ -45,6 +45,7 @@ struct lookup {
     uint64_t trailer;    /* found: sequence and type */
     struct slice value;  /* found: borrowed from pin or from a memtable */
     struct table_pin pin;
+    bool pins;           /* the reader is not announced: see table_cache.h */
     unsigned filter_checked, filter_rejected, filter_false; /* counted up */
 };
 
@@ -73,7 +74,8 @@ void version_overlap(const struct version *v, unsigned level, const struct key_r
 /* Index of the table of a level below L0 whose range ends at or after key. */
 size_t version_find(const struct version *v, unsigned level, struct slice key);
 
-/* What the range deletes of one table say of key. */
+/* What the range deletes of one table say of key; the span borrows from it. For
+ * short readers and those with a pin. */
 int tfile_ask_range(struct tfile *f, struct slice key, uint64_t seq,
                     struct rangedel_span *span);
 

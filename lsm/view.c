@@ -77,10 +77,44 @@ struct view *db_view(struct lsm *db, struct slot *s)
 
 void db_view_done(struct slot *s, struct view *v)
 {
-    if (s)
-        atomic_store_explicit(&s->view, NULL, memory_order_release);
-    else
+    if (!s) {
         db_view_unref(v);
+        return;
+    }
+    /* Counted, so that a thread that reads on and on is seen to leave. */
+    atomic_store_explicit(&s->uses,
+                          atomic_load_explicit(&s->uses, memory_order_relaxed) + 1,
+                          memory_order_release);
+    atomic_store_explicit(&s->view, NULL, memory_order_release);
+}
+
+void db_note_readers(void *arg, struct short_readers *r)
+{
+    struct lsm *db = arg;
+    unsigned i;
+
+    r->busy = 0;
+    for (i = 0; i < SLOTS; i++) {
+        if (!atomic_load(&db->slot[i].view))
+            continue;
+        r->busy |= 1ull << i;
+        r->uses[i] = atomic_load(&db->slot[i].uses);
+    }
+}
+
+bool db_readers_left(void *arg, struct short_readers *r)
+{
+    struct lsm *db = arg;
+    uint64_t ask;
+
+    for (ask = r->busy; ask; ask &= ask - 1) {
+        int i = __builtin_ctzll(ask);
+
+        if (!atomic_load(&db->slot[i].view) ||
+            atomic_load(&db->slot[i].uses) != r->uses[i])
+            r->busy &= ~(1ull << i);
+    }
+    return !r->busy;
 }
 
 struct view *db_view_ref(struct lsm *db)

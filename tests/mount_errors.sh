@@ -48,11 +48,11 @@ ok "... unmount it" "$SILTFS" umount "$MNT"
 
 refused "an unknown option is named" "unknown option 'wombat'" \
     "$SILTFS" mount "$STORE" "$MNT" -o noatime,wombat
-refused "an option that needs a value says so" "cache needs a value" \
-    "$SILTFS" mount "$STORE" "$MNT" -o cache
+refused "an option that needs a value says so" "memory needs a value" \
+    "$SILTFS" mount "$STORE" "$MNT" -o memory
 refused "an option without a value says so" "writeback takes no value" \
     "$SILTFS" mount "$STORE" "$MNT" -o writeback=1
-refused "a bad size is named" "cache=12Q" "$SILTFS" mount "$STORE" "$MNT" -o cache=12Q
+refused "a bad size is named" "memory=12Q" "$SILTFS" mount "$STORE" "$MNT" -o memory=12Q
 refused "a bad number is named" "threads=0" "$SILTFS" mount "$STORE" "$MNT" -o threads=0
 refused "a bad time is named" "attr_timeout=-1" \
     "$SILTFS" mount "$STORE" "$MNT" -o attr_timeout=-1
@@ -61,10 +61,10 @@ refused "a bad compression is named" "compression=rle" \
 refused "... also of the last level" "compression=lz4:rle" \
     "$SILTFS" mount "$STORE" "$MNT" -o compression=lz4:rle
 refused "an option that the engine refuses is named with its range" \
-    "memtable_bytes = 1 is not 4096 to" "$SILTFS" mount "$STORE" "$MNT" -o memtable=1
+    "memtable_bytes = 1 is not 0 or 4096 to" "$SILTFS" mount "$STORE" "$MNT" -o memtable=1
 ok "the options of mount(8) and our own are taken" "$SILTFS" mount "$STORE" "$MNT" \
     -o rw,relatime,nosuid,suid,nodev,dev,noexec,exec,nofail,_netdev,x-systemd.automount \
-    -o user,defaults,noauto,auto,cache=32M,memtable=8M,sync_interval=0.5,verify=all \
+    -o user,defaults,noauto,auto,memory=32M,memtable=8M,sync_interval=0.5,verify=all \
     -o threads=4,attr_timeout=10,entry_timeout=10,negative_timeout=0,compression=lz4:zstd
 ok "and the mount answers" stat "$MNT"
 ok "unmount" "$SILTFS" umount "$MNT"

@@ -29,7 +29,7 @@ static const struct field fields[] = {
     {FIELD(memtable_bytes), OF(4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10),
      .tiny = 3},
     {FIELD(memtables), OF(2, 3, 4)},
-    {FIELD(cache_bytes), OF(0, 4 << 10, 64 << 10, 1 << 20)},
+    {FIELD(memory_bytes), OF(128 << 10, 128 << 10, 256 << 10, 1 << 20)}, /* and memtables */
     {FIELD(block_bytes), OF(256, 512, 1 << 10, 2 << 10, 4 << 10, 8 << 10), .tiny = 3},
     {FIELD(table_bytes), OF(4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10), .tiny = 2},
     {FIELD(strategy), OF(LSM_LEVELED, LSM_TIERED, LSM_HYBRID)},
@@ -97,6 +97,7 @@ void options_draw(struct lsm_options *o, uint64_t seed, unsigned how)
 
         set_field(o, f, f->of[draw(seed, f->name, how & DRAW_TINY && f->tiny ? f->tiny : f->n)]);
     }
+    o->memory_bytes += o->memtables * o->memtable_bytes;
     o->garbage_ratio = garbage_ratios[draw(seed, "garbage_ratio", sizeof(garbage_ratios) /
                                                                     sizeof(double))];
     if (how & DRAW_NO_THREADS) {

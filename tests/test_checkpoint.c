@@ -20,7 +20,7 @@ static struct lsm_options small_options(struct env *env)
     o.l1_bytes = 64 << 10;
     o.segment_bytes = 64 << 10;
     o.separate_bytes = 1024;
-    o.cache_bytes = 128 << 10;
+    o.memory_bytes = 320 << 10;
     o.workers = 0;
     o.sync_interval_ms = 0;
     return o;

@@ -185,7 +185,7 @@ static void run(unsigned workers)
     o.l1_bytes = 64 << 10;
     o.segment_bytes = 64 << 10;
     o.separate_bytes = 1024;
-    o.cache_bytes = 128 << 10;
+    o.memory_bytes = 320 << 10;
     o.workers = workers;
     o.sync_interval_ms = 30;
     ck_ok(lsm_open("/s", &o, &s.db));

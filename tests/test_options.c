@@ -48,11 +48,11 @@ END_TEST
 START_TEST(what_is_out_of_range_is_named_with_its_value_and_range)
 {
     REFUSED(memtable_bytes, 4095,
-            "options: memtable_bytes = 4095 is not 4096 to 1099511627776");
+            "options: memtable_bytes = 4095 is not 0 or 4096 to 1099511627776");
     REFUSED(memtables, 1, "options: memtables = 1 is not 2 to 16");
     REFUSED(memtables, 17, "options: memtables = 17 is not 2 to 16");
-    REFUSED(cache_bytes, 1ull << 60,
-            "options: cache_bytes = 1152921504606846976 is not 0 to 17592186044416");
+    REFUSED(memory_bytes, 1ull << 60,
+            "options: memory_bytes = 1152921504606846976 is not 131072 to 17592186044416");
     REFUSED(block_bytes, 255, "options: block_bytes = 255 is not 256 to 4194304");
     REFUSED(table_bytes, 0, "options: table_bytes = 0 is not 4096 to 1099511627776");
     REFUSED(l0_trigger, 0, "options: l0_trigger = 0 is not 1 to 1000");
@@ -80,7 +80,7 @@ START_TEST(the_ends_of_ranges_are_taken)
 {
     TAKEN(memtable_bytes, 4096);
     TAKEN(memtables, 16);
-    TAKEN(cache_bytes, 0);
+    TAKEN(memory_bytes, 128 << 10);
     TAKEN(block_bytes, 4 << 20);
     TAKEN(filter_bits, 0);
     TAKEN(filter_bits, 24);
@@ -110,6 +110,38 @@ START_TEST(options_that_contradict_each_other_are_named)
 }
 END_TEST
 
+START_TEST(memtables_that_leave_no_room_for_the_rest_are_refused)
+{
+    struct lsm_options o = defaults();
+
+    test_log_capture();
+    o.memory_bytes = 64 << 20;
+    o.memtables = 4;
+    o.memtable_bytes = 14 << 20;
+    ck_ok(options_check(&o));
+    o.memtable_bytes++;
+    ck_err(options_check(&o), EINVAL);
+    ck_assert(test_log_has("options: 4 memtables of memtable_bytes = 14680065 leave less "
+                           "than an eighth of memory_bytes = 67108864"));
+}
+END_TEST
+
+START_TEST(the_size_of_a_memtable_follows_the_budget)
+{
+    struct lsm_options o = defaults();
+
+    ck_assert_uint_eq(options_memtable_bytes(&o), (256 << 20) / 2 / 3);
+    o.memory_bytes = 8ull << 30;
+    ck_assert_uint_eq(options_memtable_bytes(&o), 64 << 20);
+    o.memory_bytes = 128 << 10;
+    o.memtables = 16;
+    ck_assert_uint_eq(options_memtable_bytes(&o), 4096);
+    ck_ok(options_check(&o));
+    o.memtable_bytes = 5000;
+    ck_assert_uint_eq(options_memtable_bytes(&o), 5000);
+}
+END_TEST
+
 /* Neither makes a directory nor looks at one. */
 START_TEST(open_and_repair_refuse_before_they_touch_anything)
 {
@@ -132,4 +164,6 @@ TEST_MAIN("options", TEST_CASE(the_defaults_make_sense),
           TEST_CASE(what_is_out_of_range_is_named_with_its_value_and_range),
           TEST_CASE(the_ends_of_ranges_are_taken),
           TEST_CASE(options_that_contradict_each_other_are_named),
+          TEST_CASE(memtables_that_leave_no_room_for_the_rest_are_refused),
+          TEST_CASE(the_size_of_a_memtable_follows_the_budget),
           TEST_CASE(open_and_repair_refuse_before_they_touch_anything))

@@ -27,7 +27,7 @@ static struct lsm_options small_options(struct env *e)
     o.block_bytes = 512;
     o.segment_bytes = 32 << 10;
     o.separate_bytes = 512;
-    o.cache_bytes = 64 << 10;
+    o.memory_bytes = 192 << 10;
     o.workers = 0;
     o.sync_interval_ms = 0;
     return o;

@@ -618,7 +618,7 @@ static void *open_it(void *arg)
 {
     struct table *t = NULL;
 
-    ck_ok(tfile_table(arg, &t));
+    ck_ok(tfile_borrow(arg, &t));
     return t;
 }
 
@@ -663,8 +663,8 @@ START_TEST(a_table_of_another_size_than_the_manifest_has_is_damage)
     ck_ok(table_meta_copy(&m, &s.v->file[1][0]->meta));
     m.size++;
     ck_ok(tfile_new(&s.tables, &m, &f));
-    ck_err(tfile_table(f, &t), EUCLEAN);
-    ck_err(tfile_table(f, &t), EUCLEAN); /* and stays so */
+    ck_err(tfile_borrow(f, &t), EUCLEAN);
+    ck_err(tfile_borrow(f, &t), EUCLEAN); /* and stays so */
     tfile_unref(f);
     table_meta_release(&m);
     entries_free(&es);
