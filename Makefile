@@ -4,6 +4,7 @@
 #   make                the program, the engine, the benchmarks
 #   make run            build, make a store, mount it, copy files in   [STORE= MNT=]
 #   make test           every test, real mounts included               [T=part of a name]
+#   make soak           random loads, crashes and options   [MINUTES=10 T=part of a name]
 #   make asan tsan      the unit tests under the sanitizers
 #   make fuzz           every decoder under libFuzzer        [SECONDS=60 each]
 #   make bench-quick    first figures, under two minutes
@@ -40,7 +41,7 @@ TOOLS     = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/tool_*.c))
 FUZZERS   = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz_*.c))
 BENCHES   = $(patsubst bench/%.c,$(B)/%,$(wildcard bench/*-quick.c))
 
-.PHONY: all run test unit asan tsan fuzz fuzzers bench-quick bench-kv check-layers format clean deps ALWAYS
+.PHONY: all run test unit soak asan tsan fuzz fuzzers bench-quick bench-kv check-layers format clean deps ALWAYS
 .SECONDARY:
 
 all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv
@@ -114,6 +115,7 @@ $(B)/%.o: %.c | $(B)/.deps
 # ---- trying and testing ----
 
 SECONDS ?= 60
+MINUTES ?= 10
 STORE ?= $(CURDIR)/build/demo-store
 MNT   ?= $(CURDIR)/build/demo-mnt
 
@@ -125,6 +127,9 @@ test: all $(TESTS) $(TOOLS) check-layers
 
 unit: $(TESTS)
 	@B=$(B) bash tests/run unit $(T)
+
+soak: $(TESTS)
+	@B=$(B) bash tests/soak $(MINUTES) $(T)
 
 asan:
 	@$(MAKE) --no-print-directory B=$(B)/asan OPT=-O1 \

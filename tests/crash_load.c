@@ -173,6 +173,7 @@ static int open_store(struct crash_load *l)
         options_draw(&l->o, l->redraw++, l->how);
         l->o.env = l->env;
     }
+    l->opened++;
     return lsm_open("/s", &l->o, &l->db);
 }
 

@@ -33,6 +33,7 @@ struct crash_load {
      * seed; 0: keep o. */
     uint64_t redraw;
     unsigned how;
+    unsigned opened; /* times */
     struct lsm *db;
     uint64_t seed;
     int done;   /* steps acknowledged; history[done] is the state after them */

@@ -21,7 +21,7 @@ enum { CASES = 16, TEXT = 4000, ROUNDS_LEAST = 1 };
 
 /* Shared with the processes of the cases. */
 struct told {
-    char name[100];
+    char name[SOAK_NAME];
     uint64_t seed;
     bool running;
     char text[TEXT];
@@ -53,8 +53,13 @@ static struct told *told_of(const char *name)
 void soak_begin_case(struct soak *s, const char *name)
 {
     const char *seconds = getenv("SOAK_SECONDS");
+    size_t len = strlen(name);
 
-    *s = (struct soak){.name = name, .seed = test_seed()};
+    *s = (struct soak){.seed = test_seed()};
+    /* What START_TEST makes of a name. */
+    if (len > 3 && strcmp(name + len - 3, "_fn") == 0)
+        len -= 3;
+    snprintf(s->name, sizeof(s->name), "%.*s", (int)len, name);
     s->end_ns = env_now_ns(env_posix()) +
                 (uint64_t)((seconds ? atof(seconds) : SECONDS) * 1e9);
 }

@@ -27,8 +27,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { SOAK_NAME = 100 };
+
 struct soak {
-    const char *name;
+    char name[SOAK_NAME];
     unsigned rounds;
     uint64_t seed;
     uint64_t end_ns;
