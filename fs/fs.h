@@ -45,6 +45,10 @@ enum {
 
 #define FS_SIZE_MAX INT64_MAX /* bytes in a file */
 
+/* lsm_options.format of a store with a filesystem. What later versions of the records
+ * need is told in the superblock: this only keeps others from writing to it. */
+#define FS_FORMAT "siltfs-1"
+
 struct fs;
 
 struct fs_options {

@@ -132,6 +132,7 @@ static struct lsm *db_new(const char *path, const struct lsm_options *o)
         return NULL;
     memset(db, 0, sizeof(*db));
     db->o = *o;
+    format_init(&db->format);
     db->env = o->env ? o->env : env_posix();
     db->dir = copy_dir(path);
     db->o.memtable_bytes = options_memtable_bytes(o);
@@ -245,15 +246,24 @@ static int make_store(struct lsm *db)
                          .has_log_number = true,
                          .has_last_seq = true,
                          .next_number = FIRST_MANIFEST + 1,
-                         .log_number = NO_LOG};
+                         .log_number = NO_LOG,
+                         .has_options = true};
+    struct store_format format = db->format;
     struct manifest *m;
     int rc;
 
     if (lsm_is_store(db->env, db->dir))
         return db->o.must_be_new ? -EEXIST : 0;
-    rc = clear_creation(db);
+    rc = format_accept(&format, db->o.format, db->dir);
+    if (rc)
+        return rc;
+    format_encode(&empty.options, &format);
+    rc = buf_error(&empty.options);
+    if (!rc)
+        rc = clear_creation(db);
     if (!rc)
         rc = manifest_create(db->env, db->dir, FIRST_MANIFEST, &empty, &m);
+    edit_release(&empty);
     return rc ? rc : manifest_close(m, true);
 }
 
@@ -322,6 +332,7 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
         db_free(db);
         return rc;
     }
+    db->o.format = NULL; /* the caller's; db->format has it */
     db->recovery_ns = env_now_ns(db->env) - start;
     *out = db;
     return 0;

@@ -23,6 +23,7 @@
 #define LSM_DB_IMPL_H
 
 #include "batch.h"
+#include "format.h"
 #include "gaps.h"
 #include "hash.h"
 #include "manifest.h"
@@ -93,6 +94,7 @@ struct lsm {
     struct lsm_options o;
     struct env *env;
     char *dir;
+    struct store_format format; /* constant once it is open */
     struct env_lock *lock;
     struct memory memory;
     struct cache *cache; /* of memory */

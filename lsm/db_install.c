@@ -85,10 +85,12 @@ int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_numbe
     size_t i;
     int rc = 0;
 
-    e->has_next_number = e->has_log_number = e->has_last_seq = true;
+    e->has_next_number = e->has_log_number = e->has_last_seq = e->has_options = true;
     e->next_number = atomic_load(&db->next_number);
     e->log_number = log_number;
     e->last_seq = atomic_load(&db->visible_seq);
+    format_encode(&e->options, &db->format);
+    rc = buf_error(&e->options);
     for (level = 0; level < LSM_LEVELS && !rc; level++) {
         for (i = 0; i < v->n[level] && !rc; i++) {
             struct table_meta copy = {0};

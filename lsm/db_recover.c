@@ -47,6 +47,17 @@ struct recovery {
 
 /* ---- manifest ---- */
 
+static int apply_format(struct lsm *db, struct slice in, const char *path)
+{
+    int rc = format_decode(in, &db->format);
+
+    if (rc == -EUCLEAN)
+        return err_corrupt(path, 0, "options that fix the format make no sense");
+    if (rc == -EPROTONOSUPPORT)
+        err_log("%s: a format that is fixed by a newer option", path);
+    return rc;
+}
+
 static int apply_edit(void *arg, const struct edit *e, const char *path)
 {
     struct recovery *r = arg;
@@ -59,6 +70,10 @@ static int apply_edit(void *arg, const struct edit *e, const char *path)
         return rc;
     version_unref(r->version);
     r->version = v;
+    if (e->has_options)
+        rc = apply_format(db, buf_slice(&e->options), path);
+    if (rc)
+        return rc;
     if (e->has_next_number)
         r->next_number = e->next_number;
     if (e->has_log_number)
@@ -593,6 +608,8 @@ int db_recover(struct lsm *db)
     rc = r.mem && r.version ? manifest_read(db->env, db->dir, apply_edit, &r,
                                             &r.old_manifest, &length)
                             : -ENOMEM;
+    if (!rc)
+        rc = format_accept(&db->format, db->o.format, db->dir);
     if (!rc)
         rc = env_list(db->env, db->dir, note_file, &r);
     qsort(r.file, r.n_files, sizeof(*r.file), file_order);

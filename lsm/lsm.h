@@ -89,6 +89,9 @@ struct lsm_options {
                                    threads at all, work is done inside writing calls
                                    (deterministic, for tests) */
     unsigned sync_interval_ms;  /* unsynced writes are synced this often; 0: never */
+    const char *format;         /* a name for what is kept in the store, as "siltfs-1". A
+                                   store that has none yet takes it; one that has
+                                   another is refused (-EINVAL). NULL: whatever it is */
     uint64_t verify_bytes;      /* on open, check every byte of a store whose files are
                                    no larger than this in sum */
 };

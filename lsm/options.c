@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "filter_bits.h"
+#include "format.h"
 
 void lsm_options_init(struct lsm_options *o)
 {
@@ -134,6 +135,16 @@ static int check_compression(const struct lsm_options *o)
     return (unsigned)o->vlog > LSM_ZSTD ? refuse_compression("vlog", o->vlog) : 0;
 }
 
+static int check_format(const struct lsm_options *o)
+{
+    if (format_name_good(o->format))
+        return 0;
+    err_log("options: format = \"%.100s\" is not up to %d printable characters without "
+            "spaces",
+            o->format, FORMAT_NAME_MAX);
+    return -EINVAL;
+}
+
 /* ---- together ---- */
 
 static int check_memory(const struct lsm_options *o)
@@ -168,6 +179,8 @@ int options_check(const struct lsm_options *o)
         rc = check_garbage_ratio(o);
     if (!rc)
         rc = check_compression(o);
+    if (!rc)
+        rc = check_format(o);
     if (!rc)
         rc = check_memory(o);
     return rc ? rc : check_contradictions(o);

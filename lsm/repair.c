@@ -211,6 +211,8 @@ static int apply_edit(void *arg, struct slice payload, uint64_t end)
         rc = remove_table(m, &e.removed[i]);
     for (i = 0; i < e.n_added && !rc; i++)
         rc = e.added[i].level < LSM_LEVELS ? add_table(m, &e.added[i]) : -EUCLEAN;
+    if (e.has_options && !rc)
+        rc = format_decode(buf_slice(&e.options), &m->format);
     if (e.has_next_number)
         m->next_number = e.next_number;
     if (e.has_log_number)
@@ -230,6 +232,7 @@ static int read_edits(struct repair *r, uint64_t number)
     int rc;
 
     manifest_release(&r->m);
+    format_init(&r->m.format);
     rc = path ? wal_replay(r->env, path, &replay, apply_edit, &r->m) : -ENOMEM;
     free(path);
     r->m.number = number;
@@ -280,10 +283,13 @@ static int read_manifest(struct repair *r)
     if (current_rc)
         repair_tell(r, current ? "the manifest is damaged or missing"
                                : "CURRENT is damaged or missing");
+    format_init(&r->m.format);
     rc = current ? read_edits(r, current) : 0;
     for (i = r->n_files; i-- > 0 && !rc && !r->m.edits;)
         if (r->file[i].kind == FILE_MANIFEST && r->file[i].number != current)
             rc = read_edits(r, r->file[i].number);
+    if (!rc)
+        rc = format_accept(&r->m.format, r->o->format, r->dir);
     if (rc)
         return rc;
     if (current && (current_rc || r->m.number != current))
@@ -379,7 +385,9 @@ static int fill_edit(struct repair *r, struct edit *e)
     size_t i;
     int rc = 0;
 
-    e->has_next_number = e->has_log_number = e->has_last_seq = true;
+    e->has_next_number = e->has_log_number = e->has_last_seq = e->has_options = true;
+    format_encode(&e->options, &r->m.format);
+    rc = buf_error(&e->options);
     e->log_number = NO_LOG;
     e->last_seq = r->last_seq > r->m.last_seq ? r->last_seq : r->m.last_seq;
     for (i = 0; i < r->n_tables && !rc; i++) {

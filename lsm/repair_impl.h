@@ -12,6 +12,7 @@
 #define LSM_REPAIR_IMPL_H
 
 #include "edit.h"
+#include "format.h"
 #include "lsm.h"
 #include "memtable.h"
 #include "names.h"
@@ -40,6 +41,7 @@ struct repair_manifest {
     unsigned edits;
     bool whole; /* nothing of it is missing, as far as can be told */
     uint64_t next_number, log_number, last_seq;
+    struct store_format format;
     struct edit_table *table;
     size_t n_tables;
     uint64_t *removed; /* tables that were part of the store and are not any more */

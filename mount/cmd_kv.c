@@ -10,6 +10,8 @@
 
 enum { LOAD_BATCH = 1000 };
 
+#define KV_FORMAT "kv-1" /* what it writes to; it reads any store */
+
 struct kv {
     char path[PATH_MAX];
     struct lsm *db;
@@ -26,6 +28,7 @@ static int open_store(struct kv *kv, bool write)
     lsm_options_init(&o);
     o.read_only = !write;
     o.create = write;
+    o.format = write ? KV_FORMAT : NULL;
     err = store_open(kv->path, &o, &kv->db, &kv->why);
     if (!err)
         log_to_stderr();

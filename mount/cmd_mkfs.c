@@ -71,6 +71,7 @@ static int fill(const char *path, const struct mkfs_options *o, struct why *why)
     int err, close_err;
 
     lsm_options_init(&lsm);
+    lsm.format = FS_FORMAT;
     lsm.create = lsm.must_be_new = true;
     err = store_open(path, &lsm, &db, why);
     if (err)

@@ -352,6 +352,7 @@ void mount_options_init(struct mount_options *o)
 {
     memset(o, 0, sizeof(*o));
     lsm_options_init(&o->lsm);
+    o->lsm.format = FS_FORMAT;
     fs_options_init(&o->fs);
     o->threads = THREADS;
     /* Nothing changes behind the kernel's back: we are the only writer. */

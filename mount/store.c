@@ -240,6 +240,8 @@ int store_why(const char *path, int err, struct why *why)
                        "%s: damaged, and left as it is: %s; restore it from a copy", path,
                        logged ? line : "no detail was given");
     default:
+        if (err == -EINVAL && logged && strncmp(line, path, strlen(path)) == 0)
+            return why_set(why, err, "%s", line); /* it holds something else */
         return why_set(why, err, "%s: cannot be opened: %s%s%s%s", path, strerror(-err),
                        logged ? " (" : "", logged ? line : "", logged ? ")" : "");
     }

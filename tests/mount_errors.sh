@@ -78,8 +78,16 @@ says "a directory with other things is no store" "$T/full: a directory, but not"
     "$SILTFS" mount "$T/full" "$MNT"
 same "and it is left" "$(ls -A "$T/full")" file
 ok "a plain key-value store" "$SILTFS" kv "$T/kv" put key value
-says "... holds no filesystem" "no filesystem" "$SILTFS" mount "$T/kv" "$MNT"
+says "... is not mounted" "$T/kv: holds \"kv-1\", not \"siltfs-1\"" \
+    "$SILTFS" mount "$T/kv" "$MNT"
+says "... nor checked" "no filesystem" "$SILTFS" fsck "$T/kv"
 ok "... and still has its key" test "$("$SILTFS" kv "$T/kv" get key)" = value
+
+refused "kv does not write to a filesystem" "holds a filesystem; write to it by mounting" \
+    "$SILTFS" kv "$STORE" put key value
+ok "... but reads it" "$SILTFS" kv "$STORE" get Snext
+ok "a store of somebody else, without a name" "${B:-build}/tests/tool_fill" "$T/plain" 1
+says "... holds no filesystem" "no filesystem" "$SILTFS" mount "$T/plain" "$MNT"
 
 tool_newer=$(realpath "${B:-build}")/tests/tool_newer
 if [ -x "$tool_newer" ]; then
