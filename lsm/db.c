@@ -53,6 +53,11 @@ bool lsm_is_store(struct env *env, const char *path)
     return is;
 }
 
+const char *lsm_path(const struct lsm *db)
+{
+    return db->dir;
+}
+
 int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail)
 {
     return env_space(db->env, db->dir, total, avail);
@@ -174,6 +179,7 @@ static void db_free(struct lsm *db)
     mutex_release(&db->dead_mu);
     segment_set_release(&db->victims);
     segment_set_release(&db->unmovable);
+    db_times_free(db);
     free(db->sealed);
     free(db->dead);
     free(db->dir);

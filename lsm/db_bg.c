@@ -67,6 +67,7 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
                               .version = v,
                               .e = &e};
     bool large = memtable_bytes(m) >= db->o.memtable_bytes / 2;
+    uint64_t start = env_now_ns(db->env);
     int rc;
 
     db_wait_visible(db, memtable_place(m)->last_seq);
@@ -89,6 +90,7 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     edit_release(&e);
     if (rc)
         return rc;
+    db_took(db, LSM_TIME_FLUSH, env_now_ns(db->env) - start);
     atomic_fetch_add(&db->count.flushes, 1);
     atomic_fetch_add(&db->count.flush_bytes, job.written);
     atomic_fetch_add(&db->count.level_written[0], job.written);

@@ -384,6 +384,7 @@ static int run_move(struct compaction *c, struct edit *e)
 int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
 {
     struct edit e = {0};
+    uint64_t start = env_now_ns(db->env);
     int rc = c->move ? run_move(c, &e) : run_merge(db, v, c, &e);
 
     if (!rc)
@@ -392,6 +393,8 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
         rc = db_install(db, &e, NULL);
     if (!rc)
         atomic_fetch_add(c->move ? &db->count.moves : &db->count.compactions, 1);
+    if (!rc && !c->move)
+        db_took(db, LSM_TIME_COMPACTION, env_now_ns(db->env) - start);
     edit_release(&e);
     if (rc == -ENOSPC)
         db_reserve_release(db);

@@ -26,6 +26,7 @@
 #include "format.h"
 #include "gaps.h"
 #include "hash.h"
+#include "hist.h"
 #include "manifest.h"
 #include "memtable.h"
 #include "merge.h"
@@ -62,8 +63,12 @@ struct view {
 struct slot {
     _Atomic(struct view *) view;
     _Atomic uint64_t uses; /* of views, that are over */
-    _Atomic uint64_t gets, hits, seeks, nexts, gap_jumps;
+    _Atomic uint64_t calls[LSM_TIME_SAMPLED];
+    _Atomic uint64_t sample_at[LSM_TIME_SAMPLED]; /* the call to be measured next */
+    _Atomic uint64_t hits, tables_searched, gap_jumps;
     _Atomic uint64_t filter_checked, filter_rejected, filter_false;
+    _Atomic uint64_t random;
+    _Atomic(struct hist *) times; /* LSM_TIME_SAMPLED of them, once measured */
     char pad[64];
 } __attribute__((aligned(64)));
 
@@ -87,7 +92,7 @@ struct counters {
     _Atomic uint64_t user_bytes, wal_bytes, puts, deletes, range_deletes, batches, syncs;
     _Atomic uint64_t flushes, compactions, moves, flush_bytes, compact_read, compact_written;
     _Atomic uint64_t level_read[LSM_LEVELS], level_written[LSM_LEVELS];
-    _Atomic uint64_t stalls, stall_ns, stall_max_ns, moved_bytes;
+    _Atomic uint64_t moved_bytes;
 };
 
 struct lsm {
@@ -101,6 +106,7 @@ struct lsm {
     struct table_cache tables;
     struct vlog *vlog;
     struct counters count;
+    struct hist times[LSM_TIMED - LSM_TIME_SAMPLED]; /* of what is always measured */
     _Atomic uint64_t next_number;
     _Atomic int error; /* sticky: why the store is read-only */
     _Atomic bool checkpointing; /* one at a time */
@@ -171,7 +177,7 @@ struct lsm {
     unsigned n_workers;
 
     uint64_t recovered_logs, recovered_batches, recovered_bytes, torn_bytes, recovery_ns;
-    struct slot slot[SLOTS];
+    struct slot slot[SLOTS + 1]; /* the last: numbers of the threads without one */
 };
 
 /* ---- db.c: views, errors, numbers ---- */
@@ -181,7 +187,6 @@ struct slot *db_slot(struct lsm *db);
 /* The current view, safe until db_view_done with the same slot. */
 struct view *db_view(struct lsm *db, struct slot *s);
 void db_view_done(struct slot *s, struct view *v);
-void db_count(_Atomic uint64_t *c, uint64_t n);
 /* A counted reference to the current view. */
 struct view *db_view_ref(struct lsm *db);
 void db_view_unref(struct view *v);
@@ -195,6 +200,66 @@ void db_view_reap(struct lsm *db);
 /* For the table cache: who has a view by his slot now, and whether he has left it. */
 void db_note_readers(void *arg, struct short_readers *r);
 bool db_readers_left(void *arg, struct short_readers *r);
+
+/* ---- db_time.c: counting and measuring calls ---- */
+
+/* Where the thread whose slot is s (may be NULL) counts. */
+static inline struct slot *db_counts(struct lsm *db, struct slot *s)
+{
+    return s ? s : &db->slot[SLOTS];
+}
+
+/* Add to a counter that only this thread, or who holds its lock, adds to: no atomic
+ * read-modify-write. */
+static inline void db_count(_Atomic uint64_t *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+/* Add to a counter of db_counts(db, s). */
+static inline void db_tally(struct slot *s, _Atomic uint64_t *c, uint64_t n)
+{
+    if (s)
+        db_count(c, n);
+    else
+        atomic_fetch_add_explicit(c, n, memory_order_relaxed);
+}
+
+/* One call in so many is measured. */
+extern const unsigned db_sample_every[LSM_TIMED];
+/* How many calls on the next measured one is, from one that was measured, and from
+ * any other one: of what is spread evenly, what is left after a random moment is
+ * distributed like the lesser of two. */
+unsigned db_draw(struct lsm *db, struct slot *s, enum lsm_timed what);
+unsigned db_draw_first(struct lsm *db, struct slot *s, enum lsm_timed what);
+/* Call number `calls` is due: 0, or its start. Draws which is next. */
+uint64_t db_sample(struct lsm *db, struct slot *s, enum lsm_timed what, uint64_t calls);
+void db_sampled(struct lsm *db, struct slot *s, enum lsm_timed what, uint64_t start);
+
+/* Count a call of a thread with slot s. The result is for db_timed_end. */
+static inline uint64_t db_timed_begin(struct lsm *db, struct slot *s, enum lsm_timed what)
+{
+    struct slot *c = db_counts(db, s);
+    uint64_t calls = atomic_load_explicit(&c->calls[what], memory_order_relaxed);
+
+    db_tally(s, &c->calls[what], 1);
+    if (calls < atomic_load_explicit(&c->sample_at[what], memory_order_relaxed))
+        return 0;
+    return db_sample(db, c, what, calls);
+}
+
+static inline void db_timed_end(struct lsm *db, struct slot *s, enum lsm_timed what,
+                                uint64_t start)
+{
+    if (start)
+        db_sampled(db, db_counts(db, s), what, start);
+}
+
+/* What is always measured (from LSM_TIME_SAMPLED on) took so long. */
+void db_took(struct lsm *db, enum lsm_timed what, uint64_t ns);
+void db_get_times(const struct lsm *db, enum lsm_timed what, struct hist_sum *out);
+void db_times_free(struct lsm *db);
 
 uint64_t db_new_number(struct lsm *db);
 /* As memtable_new, counted in db->memory; with filters turned off, without one. */

@@ -165,10 +165,6 @@ static void find_backward(struct lsm_iter *it)
 
 static void seek_forward(struct lsm_iter *it, struct slice ukey)
 {
-    struct slot *s = db_slot(it->db);
-
-    if (s)
-        db_count(&s->seeks, 1);
     it->backward = false;
     it->valid = false;
     buf_clear(&it->target);
@@ -184,10 +180,6 @@ static void seek_forward(struct lsm_iter *it, struct slice ukey)
 /* The last key before ukey, or at it. */
 static void seek_backward(struct lsm_iter *it, struct slice ukey, bool inclusive)
 {
-    struct slot *s = db_slot(it->db);
-
-    if (s)
-        db_count(&s->seeks, 1);
     it->backward = true;
     it->valid = false;
     buf_clear(&it->target);
@@ -201,7 +193,7 @@ static void seek_backward(struct lsm_iter *it, struct slice ukey, bool inclusive
     find_backward(it);
 }
 
-void lsm_iter_first(struct lsm_iter *it)
+static void go_first(struct lsm_iter *it)
 {
     if (it->has_lower) {
         seek_forward(it, buf_slice(&it->lower));
@@ -212,7 +204,7 @@ void lsm_iter_first(struct lsm_iter *it)
     find_forward(it, false);
 }
 
-void lsm_iter_last(struct lsm_iter *it)
+static void go_last(struct lsm_iter *it)
 {
     if (it->has_upper) {
         seek_backward(it, buf_slice(&it->upper), false);
@@ -223,14 +215,14 @@ void lsm_iter_last(struct lsm_iter *it)
     find_backward(it);
 }
 
-void lsm_iter_seek(struct lsm_iter *it, struct slice key)
+static void go_to(struct lsm_iter *it, struct slice key)
 {
     if (it->has_lower && slice_cmp(key, buf_slice(&it->lower)) < 0)
         key = buf_slice(&it->lower);
     seek_forward(it, key);
 }
 
-void lsm_iter_seek_prev(struct lsm_iter *it, struct slice key)
+static void go_to_prev(struct lsm_iter *it, struct slice key)
 {
     if (reached_upper(it, key))
         seek_backward(it, buf_slice(&it->upper), false);
@@ -238,12 +230,8 @@ void lsm_iter_seek_prev(struct lsm_iter *it, struct slice key)
         seek_backward(it, key, true);
 }
 
-void lsm_iter_next(struct lsm_iter *it)
+static void step_forward(struct lsm_iter *it)
 {
-    struct slot *s = db_slot(it->db);
-
-    if (s)
-        db_count(&s->nexts, 1);
     if (it->backward) {
         /* `in` stands before the current key, or nowhere. */
         it->backward = false;
@@ -256,18 +244,89 @@ void lsm_iter_next(struct lsm_iter *it)
     find_forward(it, true);
 }
 
-void lsm_iter_prev(struct lsm_iter *it)
+static void step_backward(struct lsm_iter *it)
 {
-    struct slot *s = db_slot(it->db);
-
-    if (s)
-        db_count(&s->nexts, 1);
     if (!it->backward) {
         buf_assign(&it->key, it->ukey);
         seek_backward(it, buf_slice(&it->key), false);
         return;
     }
     find_backward(it);
+}
+
+/* ---- the same, counted ---- */
+
+void lsm_iter_first(struct lsm_iter *it)
+{
+    struct slot *s = db_slot(it->db);
+    uint64_t start = db_timed_begin(it->db, s, LSM_TIME_SEEK);
+
+    go_first(it);
+    db_timed_end(it->db, s, LSM_TIME_SEEK, start);
+}
+
+void lsm_iter_last(struct lsm_iter *it)
+{
+    struct slot *s = db_slot(it->db);
+    uint64_t start = db_timed_begin(it->db, s, LSM_TIME_SEEK);
+
+    go_last(it);
+    db_timed_end(it->db, s, LSM_TIME_SEEK, start);
+}
+
+void lsm_iter_seek(struct lsm_iter *it, struct slice key)
+{
+    struct slot *s = db_slot(it->db);
+    uint64_t start = db_timed_begin(it->db, s, LSM_TIME_SEEK);
+
+    go_to(it, key);
+    db_timed_end(it->db, s, LSM_TIME_SEEK, start);
+}
+
+void lsm_iter_seek_prev(struct lsm_iter *it, struct slice key)
+{
+    struct slot *s = db_slot(it->db);
+    uint64_t start = db_timed_begin(it->db, s, LSM_TIME_SEEK);
+
+    go_to_prev(it, key);
+    db_timed_end(it->db, s, LSM_TIME_SEEK, start);
+}
+
+/* Steps are counted here, and handed on when one is measured and in the end: to look
+ * for the thread's slot each time would cost more than all the rest. */
+void iter_count_steps(struct lsm_iter *it)
+{
+    struct slot *s = db_slot(it->db), *c = db_counts(it->db, s);
+
+    db_tally(s, &c->calls[LSM_TIME_NEXT], it->drawn - it->steps_left);
+    it->drawn = it->steps_left = db_draw(it->db, c, LSM_TIME_NEXT);
+}
+
+__attribute__((noinline)) static void step_measured(struct lsm_iter *it,
+                                                    void (*step)(struct lsm_iter *))
+{
+    uint64_t start;
+
+    iter_count_steps(it);
+    start = env_now_ns(it->db->env);
+    step(it);
+    db_sampled(it->db, db_counts(it->db, db_slot(it->db)), LSM_TIME_NEXT, start);
+}
+
+void lsm_iter_next(struct lsm_iter *it)
+{
+    if (--it->steps_left)
+        step_forward(it);
+    else
+        step_measured(it, step_forward);
+}
+
+void lsm_iter_prev(struct lsm_iter *it)
+{
+    if (--it->steps_left)
+        step_backward(it);
+    else
+        step_measured(it, step_backward);
 }
 
 /* ---- the entry ---- */

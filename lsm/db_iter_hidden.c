@@ -209,12 +209,11 @@ bool iter_pass_covered_back(struct lsm_iter *it)
 
 static void note_jump(struct lsm_iter *it)
 {
-    struct slot *s = db_slot(it->db);
+    struct slot *s = db_slot(it->db), *c = db_counts(it->db, s);
 
     it->jumped = true;
     it->look_at = it->passed + GAP_LOOK;
-    if (s)
-        db_count(&s->gap_jumps, 1);
+    db_tally(s, &c->gap_jumps, 1);
 }
 
 bool iter_jump(struct lsm_iter *it, struct slice key)

@@ -53,6 +53,8 @@ struct lsm_iter {
     uint64_t passed;
     uint64_t look_at; /* how many it takes to look for a gap; 0: never */
     bool jumped;      /* over a gap */
+
+    unsigned drawn, steps_left; /* to the step to be measured: when drawn, and now */
 };
 
 enum {
@@ -67,6 +69,11 @@ static inline void iter_fail(struct lsm_iter *it, int err)
     if (err && !it->err)
         it->err = err;
 }
+
+/* ---- db_iter.c ---- */
+
+/* Hand the steps since the last time on to the thread's counter. */
+void iter_count_steps(struct lsm_iter *it);
 
 /* ---- db_iter_hidden.c ---- */
 

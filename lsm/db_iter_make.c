@@ -157,6 +157,8 @@ int db_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct memtabl
         return -ENOMEM;
     o = o ? o : &none;
     it->db = db;
+    it->drawn = it->steps_left =
+        db_draw_first(db, db_counts(db, db_slot(db)), LSM_TIME_NEXT);
     read_now(it, o->snap);
     it->own_seq = own ? own_seq : it->seq;
     it->own = own;
@@ -184,6 +186,7 @@ void lsm_iter_free(struct lsm_iter *it)
 
     if (!it)
         return;
+    iter_count_steps(it);
     iter_free(it->in);
     for (i = 0; i < it->n_ranges; i++)
         if (it->ranges[i].pinned)

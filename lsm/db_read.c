@@ -92,18 +92,19 @@ static int copy_value(struct lsm *db, const struct lookup *l, struct lsm_value *
     return rc;
 }
 
-static void count_get(struct slot *s, const struct lookup *l, bool hit)
+static void count_get(struct lsm *db, struct slot *s, const struct lookup *l, bool hit)
 {
-    if (!s)
-        return;
-    db_count(&s->gets, 1);
+    struct slot *c = db_counts(db, s);
+
     if (hit)
-        db_count(&s->hits, 1);
+        db_tally(s, &c->hits, 1);
+    if (l->searched)
+        db_tally(s, &c->tables_searched, l->searched);
     if (!l->filter_checked)
         return;
-    db_count(&s->filter_checked, l->filter_checked);
-    db_count(&s->filter_rejected, l->filter_rejected);
-    db_count(&s->filter_false, l->filter_false);
+    db_tally(s, &c->filter_checked, l->filter_checked);
+    db_tally(s, &c->filter_rejected, l->filter_rejected);
+    db_tally(s, &c->filter_false, l->filter_false);
 }
 
 /* out NULL: only whether it exists. */
@@ -113,12 +114,14 @@ static int get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key
     uint8_t stack[STACK_KEY + IKEY_TRAILER], *ikey = stack;
     struct lookup l = {.user = key};
     struct slot *s = db_slot(db);
+    uint64_t start;
     struct view *v;
     int rc;
 
     l.pins = !s;
     if (key.len > LSM_KEY_MAX)
         return -ENOENT;
+    start = db_timed_begin(db, s, LSM_TIME_GET);
     if (key.len > STACK_KEY) {
         ikey = malloc(key.len + IKEY_TRAILER);
         if (!ikey)
@@ -136,7 +139,8 @@ static int get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key
         rc = copy_value(db, &l, out);
     table_unpin(&l.pin);
     db_view_done(s, v);
-    count_get(s, &l, rc == 0);
+    count_get(db, s, &l, rc == 0);
+    db_timed_end(db, s, LSM_TIME_GET, start);
     if (ikey != stack)
         free(ikey);
     return rc;

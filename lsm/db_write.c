@@ -23,16 +23,6 @@ enum {
 
 /* ---- room ---- */
 
-static void note_stall(struct lsm *db, uint64_t ns)
-{
-    uint64_t max = atomic_load(&db->count.stall_max_ns);
-
-    atomic_fetch_add(&db->count.stalls, 1);
-    atomic_fetch_add(&db->count.stall_ns, ns);
-    while (ns > max && !atomic_compare_exchange_weak(&db->count.stall_max_ns, &max, ns))
-        ;
-}
-
 /*
  * All memtables are full: wait for a flush. No locks may be held. -ENOSPC when
  * flushing fails for want of space: then writing does, too.
@@ -52,7 +42,7 @@ static int wait_for_room(struct lsm *db)
             cond_wait(&db->room, &db->state_mu);
     }
     mutex_unlock(&db->state_mu);
-    note_stall(db, env_now_ns(db->env) - start);
+    db_took(db, LSM_TIME_STALL, env_now_ns(db->env) - start);
     return rc;
 }
 
@@ -77,7 +67,7 @@ static void throttle(struct lsm *db, size_t bytes)
         return;
     env_about_to_block();
     env_sleep_ns(db->env, due);
-    note_stall(db, due);
+    db_took(db, LSM_TIME_STALL, due);
 }
 
 /* ---- logs and memtables ---- */
@@ -434,7 +424,8 @@ static int write_values_and_commit(struct lsm *db, struct lsm_batch *b, uint64_t
     return rc;
 }
 
-int db_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d, uint64_t since)
+static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability d,
+                       uint64_t since)
 {
     uint64_t last = 0;
     int rc = b->err ? b->err : db_writable(db);
@@ -458,6 +449,16 @@ int db_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d, uint64_
         rc = db_sync_to(db, last);
     if (!db->o.workers)
         db_bg_inline(db);
+    return rc;
+}
+
+int db_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d, uint64_t since)
+{
+    struct slot *s = db_slot(db);
+    uint64_t start = db_timed_begin(db, s, LSM_TIME_WRITE);
+    int rc = write_batch(db, b, d, since);
+
+    db_timed_end(db, s, LSM_TIME_WRITE, start);
     return rc;
 }
 
@@ -525,7 +526,7 @@ static int sync_all(struct lsm *db, uint64_t end, struct wal *active, bool dir_d
 
 int db_sync_to(struct lsm *db, uint64_t seq)
 {
-    uint64_t target, end;
+    uint64_t target, end, start;
     struct wal *active;
     bool dir_dirty;
     int rc;
@@ -555,7 +556,9 @@ int db_sync_to(struct lsm *db, uint64_t seq)
     db->dir_dirty = false;
     mutex_unlock(&db->sync_mu);
     mutex_unlock(&db->write_mu);
+    start = env_now_ns(db->env);
     rc = sync_all(db, end, active, dir_dirty);
+    db_took(db, LSM_TIME_SYNC, env_now_ns(db->env) - start);
     atomic_fetch_add(&db->count.syncs, 1);
     if (rc)
         db_fail(db, rc, "syncing");

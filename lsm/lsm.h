@@ -113,6 +113,9 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out);
  */
 int lsm_close(struct lsm *db);
 
+/* As given to lsm_open, without slashes at the end; until lsm_close. */
+const char *lsm_path(const struct lsm *db);
+
 /* ---- writing ---- */
 
 /*
@@ -269,17 +272,64 @@ int lsm_flush(struct lsm *db);
 /* Compact until no level is over its target; with `full`, into one level. */
 int lsm_compact(struct lsm *db, bool full);
 
+/* ---- statistics ---- */
+
 struct lsm_level_stats {
     unsigned tables;
     uint64_t bytes;
     uint64_t target_bytes;
-    double score;
-    uint64_t read_bytes;    /* by compactions out of this level */
-    uint64_t written_bytes; /* into this level */
+    double score;           /* at 1 and above it gets a compaction */
+    uint64_t read_bytes;    /* from this level, by compactions, since open */
+    uint64_t written_bytes; /* into this level since open */
+    double write_amp;       /* of it, for each of the users' bytes */
 };
 
+/*
+ * What is timed. Of the first ones, which are frequent, one call in sample_every is
+ * measured, drawn at random: their count, sum and max are those of the measured
+ * calls. The others are measured each time.
+ */
+enum lsm_timed {
+    LSM_TIME_GET,   /* lsm_get, lsm_exists */
+    LSM_TIME_WRITE, /* lsm_write, lsm_put, lsm_delete, a commit; stalls, sync included */
+    LSM_TIME_SEEK,  /* an iterator's first, last, seek, seek_prev */
+    LSM_TIME_NEXT,  /* next, prev; reading the clock, some 25 ns, is in it */
+    LSM_TIME_SAMPLED,
+    LSM_TIME_FLUSH = LSM_TIME_SAMPLED,
+    LSM_TIME_COMPACTION, /* trivial moves not */
+    LSM_TIME_SYNC,
+    LSM_TIME_STALL, /* each wait of a writer for flushes or compactions */
+    LSM_TIMED,
+};
+const char *lsm_timed_name(enum lsm_timed what);
+
+/* below[i] counts what took less than 2^(LSM_TIME_BITS + i) ns: 64 ns to 8.6 s. */
+enum { LSM_TIME_BITS = 6, LSM_TIME_BOUNDS = 28 };
+
+struct lsm_times {
+    uint64_t count, sum_ns, max_ns;
+    uint64_t p50_ns, p90_ns, p99_ns, p999_ns; /* within 6.25 % */
+    uint64_t below[LSM_TIME_BOUNDS];
+    unsigned sample_every;
+};
+
+struct lsm_segment_stats {
+    uint64_t number;
+    uint64_t size;
+    uint64_t live;    /* bytes that tables refer to; with lsm_batch_share it may be more
+                         than size */
+    uint64_t garbage; /* the rest; 0 while pending */
+    bool pending;     /* still appended to, or in use by memtables or a compaction: what
+                         is garbage is not known yet */
+};
+
+enum { LSM_SEGMENTS_LISTED = 32 };
+
+/* Numbers of tables are those of the current version; "since open" is the counters'
+ * beginning. */
 struct lsm_stats {
     struct lsm_level_stats level[LSM_LEVELS];
+    struct lsm_times time[LSM_TIMED];
     uint64_t entries;           /* in tables, tombstones and old versions included */
     uint64_t tombstones;        /* in tables, points and ranges */
     uint64_t memtable_bytes;    /* active and waiting */
@@ -287,13 +337,28 @@ struct lsm_stats {
     uint64_t wal_bytes;         /* still needed */
     uint64_t segments;          /* of the value log */
     uint64_t segment_bytes;     /* their size on disk */
-    uint64_t segment_live;      /* of it, bytes that tables refer to */
-    uint64_t moved_bytes;       /* of values, moved out of segments to be emptied */
+    uint64_t segment_live;      /* bytes of them that tables refer to */
+    uint64_t segment_garbage;   /* sum of the segments' */
+    /* The segments with most garbage, most first; lsm_segments has all. */
+    struct lsm_segment_stats segment[LSM_SEGMENTS_LISTED];
+    unsigned segments_listed;
     uint64_t disk_bytes;        /* tables, segments, logs */
+    /* An estimate: tables whose range no deeper level (nor older table of L0) touches,
+     * and what those refer to; what stands above others is taken for overwriting. Logs
+     * and pending segments, of which nothing is known yet, are taken for live. */
+    uint64_t live_bytes;
     uint64_t user_bytes;        /* keys and values given to lsm_write since open */
     uint64_t written_bytes;     /* to disk since open: logs, tables, segments */
-    uint64_t gets, get_hits, puts, deletes, range_deletes, seeks, nexts, batches, syncs;
-    uint64_t gap_jumps; /* of iterators, over runs of what is deleted */
+    uint64_t wal_written_bytes, vlog_written_bytes; /* of them */
+    uint64_t flush_bytes, compact_written_bytes;    /* of them: tables */
+    uint64_t compact_read_bytes;
+    uint64_t moved_bytes;       /* of values, moved out of segments to be emptied */
+    uint64_t gets, get_hits, seeks;
+    uint64_t nexts;             /* of iterators in use, the last hundreds may be missing */
+    uint64_t gap_jumps;         /* of iterators, over runs of what is deleted */
+    uint64_t puts, deletes, range_deletes, batches, syncs;
+    uint64_t tables_searched;   /* by gets: a block read or found in the cache */
+    /* By gets. rejected: a table not searched. false: searched in vain. */
     uint64_t filter_checked, filter_rejected, filter_false;
     uint64_t cache_hits, cache_misses, cache_bytes;
     uint64_t memory_bytes;          /* the budget */
@@ -303,8 +368,10 @@ struct lsm_stats {
     uint64_t tables_open;           /* of all tables */
     uint64_t tables_opened, tables_closed; /* since open; closed for want of memory */
     uint64_t flushes, compactions, moves;
-    uint64_t flush_bytes, compact_read_bytes, compact_written_bytes;
     uint64_t stalls, stall_ns, stall_max_ns;
+    double write_amp;           /* written_bytes over user_bytes */
+    double read_amp;            /* tables_searched over gets */
+    double space_amp;           /* disk_bytes over live_bytes */
     uint64_t recovered_logs, recovered_batches, recovered_bytes, torn_bytes;
     uint64_t recovery_ns;
     uint64_t sequence;
@@ -312,8 +379,24 @@ struct lsm_stats {
 };
 
 void lsm_get_stats(struct lsm *db, struct lsm_stats *s);
+
+/* fn for each segment of the value log, ascending; its first non-zero result ends
+ * that and is returned. -ENOMEM. */
+typedef int lsm_segment_fn(void *arg, const struct lsm_segment_stats *s);
+int lsm_segments(struct lsm *db, lsm_segment_fn *fn, void *arg);
+
 /* For people, several lines, to out. */
 void lsm_print_stats(const struct lsm_stats *s, FILE *out);
+/* For programs: one JSON object. Members are added, never renamed. */
+void lsm_print_stats_json(const struct lsm_stats *s, FILE *out);
+/*
+ * Prometheus' text format. labels (may be NULL) stands on every sample, as
+ * store="a",host="b": lsm_print_label prints one, escaped.
+ */
+void lsm_print_stats_prometheus(const struct lsm_stats *s, const char *labels, FILE *out);
+void lsm_print_label(const char *name, const char *value, FILE *out);
+
+/* ---- verifying ---- */
 
 /* Read and check every byte of every table, log, the manifest and every referenced
  * value. Each place that is damaged is logged by file and offset. */

@@ -237,6 +237,11 @@ struct slice table_key_near(const struct table *t, unsigned i, unsigned n)
     return ikey_user(table_index_key(&t->index, (uint32_t)((uint64_t)t->index.n * i / n)));
 }
 
+bool table_has_filter(const struct table *t)
+{
+    return t->filter != NULL;
+}
+
 bool table_may_contain(const struct table *t, uint64_t hash)
 {
     return !t->filter || bloom_may_contain(t->filter, t->filter_bytes, t->probes, hash);

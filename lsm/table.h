@@ -43,6 +43,7 @@ const struct range_tombstone *table_range_deletes(const struct table *t, size_t 
  * They ascend with i, and some may be equal. */
 struct slice table_key_near(const struct table *t, unsigned i, unsigned n);
 
+bool table_has_filter(const struct table *t);
 /* May the table hold user key with this hash_key? Always true without filter. */
 bool table_may_contain(const struct table *t, uint64_t hash);
 

@@ -291,6 +291,7 @@ int tfile_ask_range(struct tfile *f, struct slice key, uint64_t seq,
 static int lookup_table(struct tfile *f, struct table *t, struct lookup *l)
 {
     struct rangedel_span span;
+    bool filter;
     int rc;
 
     if (f->meta.range_deletes) {
@@ -301,13 +302,15 @@ static int lookup_table(struct tfile *f, struct table *t, struct lookup *l)
         if (span.seq > l->deleted_at)
             l->deleted_at = span.seq;
     }
-    l->filter_checked++;
-    if (!table_may_contain(t, l->hash)) {
+    filter = table_has_filter(t);
+    l->filter_checked += filter;
+    if (filter && !table_may_contain(t, l->hash)) {
         l->filter_rejected++;
         return -ENOENT;
     }
+    l->searched++;
     rc = table_get(t, l->ikey, &l->trailer, &l->value, &l->pin);
-    l->filter_false += rc == -ENOENT;
+    l->filter_false += filter && rc == -ENOENT;
     return rc;
 }
 

@@ -46,7 +46,9 @@ struct lookup {
     struct slice value;  /* found: borrowed from pin or from a memtable */
     struct table_pin pin;
     bool pins;           /* the reader is not announced: see table_cache.h */
-    unsigned filter_checked, filter_rejected, filter_false; /* counted up */
+    /* Counted up: tables searched, filters asked, how many said no, how many let a
+     * search pass that was in vain. */
+    unsigned searched, filter_checked, filter_rejected, filter_false;
 };
 
 /* 0: found, look at trailer and deleted_at; -ENOENT; or an error. */

@@ -52,13 +52,6 @@ struct slot *db_slot(struct lsm *db)
     return my_slot < SLOTS ? &db->slot[my_slot] : NULL;
 }
 
-/* Only the slot's owner adds, so no atomic read-modify-write is needed. */
-void db_count(_Atomic uint64_t *c, uint64_t n)
-{
-    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
-
 struct view *db_view(struct lsm *db, struct slot *s)
 {
     struct view *v, *again;

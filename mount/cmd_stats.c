@@ -15,19 +15,31 @@
 #include "report.h"
 #include "store.h"
 
-static int live(const char *mountpoint, bool json, struct why *why)
+struct form {
+    const char *control; /* the file of a mount that has it */
+    report_fn *write;
+};
+
+static const struct form text_form = {"stats", report_text};
+static const struct form json_form = {"stats.json", report_json};
+static const struct form prometheus_form = {"stats.prom", report_prometheus};
+
+static int live(const char *mountpoint, const struct form *form, struct why *why)
 {
     static char path[PATH_MAX + 32];
     char text[4096];
     ssize_t n;
     int fd;
 
-    snprintf(path, sizeof(path), "%s/" CONTROL_NAME "/stats%s", mountpoint,
-             json ? ".json" : "");
+    snprintf(path, sizeof(path), "%s/" CONTROL_NAME "/%s", mountpoint, form->control);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOTCONN)
         return why_set(why, -ENOTCONN,
                        "%s: its daemon has died; `siltfs umount` or mount it again",
+                       mountpoint);
+    if (fd < 0 && errno == ENOENT)
+        return why_set(why, -ENOENT,
+                       "%s: its daemon is an older siltfs, which does not tell that",
                        mountpoint);
     if (fd < 0)
         return why_set(why, -errno, "%s: %s", path, strerror(errno));
@@ -39,12 +51,13 @@ static int live(const char *mountpoint, bool json, struct why *why)
     return (int)n;
 }
 
-static int at_rest(const char *path, bool json, struct why *why)
+static int at_rest(const char *path, const struct form *form, struct why *why)
 {
     struct lsm_options o;
     struct fs_options fo;
     struct fs_stats fs_stats;
     struct lsm_stats stats;
+    struct report report = {.store = path, .lsm = &stats};
     struct fs *fs = NULL;
     struct lsm *db;
     int err;
@@ -63,17 +76,19 @@ static int at_rest(const char *path, bool json, struct why *why)
         return err;
     }
     log_to_stderr();
-    if (fs)
+    if (fs) {
         fs_get_stats(fs, &fs_stats);
+        report.fs = &fs_stats;
+    }
     lsm_get_stats(db, &stats);
-    (json ? report_json : report_text)(stdout, fs ? &fs_stats : NULL, &stats);
+    form->write(stdout, &report);
     if (fs)
         fs_unmount(fs);
     lsm_close(db); /* read only: nothing to lose */
     return 0;
 }
 
-static int show(const char *arg, bool json, struct why *why)
+static int show(const char *arg, const struct form *form, struct why *why)
 {
     static char path[PATH_MAX];
     static struct mountinfo m;
@@ -83,28 +98,29 @@ static int show(const char *arg, bool json, struct why *why)
         return why_set(why, err, "%s: neither a store nor a mount: %s", arg,
                        strerror(-err));
     if (mountinfo_at(path, &m) == 0 && mountinfo_is_siltfs(&m))
-        return live(path, json, why);
+        return live(path, form, why);
     if (mountinfo_of_store(path, &m) == 0)
-        return live(m.target, json, why);
-    return at_rest(path, json, why);
+        return live(m.target, form, why);
+    return at_rest(path, form, why);
 }
 
 int cmd_stats(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {0}};
-    bool json = false;
+    static const struct option long_options[] = {
+        {"json", no_argument, NULL, 'j'}, {"prometheus", no_argument, NULL, 'p'}, {0}};
+    const struct form *form = &text_form;
     struct why why;
     int c;
 
     opterr = 0;
     while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (c != 'j')
+        if ((c != 'j' && c != 'p') || form != &text_form)
             return usage("stats");
-        json = true;
+        form = c == 'j' ? &json_form : &prometheus_form;
     }
     if (argc - optind != 1)
         return usage("stats");
-    if (show(argv[optind], json, &why))
+    if (show(argv[optind], form, &why))
         return fail("%s", why.text);
     return fflush(stdout) == 0 ? 0 : fail("cannot write: %s", strerror(errno));
 }

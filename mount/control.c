@@ -13,12 +13,13 @@
 
 struct control_file {
     const char *name;
-    void (*write)(FILE *out, const struct fs_stats *fs, const struct lsm_stats *lsm);
+    report_fn *write;
 };
 
 static const struct control_file files[] = {
     {"stats", report_text},
     {"stats.json", report_json},
+    {"stats.prom", report_prometheus},
 };
 
 enum { FILES = sizeof(files) / sizeof(files[0]) };
@@ -99,15 +100,17 @@ int control_readdir(const struct ops *o, fuse_ino_t ino, uint64_t cookie,
 static int write_content(const struct ops *o, const struct control_file *file,
                          struct content *c)
 {
+    struct lsm *db = fs_store(o->fs);
     struct lsm_stats lsm;
     struct fs_stats fs;
+    struct report report = {.store = lsm_path(db), .fs = &fs, .lsm = &lsm};
     FILE *out = open_memstream(&c->text, &c->len);
 
     if (!out)
         return -ENOMEM;
     fs_get_stats(o->fs, &fs);
-    lsm_get_stats(fs_store(o->fs), &lsm);
-    file->write(out, &fs, &lsm);
+    lsm_get_stats(db, &lsm);
+    file->write(out, &report);
     return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 

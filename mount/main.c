@@ -34,9 +34,11 @@ static const struct command commands[] = {
      "With -l, detach it now though it is in use, and return at once; the store is\n"
      "closed when the last user is gone.\n",
      cmd_umount, NULL},
-    {"stats", "STORE|MNT [--json]", "what the engine holds and does",
-     "Of a mount, the live figures (also in MNT/.siltfs/stats); of a store at rest,\n"
-     "what opening it shows, without changing it.\n",
+    {"stats", "STORE|MNT [--json|--prometheus]", "what the engine holds and does",
+     "Of a mount, the live figures; of a store at rest, what opening it shows, without\n"
+     "changing it. With --json or --prometheus (the text format that its servers read)\n"
+     "for programs. A mount also has them as files: MNT/.siltfs/stats, stats.json and\n"
+     "stats.prom. Counters begin when the store is opened.\n",
      cmd_stats, NULL},
     {"fsck", "STORE", "check that the filesystem in STORE, unmounted, is consistent",
      "Changes nothing. A line for each problem; exit code 0: none, 1: some, 8: the\n"
@@ -78,9 +80,9 @@ static void help_all(FILE *out)
 {
     fprintf(out, "siltfs %s: a filesystem in a directory\n\n", SILTFS_VERSION);
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  siltfs %-7s%-28s %s\n", commands[i].name, commands[i].arguments,
+        fprintf(out, "  siltfs %-7s%-32s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].summary);
-    fprintf(out, "  siltfs %-7s%-28s %s\n", "help", "[COMMAND]", "this, or more");
+    fprintf(out, "  siltfs %-7s%-32s %s\n", "help", "[COMMAND]", "this, or more");
 }
 
 static int help(int argc, char **argv)

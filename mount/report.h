@@ -1,5 +1,6 @@
 /*
- * report.h - statistics in words for people, and as JSON for programs.
+ * report.h - statistics in words for people, and for programs as JSON and in
+ * Prometheus' text format.
  */
 #ifndef MOUNT_REPORT_H
 #define MOUNT_REPORT_H
@@ -8,8 +9,17 @@
 
 #include "../fs/fs.h"
 
-/* fs NULL: the store holds no filesystem. */
-void report_text(FILE *out, const struct fs_stats *fs, const struct lsm_stats *lsm);
-void report_json(FILE *out, const struct fs_stats *fs, const struct lsm_stats *lsm);
+/* In the JSON, as "format": another number when a member changes its meaning or
+ * goes; members may be added without. */
+enum { REPORT_FORMAT = 1 };
+
+struct report {
+    const char *store;         /* its path */
+    const struct fs_stats *fs; /* NULL: it holds no filesystem */
+    const struct lsm_stats *lsm;
+};
+
+typedef void report_fn(FILE *out, const struct report *r);
+report_fn report_text, report_json, report_prometheus;
 
 #endif

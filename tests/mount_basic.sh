@@ -196,6 +196,22 @@ ok ".siltfs is there" test -d .siltfs -a -f .siltfs/stats
 same ".siltfs is private" "$(stat -c %a .siltfs .siltfs/stats | xargs)" "500 400"
 ok "stats says what there is" grep -q "inodes" .siltfs/stats
 ok "stats as JSON" python3 -m json.tool .siltfs/stats.json
+ok "... of the store that is mounted too" python3 -c '
+import json, subprocess, sys
+s = json.loads(subprocess.check_output([sys.argv[1], "stats", "--json", sys.argv[2]]))
+e = s["engine"]
+assert s["format"] == 1 and s["filesystem"]["inodes"] > 0
+assert e["puts"] > 0 and e["times"]["get"]["sample_every"] > 1 and len(e["levels"]) == 5
+assert all(g["garbage"] <= g["size"] for g in e["segments_with_most_garbage"])
+' "$SILTFS" "$STORE"
+# prometheus: every line is a comment or a sample, and nothing is there twice.
+ok "stats for Prometheus" awk '
+/^# (HELP|TYPE) [a-z_0-9]+ ./ { if (seen[$2, $3]++) exit 1; next }
+!/^[a-z_0-9]+[{]store="[^"]+"(,[a-z]+="[^"]+")*[}] [0-9.]+$/ || seen[$1]++ { print; exit 1 }
+{ n++ } END { if (n < 100) exit 1 }' .siltfs/stats.prom
+ok "... by the command" grep -q "^lsm_puts_total{store=\"$STORE\"} [1-9]" \
+    <("$SILTFS" stats --prometheus "$MNT")
+says "not both at once" "usage" "$SILTFS" stats --json --prometheus "$MNT"
 not "nothing can be made there" touch .siltfs/new
 not "nor can it be replaced" mv -T d .siltfs
 not "nor removed" rmdir .siltfs
