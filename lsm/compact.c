@@ -15,6 +15,7 @@
 #include "filter_bits.h"
 
 enum {
+    FLUSH_SYNC_PERCENT = 20, /* of the time of a flush, what the sync may take */
     CHECK_EVERY = 1024,      /* entries between looks at `closing` */
     GRANDPARENT_FACTOR = 10, /* an output overlaps at most so many tables' bytes */
     ALIGN_SHARE = 2,         /* this part of a table is enough to end it at a boundary */
@@ -35,6 +36,7 @@ struct run {
     size_t grandparent;
     uint64_t grandparent_bytes;
 
+    uint64_t entries; /* read, roughly */
     struct buf user; /* the key of the last entry */
     bool has_user;
     size_t stripe; /* of its last version */
@@ -165,7 +167,7 @@ static uint64_t count_entries(struct tfile *const *file, size_t n, uint64_t *fil
 static double output_filter_bits(const struct compact_job *j)
 {
     struct filter_level level[LSM_LEVELS] = {0}, *out = &level[j->output_level];
-    uint64_t entries = j->flush_entries, filter_bytes = 0, input_bytes = 0, input;
+    uint64_t entries = j->flush ? memtable_entries(j->flush) : 0, filter_bytes = 0, input_bytes = 0, input;
     const struct version *v = j->version;
     unsigned l;
 
@@ -183,6 +185,14 @@ static double output_filter_bits(const struct compact_job *j)
                               filter_bytes - input_bytes, j->db->o.filter_bits);
 }
 
+static void pay(void *arg, uint64_t bytes)
+{
+    struct lsm *db = arg;
+
+    if (!atomic_load(&db->closing))
+        rate_take(&db->rate, bytes);
+}
+
 static int open_output(struct run *r)
 {
     struct lsm *db = r->job->db;
@@ -192,6 +202,8 @@ static int open_output(struct run *r)
         .block_bytes = db->o.block_bytes,
         .filter_bits = r->filter_bits,
         .compression = (enum compression)db->o.compression[r->job->output_level],
+        .wrote = r->job->flush || !db->o.workers ? NULL : pay,
+        .arg = db,
     };
     char *path = file_path(db->dir, FILE_TABLE, o.number);
     int rc;
@@ -372,11 +384,21 @@ static int to_start(struct run *r)
     return rc;
 }
 
-/* Now and then: is there a reason to give up? */
+/* A flush tells how far it is; a compaction asks if there is a reason to give up. */
 static int look_up(struct run *r)
 {
-    if (r->job->flush)
+    struct memtable *m = r->job->flush;
+
+    r->entries += CHECK_EVERY;
+    if (m) {
+        double part = (double)r->entries / (double)(memtable_entries(m) + 1);
+
+        part *= (100 - FLUSH_SYNC_PERCENT) / 100.0;
+        atomic_store_explicit(&r->job->db->flush_done_bytes,
+                              (uint64_t)(part * (double)memtable_bytes(m)),
+                              memory_order_relaxed);
         return 0;
+    }
     return atomic_load(&r->job->db->closing) ? -ECANCELED : 0;
 }
 

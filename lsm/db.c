@@ -148,6 +148,8 @@ static struct lsm *db_new(const char *path, const struct lsm_options *o)
     atomic_init(&db->next_number, 1);
     init_locks(db);
     init_tables(db);
+    rate_init(&db->rate, db->env,
+              o->background_bytes_per_s ? o->background_bytes_per_s : RATE_UNLIMITED);
     return db;
 }
 

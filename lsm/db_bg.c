@@ -17,13 +17,22 @@ enum {
     UNSYNCED_MAX = 64 << 20,  /* bytes of values that start a sync early */
     MEMTABLE_AGE_S = 30,      /* deletes do not wait longer for their effect */
     INLINE_ROUNDS = 1000,
-    L0_SLOW_FACTOR = 3,       /* L0 tables over its trigger that slow writers down */
-    DELAY_UNIT_NS = 100,
-    DELAY_GARBAGE_NS = 80, /* a KiB, for each permille */
     RETRY_NS = 1000000000,
 };
 
-struct pick_options db_pick_options(const struct lsm *db)
+/* Not over it: who takes a snapshot now reads at what is visible now. */
+static uint64_t oldest_read(struct lsm *db)
+{
+    uint64_t seq = atomic_load(&db->visible_seq);
+
+    mutex_lock(&db->snap_mu);
+    if (db->snaps.next != &db->snaps && db->snaps.next->seq < seq)
+        seq = db->snaps.next->seq;
+    mutex_unlock(&db->snap_mu);
+    return seq;
+}
+
+struct pick_options db_pick_options(struct lsm *db)
 {
     return (struct pick_options){
         .strategy = db->o.strategy,
@@ -31,23 +40,9 @@ struct pick_options db_pick_options(const struct lsm *db)
         .level_ratio = db->o.level_ratio,
         .l1_bytes = db->o.l1_bytes,
         .table_bytes = db->o.table_bytes,
+        .oldest_seq = oldest_read(db),
         .l0_ref_bytes = db->o.garbage_ratio > 0 ? db->o.memtable_bytes : 0,
     };
-}
-
-/*
- * A smooth price, no cliff: it grows with the square of what L0 is behind, and
- * with the garbage in the value log beyond what is allowed.
- */
-void db_set_delay_locked(struct lsm *db)
-{
-    size_t n = atomic_load(&db->view)->version->n[0];
-    size_t limit = (size_t)L0_SLOW_FACTOR * db->o.l0_trigger;
-    uint64_t over = n > limit ? n - limit : 0;
-
-    atomic_store(&db->delay_ns_per_kib,
-                 over * over * DELAY_UNIT_NS +
-                     atomic_load(&db->garbage_debt_permille) * DELAY_GARBAGE_NS);
 }
 
 void db_bg_wake_locked(struct lsm *db)
@@ -61,13 +56,8 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
                      uint64_t log_number)
 {
     struct edit e = {.has_log_number = true, .log_number = log_number};
-    struct compact_job job = {.db = db,
-                              .flush = true,
-                              .flush_entries = memtable_entries(m),
-                              .version = v,
-                              .e = &e};
-    bool large = memtable_bytes(m) >= db->o.memtable_bytes / 2;
-    uint64_t start = env_now_ns(db->env);
+    struct compact_job job = {.db = db, .flush = m, .version = v, .e = &e};
+    uint64_t start = env_now_ns(db->env), bytes = memtable_bytes(m), took;
     int rc;
 
     db_wait_visible(db, memtable_place(m)->last_seq);
@@ -90,11 +80,13 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     edit_release(&e);
     if (rc)
         return rc;
-    db_took(db, LSM_TIME_FLUSH, env_now_ns(db->env) - start);
+    took = env_now_ns(db->env) - start;
+    db_took(db, LSM_TIME_FLUSH, took);
+    db_note_flush(db, bytes, took);
     atomic_fetch_add(&db->count.flushes, 1);
     atomic_fetch_add(&db->count.flush_bytes, job.written);
     atomic_fetch_add(&db->count.level_written[0], job.written);
-    db_drop_logs(db, log_number, large);
+    db_drop_logs(db, log_number, bytes >= db->o.memtable_bytes / 2);
     return 0;
 }
 
@@ -120,6 +112,7 @@ int db_flush_one(struct lsm *db)
     mutex_unlock(&db->state_mu);
     if (oldest)
         rc = run_flush(db, oldest, v->version, log_number);
+    atomic_store(&db->flush_done_bytes, 0);
     if (rc == -ENOSPC && db_reserve_release(db))
         rc = run_flush(db, oldest, v->version, log_number);
     db_view_unref(v);
@@ -159,10 +152,18 @@ static void *flusher(void *arg)
     return NULL;
 }
 
+/* A failure is logged where it is found; the tables stay, to be compacted some day. */
+static void drop_covered(struct lsm *db)
+{
+    if (!db_writable(db))
+        (void)db_drop_covered(db);
+}
+
 static void *worker(void *arg)
 {
     struct lsm *db = arg;
 
+    env_background(db->env);
     mutex_lock(&db->state_mu);
     while (!atomic_load(&db->closing)) {
         struct compaction c;
@@ -170,6 +171,13 @@ static void *worker(void *arg)
 
         if (db_help_locked(db))
             continue;
+        /* First: what goes unread need not be compacted. */
+        if (atomic_exchange(&db->covered_due, false)) {
+            mutex_unlock(&db->state_mu);
+            drop_covered(db);
+            mutex_lock(&db->state_mu);
+            continue;
+        }
         if (!db_choose_locked(db, false, &v, &c)) {
             cond_wait_ns(&db->work, &db->state_mu, RETRY_NS);
             continue;
@@ -204,12 +212,39 @@ struct timekeeping {
     uint64_t seen_seq;
     uint64_t unsynced_since;
     unsigned idle_ticks;
+    double user_per_s; /* written, of late */
+    uint64_t rate_ns, rate_user; /* as of the last look */
 };
+
+/* What compactions may write, from what is being written and what is due. */
+static void set_rate(struct lsm *db, struct timekeeping *t, uint64_t now)
+{
+    uint64_t user = atomic_load(&db->count.user_bytes), worst = 0;
+    double per_s = 0;
+    unsigned level;
+
+    if (db->o.background_bytes_per_s)
+        return;
+    if (t->rate_ns && now > t->rate_ns)
+        per_s = (double)(user - t->rate_user) * 1e9 / (double)(now - t->rate_ns);
+    t->user_per_s = t->user_per_s * 0.9 + per_s * 0.1;
+    t->rate_ns = now;
+    t->rate_user = user;
+    for (level = 0; level < LSM_LEVELS; level++) {
+        uint64_t score = atomic_load(&db->level_score_permille[level]);
+
+        worst = score > worst ? score : worst;
+    }
+    if (!atomic_load(&db->urgent))
+        rate_set(&db->rate,
+                 rate_automatic((uint64_t)t->user_per_s, (double)worst / 1000));
+}
 
 static void tick(struct lsm *db, struct timekeeping *t)
 {
     uint64_t seq = atomic_load(&db->visible_seq), now = env_now_ns(db->env), synced;
 
+    set_rate(db, t, now);
     t->idle_ticks = seq == t->seen_seq ? t->idle_ticks + 1 : 0;
     t->seen_seq = seq;
     mutex_lock(&db->sync_mu);
@@ -305,6 +340,8 @@ static bool compact_here(struct lsm *db, bool full)
     struct version *v;
     bool some;
 
+    if (atomic_exchange(&db->covered_due, false))
+        drop_covered(db);
     mutex_lock(&db->state_mu);
     some = db_choose_locked(db, full, &v, &c);
     mutex_unlock(&db->state_mu);
@@ -366,6 +403,9 @@ int lsm_compact(struct lsm *db, bool full)
 {
     int rc = lsm_flush(db);
 
+    atomic_fetch_add(&db->urgent, 1);
+    if (!db->o.background_bytes_per_s)
+        rate_set(&db->rate, RATE_UNLIMITED);
     while (!rc) {
         bool worked = compact_here(db, full), busy;
 
@@ -378,6 +418,7 @@ int lsm_compact(struct lsm *db, bool full)
         if (!worked && !busy)
             break;
     }
+    atomic_fetch_sub(&db->urgent, 1);
     if (!rc)
         db_purge(db);
     return rc;

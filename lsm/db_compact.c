@@ -9,6 +9,7 @@
  */
 #include <stdlib.h>
 
+#include "covered.h"
 #include "db_impl.h"
 
 enum {
@@ -287,8 +288,10 @@ static void run_parts(struct split *s)
     mutex_lock(&db->state_mu);
     s->next = db->splits;
     db->splits = s;
-    if (s->n > 1)
+    if (s->n > 1) {
+        atomic_fetch_add(&db->count.parts, s->n);
         db_bg_wake_locked(db);
+    }
     while (s->taken < s->n)
         take_part_locked(s);
     while (s->done < s->n)
@@ -361,7 +364,7 @@ static int edit_removals(struct lsm *db, struct compaction *c, struct edit *e)
             const struct table_meta *m = &c->inputs[level][i]->meta;
 
             rc = edit_remove_table(e, level, m->number);
-            if (c->move)
+            if (c->move || c->drop)
                 continue;
             atomic_fetch_add(&db->count.compact_read, m->size);
             atomic_fetch_add(&db->count.level_read[level], m->size);
@@ -381,19 +384,33 @@ static int run_move(struct compaction *c, struct edit *e)
     return rc;
 }
 
+static void count_one(struct lsm *db, const struct compaction *c)
+{
+    if (c->move)
+        atomic_fetch_add(&db->count.moves, 1);
+    else if (c->drop)
+        atomic_fetch_add(&db->count.dropped_tables, compaction_tables(c));
+    else
+        atomic_fetch_add(&db->count.compactions, 1);
+}
+
 int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
 {
     struct edit e = {0};
     uint64_t start = env_now_ns(db->env);
-    int rc = c->move ? run_move(c, &e) : run_merge(db, v, c, &e);
+    int rc = 0;
 
+    if (c->move)
+        rc = run_move(c, &e);
+    else if (!c->drop)
+        rc = run_merge(db, v, c, &e);
     if (!rc)
         rc = edit_removals(db, c, &e);
     if (!rc)
         rc = db_install(db, &e, NULL);
     if (!rc)
-        atomic_fetch_add(c->move ? &db->count.moves : &db->count.compactions, 1);
-    if (!rc && !c->move)
+        count_one(db, c);
+    if (!rc && !c->move && !c->drop)
         db_took(db, LSM_TIME_COMPACTION, env_now_ns(db->env) - start);
     edit_release(&e);
     if (rc == -ENOSPC)
@@ -474,3 +491,62 @@ bool db_choose_locked(struct lsm *db, bool full, struct version **v,
     return true;
 }
 
+
+/* ---- tables that nobody can see ---- */
+
+/* Of c, what is still in the current version and nobody compacts, is marked. */
+static void claim_locked(struct lsm *db, const struct version *v, struct compaction *c)
+{
+    const struct version *now = atomic_load(&db->view)->version;
+    unsigned level;
+    size_t i, kept;
+
+    for (level = 0; level < LSM_LEVELS; level++) {
+        for (i = kept = 0; i < c->n[level]; i++)
+            if (now == v && !c->inputs[level][i]->compacting)
+                c->inputs[level][kept++] = c->inputs[level][i];
+        c->n[level] = kept;
+    }
+    if (!compaction_tables(c))
+        return;
+    for (level = 0; !c->n[level]; level++)
+        ;
+    c->level = c->output_level = level;
+    set_compacting_locked(c, true);
+    db->compactions_running++;
+}
+
+int db_drop_covered(struct lsm *db)
+{
+    struct view *view = db_view_ref(db);
+    struct version *v = view->version;
+    struct compaction c = {0};
+    uint64_t *snaps = NULL;
+    unsigned level;
+    size_t n;
+    int rc = 0;
+
+    for (level = 0; level < LSM_LEVELS && !v->has_ranges[level]; level++)
+        ;
+    if (level < LSM_LEVELS)
+        rc = db_snapshots(db, &snaps, &n);
+    if (snaps)
+        rc = covered_find(v, snaps, n, &c);
+    free(snaps);
+    version_ref(v);
+    db_view_unref(view);
+    if (rc || !c.drop) {
+        version_unref(v);
+        return rc;
+    }
+    mutex_lock(&db->state_mu);
+    claim_locked(db, v, &c);
+    if (atomic_load(&db->view)->version != v)
+        atomic_store(&db->covered_due, true); /* look again */
+    mutex_unlock(&db->state_mu);
+    if (compaction_tables(&c))
+        return db_compact_one(db, v, &c);
+    compaction_release(&c);
+    version_unref(v);
+    return 0;
+}

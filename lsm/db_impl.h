@@ -33,6 +33,7 @@
 #include "names.h"
 #include "options.h"
 #include "pick.h"
+#include "rate.h"
 #include "vlog.h"
 #include "vlog_gc.h"
 #include "wal.h"
@@ -90,6 +91,7 @@ struct lsm_snapshot {
 /* Counters that writers and background threads keep. */
 struct counters {
     _Atomic uint64_t user_bytes, wal_bytes, puts, deletes, range_deletes, batches, syncs;
+    _Atomic uint64_t parts, dropped_tables;
     _Atomic uint64_t flushes, compactions, moves, flush_bytes, compact_read, compact_written;
     _Atomic uint64_t level_read[LSM_LEVELS], level_written[LSM_LEVELS];
     _Atomic uint64_t moved_bytes;
@@ -125,6 +127,8 @@ struct lsm {
     uint64_t log_end;      /* length of the active log */
     struct wal *wal;       /* of the active log, the last in `logs` */
     struct memtable *mem;
+    uint64_t mem_user_bytes; /* given to it, */
+    uint64_t unpriced_bytes; /* and since it was looked at; stall.c */
     _Atomic uint64_t visible_seq;
     _Atomic uint64_t last_write_ns; /* coarse: set by the timer */
 
@@ -152,15 +156,23 @@ struct lsm {
     unsigned moving;       /* compactions that may move values */
     uint64_t moving_floor; /* values that they moved are in segments from here on */
     uint64_t retry_at_ns;  /* no compaction before: the last one failed */
-    _Atomic bool purge_due;
+    _Atomic bool purge_due, covered_due;
     pthread_cond_t tick;   /* wakes the timekeeper early */
     _Atomic uint64_t victims_floor; /* above all segments sealed when they were chosen */
     _Atomic uint64_t garbage_debt_permille; /* see vlog_gc_debt */
     _Atomic uint64_t ref_bytes; /* of the value log that the tables refer to */
     _Atomic bool has_reserve, low_space; /* reserve.c */
     _Atomic bool need_room; /* all memtables are full: writers wait first */
-    _Atomic uint64_t delay_ns_per_kib; /* write throttle, from the debt */
-    _Atomic uint64_t delay_due_ns;     /* owed by writers and not slept yet */
+    struct rate rate; /* of compactions */
+    _Atomic unsigned urgent; /* somebody waits for them: no automatic rate */
+    _Atomic uint64_t level_score_permille[LSM_LEVELS]; /* pick_score */
+    /* What writers pay: stall.c. */
+    _Atomic uint64_t price_ns_per_kib, flush_price_ns_per_kib;
+    _Atomic uint64_t paid_ns;     /* what was written is paid for up to this time */
+    _Atomic unsigned waiting;     /* memtables to flush, */
+    _Atomic uint64_t waiting_bytes; /* their bytes, */
+    _Atomic uint64_t flush_done_bytes; /* and how many of them are done */
+    _Atomic double flush_bytes_per_ns;
 
     struct gaps gaps; /* changed and asked under its own lock; added to under write_mu */
 
@@ -309,6 +321,24 @@ int db_sync_to(struct lsm *db, uint64_t seq);
 /* Wait until every batch up to seq is in its memtable. */
 void db_wait_visible(struct lsm *db, uint64_t seq);
 
+/* ---- stall.c ---- */
+
+/* Before a write: pay for it, by sleeping if need be. No locks may be held. */
+void db_throttle(struct lsm *db, size_t bytes);
+/*
+ * All memtables are full: wait for a flush. No locks may be held. -ENOSPC when
+ * flushing fails for want of space: then writing does, too.
+ */
+int db_wait_for_room(struct lsm *db);
+/* The version or the garbage changed. Under state_mu. */
+void db_set_delay_locked(struct lsm *db);
+/* The memtables waiting to be flushed changed. Under state_mu. */
+void db_count_waiting_locked(struct lsm *db);
+/* So many user's bytes were written. Under write_mu. */
+void db_price_flush_locked(struct lsm *db, size_t bytes);
+/* A memtable of so many bytes was flushed in so much time. */
+void db_note_flush(struct lsm *db, uint64_t bytes, uint64_t ns);
+
 /* ---- reserve.c ---- */
 
 /* Have the reserve, if there is room for it; then the disk is not full any more. */
@@ -350,9 +380,7 @@ void db_bg_wake_locked(struct lsm *db);
 void db_bg_inline(struct lsm *db);
 /* Flush the oldest waiting memtable, if any. */
 int db_flush_one(struct lsm *db);
-/* Recompute the write throttle. Under state_mu. */
-void db_set_delay_locked(struct lsm *db);
-struct pick_options db_pick_options(const struct lsm *db);
+struct pick_options db_pick_options(struct lsm *db);
 
 /* ---- compact.c ---- */
 
@@ -369,8 +397,7 @@ struct compact_job {
     size_t n_ranges;
     const struct slice *lower, *upper;   /* NULL: open */
     unsigned output_level;
-    bool flush;                          /* one output, never cut */
-    uint64_t flush_entries;              /* about so many come */
+    struct memtable *flush;              /* whose content it is: one output, never cut */
     const struct version *version;       /* for the bottom and the grandparents */
     const struct compaction *c;          /* NULL for a flush */
     struct edit *e;
@@ -391,6 +418,8 @@ bool db_choose_locked(struct lsm *db, bool full, struct version **v,
                       struct compaction *c);
 /* Do c, which this takes, as v, and with them what db_choose_locked marked. */
 int db_compact_one(struct lsm *db, struct version *v, struct compaction *c);
+/* Let go of tables that range deletes hide (covered.h). Reads; no locks may be held. */
+int db_drop_covered(struct lsm *db);
 /* Do a part of a large compaction that another thread has under way, if there is one
  * to be had. Drops and takes state_mu. */
 bool db_help_locked(struct lsm *db);

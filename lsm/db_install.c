@@ -274,6 +274,7 @@ static int swap_view(struct lsm *db, struct version *v, const struct memtable *i
         segment_set_release(&db->victims);
         db->victims = *victims;
         memset(victims, 0, sizeof(*victims));
+        db_count_waiting_locked(db);
         db_set_delay_locked(db);
         db_bg_wake_locked(db);
         if (n + 1 < db->o.memtables)
@@ -338,6 +339,8 @@ int db_install(struct lsm *db, struct edit *e, struct memtable *imm)
     mutex_unlock(&db->manifest_mu);
     db_view_reap(db);
     atomic_store(&db->purge_due, true);
+    if (e->n_added)
+        atomic_store(&db->covered_due, true);
     return rc;
 }
 

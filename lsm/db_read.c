@@ -186,6 +186,7 @@ void lsm_snapshot_free(struct lsm *db, struct lsm_snapshot *s)
     s->prev->next = s->next;
     s->next->prev = s->prev;
     mutex_unlock(&db->snap_mu);
+    atomic_store(&db->covered_due, true); /* what it alone saw may go */
     free(s);
 }
 

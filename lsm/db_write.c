@@ -15,60 +15,9 @@
 enum {
     LOG_CHUNK = 4 << 20, /* preallocated at a time */
     SPINS = 64,
-    DELAY_MIN_NS = 1000000,  /* shorter delays are saved up */
-    DELAY_MAX_NS = 50000000, /* no single one is longer */
     SYNC_AHEAD = 256,        /* logs that one sync covers */
     REF_SHARE = 32,          /* of all separated bytes, what one memtable may add */
 };
-
-/* ---- room ---- */
-
-/*
- * All memtables are full: wait for a flush. No locks may be held. -ENOSPC when
- * flushing fails for want of space: then writing does, too.
- */
-static int wait_for_room(struct lsm *db)
-{
-    uint64_t start = env_now_ns(db->env);
-    int rc = 0;
-
-    if (!db->o.workers)
-        db_bg_inline(db);
-    env_about_to_block();
-    mutex_lock(&db->state_mu);
-    while (atomic_load(&db->need_room) && !atomic_load(&db->error) && !db->closing && !rc) {
-        rc = db->flush_error;
-        if (!rc)
-            cond_wait(&db->room, &db->state_mu);
-    }
-    mutex_unlock(&db->state_mu);
-    db_took(db, LSM_TIME_STALL, env_now_ns(db->env) - start);
-    return rc;
-}
-
-/*
- * Pay for what compaction is behind: so many nanoseconds for each KiB, saved up
- * until they are worth a sleep.
- */
-static void throttle(struct lsm *db, size_t bytes)
-{
-    uint64_t rate = atomic_load_explicit(&db->delay_ns_per_kib, memory_order_relaxed);
-    uint64_t due;
-
-    if (!rate)
-        return;
-    due = atomic_fetch_add(&db->delay_due_ns, rate * (bytes + 64) / 1024);
-    if (due < DELAY_MIN_NS)
-        return;
-    due = atomic_exchange(&db->delay_due_ns, 0);
-    if (due > DELAY_MAX_NS)
-        due = DELAY_MAX_NS;
-    if (!due)
-        return;
-    env_about_to_block();
-    env_sleep_ns(db->env, due);
-    db_took(db, LSM_TIME_STALL, due);
-}
 
 /* ---- logs and memtables ---- */
 
@@ -158,7 +107,9 @@ int db_switch_locked(struct lsm *db)
     new = db_view_new(fresh, imm, old->n_imm + 1, old->version);
     if (new) {
         db->mem = fresh;
+        db->mem_user_bytes = 0;
         db_view_install_locked(db, new);
+        db_count_waiting_locked(db);
         db_bg_wake_locked(db);
     }
     mutex_unlock(&db->state_mu);
@@ -336,6 +287,7 @@ static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64
     if (!rc) {
         db->last_seq += b->n;
         *mem = db->mem;
+        db_price_flush_locked(db, b->user_bytes);
     }
     mutex_unlock(&db->write_mu);
     return rc;
@@ -436,9 +388,9 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
         return d == LSM_SYNC ? lsm_sync(db) : 0;
     if (!db_reserve_admits(db, b))
         return -ENOSPC;
-    throttle(db, b->user_bytes);
+    db_throttle(db, b->user_bytes);
     if (atomic_load_explicit(&db->need_room, memory_order_relaxed))
-        rc = wait_for_room(db);
+        rc = db_wait_for_room(db);
     if (rc)
         return rc;
     rc = write_values_and_commit(db, b, since, &last);

@@ -39,6 +39,7 @@ struct env_file_ops {
     int (*truncate)(struct env_file *f, uint64_t size);
     int (*size)(struct env_file *f, uint64_t *size);
     void (*readahead)(struct env_file *f, uint64_t off, size_t len);
+    void (*writeback)(struct env_file *f, uint64_t off, size_t len); /* may be NULL */
     int (*close)(struct env_file *f);
 };
 
@@ -59,6 +60,7 @@ struct env_ops {
     int (*space)(struct env *e, const char *path, uint64_t *total, uint64_t *avail);
     uint64_t (*now_ns)(struct env *e);
     void (*sleep_ns)(struct env *e, uint64_t ns);
+    void (*background)(struct env *e); /* may be NULL */
 };
 
 struct env {
@@ -132,6 +134,16 @@ static inline int env_file_size(struct env_file *f, uint64_t *size)
 static inline void env_file_readahead(struct env_file *f, uint64_t off, size_t len)
 {
     f->ops->readahead(f, off, len);
+}
+
+/*
+ * A hint: begin to write these bytes to the disk, so that the sync to come has less
+ * to do and no burst to make. Makes nothing durable.
+ */
+static inline void env_file_writeback(struct env_file *f, uint64_t off, size_t len)
+{
+    if (f->ops->writeback)
+        f->ops->writeback(f, off, len);
 }
 
 /* Frees f in any case. NULL is fine. */
@@ -209,6 +221,13 @@ static inline uint64_t env_now_ns(struct env *e)
 static inline void env_sleep_ns(struct env *e, uint64_t ns)
 {
     e->ops->sleep_ns(e, ns);
+}
+
+/* The calling thread's work can wait: it gives way to others on a busy processor. */
+static inline void env_background(struct env *e)
+{
+    if (e->ops->background)
+        e->ops->background(e);
 }
 
 #endif

@@ -23,7 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_PARTS = 64 }; /* of one pwritev */
+enum {
+    MAX_PARTS = 64, /* of one pwritev */
+    NICENESS = 5,   /* of background threads: a third of a processor that is wanted */
+};
 
 struct posix_file {
     struct env_file base;
@@ -244,6 +247,12 @@ static void posix_readahead(struct env_file *file, uint64_t off, size_t len)
     posix_fadvise(posix_file(file)->fd, (off_t)off, (off_t)len, POSIX_FADV_WILLNEED);
 }
 
+static void posix_writeback(struct env_file *file, uint64_t off, size_t len)
+{
+    (void)sync_file_range(posix_file(file)->fd, (off_t)off, (off_t)len,
+                          SYNC_FILE_RANGE_WRITE);
+}
+
 static int posix_close(struct env_file *file)
 {
     struct posix_file *f = posix_file(file);
@@ -264,6 +273,7 @@ static const struct env_file_ops file_ops = {
     .truncate = posix_truncate,
     .size = posix_size,
     .readahead = posix_readahead,
+    .writeback = posix_writeback,
     .close = posix_close,
 };
 
@@ -460,6 +470,12 @@ static void posix_sleep_ns(struct env *e, uint64_t ns)
         ;
 }
 
+/* On Linux niceness is a thread's own. */
+static void posix_background(struct env *e)
+{
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+}
+
 static const struct env_ops posix_ops = {
     .open = posix_open,
     .rename = posix_rename,
@@ -474,6 +490,7 @@ static const struct env_ops posix_ops = {
     .space = posix_space,
     .now_ns = posix_now_ns,
     .sleep_ns = posix_sleep_ns,
+    .background = posix_background,
 };
 
 unsigned env_files_max(void)

@@ -84,6 +84,8 @@ struct lsm_options {
     enum lsm_compression compression[LSM_LEVELS]; /* of the tables of a level; what
                                    does not shrink by an eighth stays raw */
     enum lsm_compression vlog;  /* separated values; likewise */
+    uint64_t background_bytes_per_s; /* compactions write no faster; 0: as the load
+                                   demands (DESIGN.md); UINT64_MAX: as fast as they can */
     unsigned parts_max;         /* a large compaction is done in so many parts at once */
     unsigned workers;           /* compaction threads besides the flush thread; 0: no
                                    threads at all, work is done inside writing calls
@@ -368,6 +370,8 @@ struct lsm_stats {
     uint64_t tables_open;           /* of all tables */
     uint64_t tables_opened, tables_closed; /* since open; closed for want of memory */
     uint64_t flushes, compactions, moves;
+    uint64_t compaction_parts; /* of compactions that were done in parts */
+    uint64_t dropped_tables; /* unread: a range delete hid all that was in them */
     uint64_t stalls, stall_ns, stall_max_ns;
     double write_amp;           /* written_bytes over user_bytes */
     double read_amp;            /* tables_searched over gets */

@@ -70,6 +70,7 @@ static const struct range ranges[] = {
     {FIELD(filter_bits), .least = 0, .most = FILTER_BITS_MAX},
     {FIELD(separate_bytes), .least = 64, .most = LSM_VALUE_MAX, .or_zero = true},
     {FIELD(segment_bytes), .least = 4 * KIB, .most = TIB},
+    {FIELD(background_bytes_per_s), .least = MIB, .most = UINT64_MAX, .or_zero = true},
     {FIELD(parts_max), .least = 1, .most = PARTS_MAX},
     {FIELD(workers), .least = 0, .most = WORKERS_MAX},
     {FIELD(sync_interval_ms), .least = 0, .most = 86400000}, /* a day */

@@ -244,13 +244,18 @@ int pick_compaction(const struct version *v, const struct pick_options *o,
     struct level_targets t;
     int rc;
 
-    if (o->strategy == LSM_TIERED)
-        return pick_tiered(v, o, c);
     pick_targets(v, o, &t);
-    rc = o->strategy == LSM_HYBRID ? pick_hybrid(v, o, &t, c) : 0;
-    if (!rc && !c->reason)
+    if (o->strategy == LSM_TIERED)
+        rc = pick_tiered(v, o, c);
+    else if (o->strategy == LSM_HYBRID)
+        rc = pick_hybrid(v, o, &t, c);
+    else
+        rc = 0;
+    if (!rc && !c->reason && o->strategy != LSM_TIERED)
         rc = pick_by_size(v, o, &t, c);
-    return rc || c->reason ? rc : pick_by_tombstones(v, &t, c);
+    if (!rc && !c->reason && o->strategy != LSM_TIERED)
+        rc = pick_by_tombstones(v, &t, c);
+    return rc || c->reason ? rc : pick_by_old_tombstones(v, o, c);
 }
 
 int pick_whole_l0(const struct version *v, const struct pick_options *o,

@@ -14,6 +14,7 @@ struct pick_options {
                              a level_ratio'th of it */
     uint64_t table_bytes;
     uint64_t l0_ref_bytes; /* of values that L0 may point to in any case; 0: any */
+    uint64_t oldest_seq;   /* nobody reads at a sequence below it */
 };
 
 /*
@@ -39,8 +40,10 @@ enum pick_reason {
     PICK_L0,         /* too many tables in L0, or too many bytes */
     PICK_SIZE,       /* a level over its target */
     PICK_RUNS,       /* too many sorted runs */
-    PICK_TOMBSTONES, /* a table with many deletes, or any range delete, not at the bottom */
+    PICK_TOMBSTONES, /* a table with many deletes, or any range delete, not at the bottom,
+                        or there, but no snapshot needs them any more */
     PICK_MANUAL,     /* asked for */
+    PICK_COVERED,    /* tables that range deletes hide: covered.h */
     PICK_GARBAGE,    /* a table that points into value-log segments to be emptied */
 };
 
@@ -65,6 +68,7 @@ struct compaction {
     struct tfile **inputs[LSM_LEVELS]; /* borrowed from the version, which is pinned */
     size_t n[LSM_LEVELS];
     bool move; /* one table, no overlap: only the manifest changes */
+    bool drop; /* the inputs vanish unread */
     struct segment_set victims; /* values in them are moved as they pass */
 };
 

@@ -36,6 +36,10 @@ int pick_by_size(const struct version *v, const struct pick_options *o,
 int pick_by_tombstones(const struct version *v, const struct level_targets *t,
                        struct compaction *c);
 
+/* Tombstones at the bottom, kept for a snapshot that is gone. */
+int pick_by_old_tombstones(const struct version *v, const struct pick_options *o,
+                           struct compaction *c);
+
 /* pick_tiered.c */
 int pick_tiered(const struct version *v, const struct pick_options *o,
                 struct compaction *c);

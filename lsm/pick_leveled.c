@@ -117,3 +117,20 @@ int pick_by_tombstones(const struct version *v, const struct level_targets *t,
         rc = pick_from_level(v, t, level, PICK_TOMBSTONES, c);
     return rc;
 }
+
+int pick_by_old_tombstones(const struct version *v, const struct pick_options *o,
+                           struct compaction *c)
+{
+    const unsigned last = LSM_LEVELS - 1;
+    size_t i;
+
+    for (i = 0; i < v->n[last]; i++) {
+        struct tfile *f = v->file[last][i];
+
+        /* All of its tombstones go then, so that this comes to an end. */
+        if (!f->compacting && pick_mostly_tombstones(&f->meta) &&
+            f->meta.seq_max <= o->oldest_seq)
+            return pick_rewrite(f, last, PICK_TOMBSTONES, c);
+    }
+    return 0;
+}

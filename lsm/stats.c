@@ -137,6 +137,8 @@ static void add_counters(struct lsm *db, struct lsm_stats *s)
     s->flushes = load(&c->flushes);
     s->compactions = load(&c->compactions);
     s->moves = load(&c->moves);
+    s->compaction_parts = load(&c->parts);
+    s->dropped_tables = load(&c->dropped_tables);
     s->flush_bytes = load(&c->flush_bytes);
     s->compact_read_bytes = load(&c->compact_read);
     s->compact_written_bytes = load(&c->compact_written);

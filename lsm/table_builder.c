@@ -14,7 +14,10 @@
 #include "hash.h"
 #include "vlog.h"
 
-enum { WRITE_BYTES = 256 * 1024 };
+enum {
+    WRITE_BYTES = 256 * 1024,
+    WRITEBACK_BYTES = 1024 * 1024,
+};
 
 struct table_builder {
     struct table_builder_options o; /* path is ours */
@@ -22,6 +25,7 @@ struct table_builder {
     int err;          /* sticky */
     struct buf out;   /* not yet appended to the file */
     uint64_t written; /* appended */
+    uint64_t writeback; /* of that, what the disk was told to write */
     struct block_builder data;
     struct buf index; /* encoded */
     struct buf compressed;
@@ -120,6 +124,12 @@ static int write_out(struct table_builder *tb)
         return fail(tb, rc);
     tb->written += part.len;
     buf_clear(&tb->out);
+    if (tb->written - tb->writeback >= WRITEBACK_BYTES) {
+        env_file_writeback(tb->file, tb->writeback, tb->written - tb->writeback);
+        tb->writeback = tb->written;
+    }
+    if (tb->o.wrote)
+        tb->o.wrote(tb->o.arg, part.len);
     return 0;
 }
 

@@ -16,6 +16,9 @@ struct table_builder_options {
     size_t block_bytes;
     double filter_bits; /* per key; 0: no filter */
     enum compression compression;
+    /* Called after so many bytes were written; may sleep. NULL: nobody is interested. */
+    void (*wrote)(void *arg, uint64_t bytes);
+    void *arg;
 };
 
 /* Bytes that a table refers to in one value-log segment. */

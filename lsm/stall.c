@@ -1,0 +1,163 @@
+/*
+ * stall.c - what writers pay, in time, for what the background is behind.
+ *
+ * A price for each KiB written, in nanoseconds, is the greatest of three:
+ *
+ *   the levels   grows with the square of what L0 or a level is over its measure
+ *   garbage      of the value log beyond what is allowed (vlog_gc.h)
+ *   the flush    so that the memtables that are left last as long as flushing the
+ *                full ones takes: with R bytes to flush at F bytes a second, and room
+ *                for S, writers may write F * S / R a second
+ *
+ * A price is paid on a clock: who writes more slowly than it demands never waits. So
+ * the way from no debt to much is smooth; only when every memtable is full a writer
+ * stops until one is flushed, which the last price makes rare.
+ */
+#include "db_impl.h"
+
+enum {
+    L0_SLOW_FACTOR = 3,       /* L0 tables over its trigger that slow writers down */
+    LEVEL_SLOW_SCORE = 3,     /* a level's score, likewise */
+    DELAY_UNIT_NS = 100,      /* a KiB, for each table squared */
+    DELAY_GARBAGE_NS = 80,    /* a KiB, for each permille */
+    DELAY_MIN_NS = 1000000,   /* shorter delays are saved up */
+    DELAY_MAX_NS = 50000000,  /* no single one is longer */
+    REPRICE_BYTES = 64 << 10, /* written between looks at the memtables */
+    ROOM_LEAST = 16,          /* of a memtable, this part counts as room in any case */
+};
+
+/* ---- paying ---- */
+
+void db_throttle(struct lsm *db, size_t bytes)
+{
+    uint64_t price = atomic_load_explicit(&db->price_ns_per_kib, memory_order_relaxed);
+    uint64_t flush = atomic_load_explicit(&db->flush_price_ns_per_kib, memory_order_relaxed);
+    uint64_t now, old, until;
+
+    if (flush > price)
+        price = flush;
+    if (!price)
+        return;
+    now = env_now_ns(db->env);
+    old = atomic_load_explicit(&db->paid_ns, memory_order_relaxed);
+    do
+        until = (old > now ? old : now) + price * (bytes + 64) / 1024;
+    while (!atomic_compare_exchange_weak_explicit(&db->paid_ns, &old, until,
+                                                  memory_order_relaxed,
+                                                  memory_order_relaxed));
+    if (until < now + DELAY_MIN_NS)
+        return;
+    until -= now;
+    if (until > DELAY_MAX_NS) {
+        /* Debts beyond that are forgiven, or one large write would stop all others. */
+        until = DELAY_MAX_NS;
+        atomic_store_explicit(&db->paid_ns, now + DELAY_MAX_NS, memory_order_relaxed);
+    }
+    env_about_to_block();
+    env_sleep_ns(db->env, until);
+    db_took(db, LSM_TIME_STALL, until);
+}
+
+int db_wait_for_room(struct lsm *db)
+{
+    uint64_t start = env_now_ns(db->env);
+    int rc = 0;
+
+    if (!db->o.workers)
+        db_bg_inline(db);
+    env_about_to_block();
+    mutex_lock(&db->state_mu);
+    while (atomic_load(&db->need_room) && !atomic_load(&db->error) && !db->closing && !rc) {
+        rc = db->flush_error;
+        if (!rc)
+            cond_wait(&db->room, &db->state_mu);
+    }
+    mutex_unlock(&db->state_mu);
+    db_took(db, LSM_TIME_STALL, env_now_ns(db->env) - start);
+    return rc;
+}
+
+/* ---- prices ---- */
+
+/* How many tables, or what corresponds to them, the levels are behind. */
+static double levels_behind(struct lsm *db)
+{
+    const struct version *v = atomic_load(&db->view)->version;
+    struct pick_options o = db_pick_options(db);
+    double worst = 0, limit;
+    struct level_targets t;
+    unsigned level;
+
+    pick_targets(v, &o, &t);
+    for (level = 0; level < LSM_LEVELS; level++) {
+        double score = pick_score(v, &o, &t, level);
+
+        atomic_store(&db->level_score_permille[level], (uint64_t)(score * 1000));
+        limit = level ? LEVEL_SLOW_SCORE : L0_SLOW_FACTOR;
+        if (score - limit > worst)
+            worst = score - limit;
+    }
+    return worst * o.l0_trigger;
+}
+
+void db_set_delay_locked(struct lsm *db)
+{
+    double over = levels_behind(db);
+    uint64_t levels = over < 1e6 ? (uint64_t)(over * over * DELAY_UNIT_NS) : UINT32_MAX;
+    uint64_t garbage = atomic_load(&db->garbage_debt_permille) * DELAY_GARBAGE_NS;
+
+    atomic_store(&db->price_ns_per_kib, levels > garbage ? levels : garbage);
+}
+
+void db_count_waiting_locked(struct lsm *db)
+{
+    const struct view *v = atomic_load(&db->view);
+    uint64_t bytes = 0;
+    unsigned i;
+
+    for (i = 0; i < v->n_imm; i++)
+        bytes += memtable_bytes(v->imm[i]);
+    atomic_store(&db->waiting_bytes, bytes);
+    atomic_store(&db->waiting, v->n_imm);
+}
+
+void db_price_flush_locked(struct lsm *db, size_t bytes)
+{
+    uint64_t waiting = atomic_load_explicit(&db->waiting_bytes, memory_order_relaxed);
+    uint64_t done = atomic_load_explicit(&db->flush_done_bytes, memory_order_relaxed);
+    double speed = atomic_load_explicit(&db->flush_bytes_per_ns, memory_order_relaxed);
+    double size = (double)db->o.memtable_bytes, room, left, per_user, price = 0;
+
+    db->unpriced_bytes += bytes;
+    if (db->unpriced_bytes < REPRICE_BYTES)
+        return;
+    db->mem_user_bytes += db->unpriced_bytes;
+    db->unpriced_bytes = 0;
+    if (waiting > done && speed > 0) {
+        double used = (double)memtable_bytes(db->mem);
+        unsigned full = atomic_load_explicit(&db->waiting, memory_order_relaxed);
+
+        left = (double)(waiting - done);
+        room = size * (double)(db->o.memtables - full) - used;
+        if (room < size / ROOM_LEAST)
+            room = size / ROOM_LEAST;
+        /* What a user's byte takes in a memtable, as far as this one tells. */
+        per_user = used / (double)db->mem_user_bytes;
+        if (per_user < 1)
+            per_user = 1;
+        price = 1024.0 * per_user * left / (speed * room);
+    }
+    atomic_store_explicit(&db->flush_price_ns_per_kib, price < 1e9 ? (uint64_t)price : 1000000000,
+                          memory_order_relaxed);
+}
+
+void db_note_flush(struct lsm *db, uint64_t bytes, uint64_t ns)
+{
+    double now = ns ? (double)bytes / (double)ns : 0;
+    double old = atomic_load(&db->flush_bytes_per_ns);
+
+    /* Small ones are mostly syncs: they say little of the speed. */
+    if (bytes < db->o.memtable_bytes / 4 || now <= 0)
+        return;
+    atomic_store(&db->flush_bytes_per_ns, old > 0 ? old * 0.7 + now * 0.3 : now);
+}

@@ -1,0 +1,388 @@
+/*
+ * test_compact.c - how compactions are carried out: parts of large ones, tables that
+ * go unread, where outputs end, what the strategies leave. What is chosen:
+ * test_pick.c; that answers stay right whatever happens: test_db_model.c.
+ */
+#include "test.h"
+
+#include "tests/env_mem.h"
+
+#include <stdlib.h>
+
+enum { KEYS = 6000, VALUE = 100 };
+
+struct rig {
+    struct lsm *db;
+    struct lsm_options o;
+    struct env *env;
+    char path[64];
+};
+
+static void rig_init(struct rig *r, const char *name)
+{
+    memset(r, 0, sizeof(*r));
+    snprintf(r->path, sizeof(r->path), "/%s", name);
+    lsm_options_init(&r->o);
+    r->env = env_mem_new(test_seed());
+    r->o.env = r->env;
+    r->o.create = true;
+    r->o.workers = 0;
+    r->o.memtable_bytes = 64 << 10;
+    r->o.table_bytes = 8 << 10;
+    r->o.l1_bytes = 64 << 10;
+    r->o.compression[0] = r->o.compression[1] = r->o.compression[2] = LSM_RAW;
+    r->o.compression[3] = r->o.compression[4] = LSM_RAW;
+}
+
+static void rig_open(struct rig *r)
+{
+    ck_ok(lsm_open(r->path, &r->o, &r->db));
+}
+
+static struct lsm_stats stats(struct rig *r)
+{
+    struct lsm_stats s;
+
+    lsm_get_stats(r->db, &s);
+    return s;
+}
+
+static struct slice key_of(unsigned i, char to[16])
+{
+    snprintf(to, 16, "key%07u", i);
+    return slice_str(to);
+}
+
+static void put(struct rig *r, unsigned i, unsigned version)
+{
+    char key[16], value[VALUE + 1];
+
+    memset(value, 'a' + (int)(version % 26), VALUE);
+    snprintf(value, sizeof(value), "%u.%u", i, version);
+    value[strlen(value)] = '.';
+    ck_ok(lsm_put(r->db, key_of(i, key), slice_of(value, VALUE)));
+}
+
+static void check(struct rig *r, const struct lsm_snapshot *snap, unsigned i, int version)
+{
+    struct lsm_value v = {0};
+    char key[16], want[32];
+    int rc = lsm_get(r->db, snap, key_of(i, key), &v);
+
+    if (version < 0) {
+        ck_err(rc, ENOENT);
+        return;
+    }
+    ck_ok(rc);
+    snprintf(want, sizeof(want), "%u.%u.", i, (unsigned)version);
+    ck_assert(v.value.len == VALUE && !memcmp(v.value.data, want, strlen(want)));
+    lsm_value_release(&v);
+}
+
+static void delete_range(struct rig *r, unsigned from, unsigned to)
+{
+    struct lsm_batch *b = lsm_batch_new();
+    char lo[16], hi[16];
+
+    lsm_batch_delete_range(b, key_of(from, lo), key_of(to, hi));
+    ck_ok(lsm_write(r->db, b, LSM_NOSYNC));
+    lsm_batch_free(b);
+}
+
+/* KEYS keys, in one level, version 0. */
+static void fill(struct rig *r)
+{
+    unsigned i;
+
+    for (i = 0; i < KEYS; i++)
+        put(r, i * 7919 % KEYS, 0);
+    ck_ok(lsm_compact(r->db, true));
+}
+
+static void finish(struct rig *r)
+{
+    ck_ok(lsm_verify(r->db));
+    ck_ok(lsm_close(r->db));
+}
+
+static void rig_release(struct rig *r)
+{
+    env_mem_free(r->env);
+}
+
+/* ---- parts ---- */
+
+static void overwrite_in_parts(struct rig *r, unsigned parts_max)
+{
+    struct lsm_snapshot *snap;
+    unsigned i;
+
+    r->o.parts_max = parts_max;
+    rig_open(r);
+    fill(r);
+    snap = lsm_snapshot_new(r->db);
+    for (i = 0; i < KEYS; i += 3)
+        put(r, i, 1);
+    delete_range(r, 1000, 4000); /* lies across parts */
+    for (i = 2000; i < 2100; i++)
+        put(r, i, 2);
+    ck_ok(lsm_compact(r->db, true));
+    for (i = 0; i < KEYS; i++) {
+        bool gone = i >= 1000 && i < 4000, again = i >= 2000 && i < 2100;
+
+        check(r, NULL, i, again ? 2 : gone ? -1 : i % 3 == 0);
+        check(r, snap, i, 0);
+    }
+    lsm_snapshot_free(r->db, snap);
+}
+
+START_TEST(a_compaction_in_parts_gives_what_one_in_whole_does)
+{
+    struct rig whole, parts;
+    struct lsm_stats a, b;
+
+    rig_init(&whole, "whole");
+    rig_init(&parts, "parts");
+    overwrite_in_parts(&whole, 1);
+    overwrite_in_parts(&parts, 7);
+    a = stats(&whole);
+    b = stats(&parts);
+    ck_assert_uint_eq(a.compaction_parts, 0);
+    ck_assert_uint_ge(b.compaction_parts, 7);
+    ck_assert_uint_eq(a.entries, b.entries);
+    finish(&whole);
+    finish(&parts);
+    rig_release(&whole);
+    rig_release(&parts);
+}
+END_TEST
+
+START_TEST(workers_share_the_parts)
+{
+    struct rig r;
+    unsigned i;
+
+    rig_init(&r, "workers");
+    r.o.workers = 3;
+    r.o.parts_max = 8;
+    rig_open(&r);
+    fill(&r);
+    for (i = 0; i < KEYS; i += 2)
+        put(&r, i, 1);
+    ck_ok(lsm_compact(r.db, true));
+    for (i = 0; i < KEYS; i++)
+        check(&r, NULL, i, i % 2 == 0);
+    ck_assert_uint_gt(stats(&r).compaction_parts, 0);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
+/* ---- tables that go unread ---- */
+
+static uint64_t in_levels_below_l0(const struct lsm_stats *s)
+{
+    uint64_t bytes = 0;
+    unsigned level;
+
+    for (level = 1; level < LSM_LEVELS; level++)
+        bytes += s->level[level].bytes;
+    return bytes;
+}
+
+START_TEST(tables_under_a_range_delete_go_unread)
+{
+    struct lsm_stats before, after;
+    struct rig r;
+    unsigned i;
+
+    rig_init(&r, "covered");
+    rig_open(&r);
+    fill(&r);
+    before = stats(&r);
+    delete_range(&r, 100, KEYS - 100);
+    ck_ok(lsm_flush(r.db));
+    ck_ok(lsm_compact(r.db, false));
+    after = stats(&r);
+    ck_assert_uint_gt(after.dropped_tables, 20);
+    /* What was read are the tables at the two ends. */
+    ck_assert_uint_lt(after.compact_read_bytes - before.compact_read_bytes, 5 * (8 << 10));
+    ck_assert_uint_lt(in_levels_below_l0(&after), in_levels_below_l0(&before) / 10);
+    for (i = 0; i < KEYS; i++)
+        check(&r, NULL, i, i >= 100 && i < KEYS - 100 ? -1 : 0);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
+/* At the bottom, in the same tables: nobody would look there again. */
+START_TEST(tombstones_kept_for_a_snapshot_go_after_it)
+{
+    struct lsm_snapshot *snap;
+    struct rig r;
+    unsigned i;
+
+    rig_init(&r, "snapshot");
+    rig_open(&r);
+    fill(&r);
+    snap = lsm_snapshot_new(r.db);
+    delete_range(&r, 0, KEYS);
+    ck_ok(lsm_compact(r.db, false));
+    ck_assert_uint_eq(stats(&r).dropped_tables, 0);
+    for (i = 0; i < KEYS; i += 11) {
+        check(&r, snap, i, 0);
+        check(&r, NULL, i, -1);
+    }
+    lsm_snapshot_free(r.db, snap);
+    ck_ok(lsm_compact(r.db, false));
+    ck_assert_uint_eq(stats(&r).entries, 0);
+    ck_assert_uint_eq(stats(&r).tombstones, 0);
+    for (i = 0; i < KEYS; i += 11)
+        check(&r, NULL, i, -1);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
+START_TEST(a_snapshot_older_than_the_tables_does_not)
+{
+    struct lsm_snapshot *snap;
+    struct rig r;
+
+    rig_init(&r, "older");
+    rig_open(&r);
+    snap = lsm_snapshot_new(r.db);
+    fill(&r);
+    delete_range(&r, 0, KEYS);
+    ck_ok(lsm_compact(r.db, false));
+    ck_assert_uint_gt(stats(&r).dropped_tables, 20);
+    check(&r, snap, 5, -1);
+    check(&r, NULL, 5, -1);
+    lsm_snapshot_free(r.db, snap);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
+START_TEST(a_hole_between_range_deletes_keeps_a_table)
+{
+    struct rig r;
+    unsigned i;
+
+    rig_init(&r, "hole");
+    r.o.table_bytes = 4 << 20; /* one table */
+    rig_open(&r);
+    fill(&r);
+    delete_range(&r, 0, KEYS / 2);
+    delete_range(&r, KEYS / 2 + 1, KEYS);
+    ck_ok(lsm_flush(r.db));
+    ck_assert_uint_eq(stats(&r).dropped_tables, 0);
+    for (i = 0; i < KEYS; i++)
+        check(&r, NULL, i, i == KEYS / 2 ? 0 : -1);
+    delete_range(&r, KEYS / 2, KEYS / 2 + 1);
+    ck_ok(lsm_compact(r.db, false));
+    for (i = 0; i < KEYS; i++)
+        check(&r, NULL, i, -1);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
+START_TEST(range_deletes_side_by_side_cover_a_table_together)
+{
+    struct lsm_batch *b = lsm_batch_new();
+    struct lsm_stats before, after;
+    char lo[16], hi[16];
+    struct rig r;
+    unsigned i;
+
+    rig_init(&r, "together");
+    r.o.table_bytes = 4 << 20;
+    r.o.l0_trigger = 10;
+    rig_open(&r);
+    fill(&r);
+    before = stats(&r);
+    for (i = 0; i < KEYS; i += 100)
+        lsm_batch_delete_range(b, key_of(i, lo), key_of(i + 100, hi));
+    ck_ok(lsm_write(r.db, b, LSM_NOSYNC));
+    lsm_batch_free(b);
+    ck_ok(lsm_compact(r.db, false));
+    after = stats(&r);
+    ck_assert_uint_eq(after.dropped_tables, 1);
+    ck_assert_uint_eq(in_levels_below_l0(&after), 0);
+    ck_assert_uint_lt(after.compact_read_bytes - before.compact_read_bytes, 64 << 10);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
+/* ---- strategies ---- */
+
+static void churn(struct rig *r, unsigned rounds)
+{
+    unsigned round, i;
+
+    for (round = 0; round < rounds; round++)
+        for (i = 0; i < KEYS; i++)
+            put(r, i * 7919 % KEYS, round);
+    for (i = 0; i < KEYS; i++)
+        check(r, NULL, i, (int)rounds - 1);
+}
+
+START_TEST(tiered_writes_less_than_leveled_and_takes_more_space)
+{
+    struct lsm_stats s[3];
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        char name[16];
+        struct rig r;
+
+        snprintf(name, sizeof(name), "strategy%u", i);
+        rig_init(&r, name);
+        r.o.strategy = (enum lsm_strategy)i;
+        r.o.memtable_bytes = 32 << 10;
+        rig_open(&r);
+        churn(&r, 20);
+        s[i] = stats(&r);
+        finish(&r);
+        rig_release(&r);
+    }
+    ck_assert_uint_lt(s[LSM_TIERED].compact_written_bytes,
+                      s[LSM_LEVELED].compact_written_bytes / 4 * 3);
+    ck_assert_uint_lt(s[LSM_HYBRID].compact_written_bytes,
+                      s[LSM_LEVELED].compact_written_bytes);
+    ck_assert_uint_gt(s[LSM_TIERED].disk_bytes, s[LSM_LEVELED].disk_bytes);
+    /* All runs but the last: at most twice its size, and what is being merged. */
+    ck_assert_uint_lt(s[LSM_TIERED].disk_bytes, (uint64_t)KEYS * (VALUE + 40) * 4);
+}
+END_TEST
+
+START_TEST(a_store_may_change_its_strategy_at_every_opening)
+{
+    struct rig r;
+    unsigned i, k;
+
+    rig_init(&r, "changing");
+    for (i = 0; i < 9; i++) {
+        r.o.strategy = (enum lsm_strategy)(i * 2 % 3);
+        rig_open(&r);
+        for (k = i % 2; k < KEYS; k += 2)
+            put(&r, k * 7919 % KEYS, i);
+        for (k = 0; k < KEYS && i; k++)
+            check(&r, NULL, k * 7919 % KEYS, (int)(k % 2 == i % 2 ? i : i - 1));
+        finish(&r);
+    }
+    rig_release(&r);
+}
+END_TEST
+
+TEST_MAIN("compact", TEST_CASE(a_compaction_in_parts_gives_what_one_in_whole_does),
+          TEST_CASE(workers_share_the_parts),
+          TEST_CASE(tables_under_a_range_delete_go_unread),
+          TEST_CASE(tombstones_kept_for_a_snapshot_go_after_it),
+          TEST_CASE(a_snapshot_older_than_the_tables_does_not),
+          TEST_CASE(a_hole_between_range_deletes_keeps_a_table),
+          TEST_CASE(range_deletes_side_by_side_cover_a_table_together),
+          TEST_CASE(tiered_writes_less_than_leveled_and_takes_more_space),
+          TEST_CASE(a_store_may_change_its_strategy_at_every_opening))
