@@ -9,6 +9,7 @@
 #   make fuzz           every decoder under libFuzzer        [SECONDS=60 each]
 #   make bench-quick    first figures, under two minutes
 #   make bench-kv       the engine beside RocksDB, LevelDB and LMDB  [MATRIX=--quick]
+#   make install        the program and the library   [PREFIX=/usr/local DESTDIR=]; uninstall
 #   make check-layers   no include points upward
 #   make format         clang-format over the tree
 
@@ -112,6 +113,8 @@ $(B)/%.o: %.c | $(B)/.deps
 
 -include $(shell [ -d $(B) ] && find $(B) -maxdepth 2 -name '*.d' 2>/dev/null)
 
+include lsm/lib.mk
+
 # ---- trying and testing ----
 
 SECONDS ?= 60
@@ -122,7 +125,7 @@ MNT   ?= $(CURDIR)/build/demo-mnt
 run: all
 	@sh tests/demo $(B)/siltfs "$(STORE)" "$(MNT)"
 
-test: all $(TESTS) $(TOOLS) check-layers
+test: all lib $(TESTS) $(TOOLS) check-layers
 	@B=$(B) bash tests/run $(T)
 
 unit: $(TESTS)

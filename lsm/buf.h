@@ -12,6 +12,10 @@
 
 #include "slice.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct buf {
     uint8_t *data;
     size_t len;
@@ -50,5 +54,9 @@ static inline int buf_error(const struct buf *b)
 {
     return b->failed ? -ENOMEM : 0;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

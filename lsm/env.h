@@ -18,6 +18,10 @@
 
 #include "slice.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum env_mode {
     ENV_READ,   /* existing file, reading only */
     ENV_CREATE, /* new file (-EEXIST if there is one); append and read */
@@ -229,5 +233,9 @@ static inline void env_background(struct env *e)
     if (e->ops->background)
         e->ops->background(e);
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,6 +8,10 @@
 #include <errno.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef void err_sink_fn(void *arg, const char *line);
 
 /*
@@ -23,5 +27,9 @@ void err_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Log "path: offset N: why" and return -EUCLEAN. */
 int err_corrupt(const char *path, uint64_t offset, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -25,10 +25,12 @@
 
 #include "slice.h"
 #include "buf.h"
-#include "coding.h"
 #include "err.h"
-#include "lock.h"
 #include "env.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum {
     LSM_KEY_MAX = 64 * 1024 - 1,
@@ -472,5 +474,9 @@ int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail);
 
 /* Does path hold a store (of any version)? Opens nothing. */
 bool lsm_is_store(struct env *env, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

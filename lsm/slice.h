@@ -16,7 +16,9 @@ struct slice {
 
 static inline struct slice slice_of(const void *data, size_t len)
 {
-    return (struct slice){(const uint8_t *)data, len};
+    struct slice s = {(const uint8_t *)data, len}; /* as C++ has it, too */
+
+    return s;
 }
 
 static inline struct slice slice_str(const char *s)

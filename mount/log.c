@@ -8,6 +8,7 @@
 
 #include <fuse_lowlevel.h>
 #include <stdarg.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -113,11 +113,31 @@ static void raise_file_limit(void)
     }
 }
 
+/* Called as mkfs.siltfs or mount.siltfs, as mkfs(8) and mount(8) do. */
+static const struct command *find_by_own_name(const char *argv0)
+{
+    static const char suffix[] = ".siltfs";
+    const char *base = strrchr(argv0, '/'), *dot;
+    char name[32];
+
+    base = base ? base + 1 : argv0;
+    dot = strrchr(base, '.');
+    if (!dot || strcmp(dot, suffix) != 0 || dot - base >= (ptrdiff_t)sizeof(name))
+        return NULL;
+    memcpy(name, base, (size_t)(dot - base));
+    name[dot - base] = '\0';
+    return find(name);
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
-    const struct command *c;
+    const struct command *c = argc > 0 ? find_by_own_name(argv[0]) : NULL;
 
+    if (c) {
+        raise_file_limit();
+        return c->run(argc, argv);
+    }
     if (!name) {
         help_all(stderr);
         return 1;

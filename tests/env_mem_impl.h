@@ -5,6 +5,8 @@
 #ifndef ENV_MEM_IMPL_H
 #define ENV_MEM_IMPL_H
 
+#include <pthread.h>
+
 #include "env_mem_tree.h"
 
 struct env_mem {

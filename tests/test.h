@@ -12,6 +12,8 @@
 #include <check.h>
 #include <stdint.h>
 
+#include "lsm/coding.h"
+#include "lsm/lock.h"
 #include "lsm/lsm.h"
 #include "tests/soak.h"
 
