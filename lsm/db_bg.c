@@ -40,6 +40,7 @@ struct pick_options db_pick_options(struct lsm *db)
         .level_ratio = db->o.level_ratio,
         .l1_bytes = db->o.l1_bytes,
         .table_bytes = db->o.table_bytes,
+        .at_rest = atomic_load(&db->at_rest),
         .oldest_seq = oldest_read(db),
         .l0_ref_bytes = db->o.garbage_ratio > 0 ? db->o.memtable_bytes : 0,
     };
@@ -202,7 +203,7 @@ static void flush_resting(struct lsm *db, unsigned idle_ticks)
     age = env_now_ns(db->env) - memtable_place(m)->born_ns;
     if (memtable_deletes(m) && atomic_load(&db->low_space))
         (void)db_switch_locked(db);
-    else if (memtable_deletes(m) >= TOMBSTONES_MIN &&
+    else if ((memtable_deletes(m) >= TOMBSTONES_MIN || memtable_has_range_deletes(m)) &&
         (idle_ticks >= IDLE_TICKS || age > MEMTABLE_AGE_S * 1000000000ull))
         (void)db_switch_locked(db); /* if it cannot be now, then later */
     mutex_unlock(&db->write_mu);
@@ -260,6 +261,7 @@ static void tick(struct lsm *db, struct timekeeping *t)
     }
     if (!db_writable(db))
         flush_resting(db, t->idle_ticks);
+    atomic_store(&db->at_rest, t->idle_ticks >= IDLE_TICKS);
     if (t->idle_ticks == IDLE_TICKS)
         db_drop_spare(db);
     table_cache_tend(&db->tables);

@@ -157,6 +157,7 @@ struct lsm {
     uint64_t moving_floor; /* values that they moved are in segments from here on */
     uint64_t retry_at_ns;  /* no compaction before: the last one failed */
     _Atomic bool purge_due, covered_due;
+    _Atomic bool at_rest; /* nothing was written for some time */
     pthread_cond_t tick;   /* wakes the timekeeper early */
     _Atomic uint64_t victims_floor; /* above all segments sealed when they were chosen */
     _Atomic uint64_t garbage_debt_permille; /* see vlog_gc_debt */

@@ -21,6 +21,7 @@ enum edit_tag {
     TAG_SEAL_SEGMENT = 7 << 1 | 1,
     TAG_DROP_SEGMENT = 8 << 1 | 1,
     TAG_FILTER_BYTES = 9 << 1, /* not to know it only makes filters larger */
+    TAG_DELETE_RUN = 10 << 1,  /* or compactions later */
 };
 
 void edit_release(struct edit *e)
@@ -133,6 +134,9 @@ static void put_tables(struct buf *to, const struct edit *e)
         if (e->added[i].meta.filter_bytes)
             put_pair(to, TAG_FILTER_BYTES, e->added[i].meta.number,
                      e->added[i].meta.filter_bytes);
+        if (e->added[i].meta.delete_run)
+            put_pair(to, TAG_DELETE_RUN, e->added[i].meta.number,
+                     e->added[i].meta.delete_run);
     }
     buf_release(&body);
 }
@@ -188,16 +192,39 @@ static int get_table(struct slice *body, struct edit *e)
     return rc;
 }
 
-/* Of the table added last. */
-static int get_filter_bytes(struct slice *body, struct edit *e)
+/* What is told beside the table added last; *meta is its. */
+static int get_beside(struct slice *body, struct edit *e, struct table_meta **meta,
+                      uint64_t *value)
 {
-    uint64_t number, bytes;
+    uint64_t number;
 
-    if (!get_varint(body, &number) || !get_varint(body, &bytes) || !e->n_added ||
+    if (!get_varint(body, &number) || !get_varint(body, value) || !e->n_added ||
         e->added[e->n_added - 1].meta.number != number)
         return -EUCLEAN;
-    e->added[e->n_added - 1].meta.filter_bytes = bytes;
+    *meta = &e->added[e->n_added - 1].meta;
     return 0;
+}
+
+static int get_filter_bytes(struct slice *body, struct edit *e)
+{
+    struct table_meta *meta;
+    uint64_t value;
+    int rc = get_beside(body, e, &meta, &value);
+
+    if (!rc)
+        meta->filter_bytes = value;
+    return rc;
+}
+
+static int get_delete_run(struct slice *body, struct edit *e)
+{
+    struct table_meta *meta;
+    uint64_t value;
+    int rc = get_beside(body, e, &meta, &value);
+
+    if (!rc)
+        meta->delete_run = value;
+    return rc;
 }
 
 static int get_removed(struct slice *body, struct edit *e)
@@ -249,6 +276,8 @@ static int get_field(uint64_t tag, struct slice *body, struct edit *e)
         return get_dropped(body, e);
     case TAG_FILTER_BYTES:
         return get_filter_bytes(body, e);
+    case TAG_DELETE_RUN:
+        return get_delete_run(body, e);
     default:
         body->len = 0;
         return tag & 1 ? -EPROTONOSUPPORT : 0;

@@ -13,6 +13,9 @@ enum {
      * is compacted on its own account. */
     TOMBSTONE_PERCENT = 25,
     TOMBSTONE_MIN = 64,
+    /* Or with a stretch that has so many more of them than other points: scans step
+     * over each (RocksDB's CompactOnDeletionCollector). */
+    DELETE_RUN = 512,
     /* A range delete stands for many points. */
     RANGE_DELETE_WEIGHT = 64,
     /* L0 may point to this part of what the levels below point to. */
@@ -185,7 +188,7 @@ bool pick_mostly_tombstones(const struct table_meta *m)
 {
     uint64_t t = pick_tombstones_of(m);
 
-    return m->range_deletes ||
+    return m->delete_run >= DELETE_RUN ||
            (t >= TOMBSTONE_MIN && t * 100 >= m->entries * TOMBSTONE_PERCENT);
 }
 
@@ -254,7 +257,7 @@ int pick_compaction(const struct version *v, const struct pick_options *o,
     if (!rc && !c->reason && o->strategy != LSM_TIERED)
         rc = pick_by_size(v, o, &t, c);
     if (!rc && !c->reason && o->strategy != LSM_TIERED)
-        rc = pick_by_tombstones(v, &t, c);
+        rc = pick_by_tombstones(v, o, &t, c);
     return rc || c->reason ? rc : pick_by_old_tombstones(v, o, c);
 }
 

@@ -15,6 +15,7 @@ struct pick_options {
     uint64_t table_bytes;
     uint64_t l0_ref_bytes; /* of values that L0 may point to in any case; 0: any */
     uint64_t oldest_seq;   /* nobody reads at a sequence below it */
+    bool at_rest;          /* nothing is being written: small reasons are enough */
 };
 
 /*
@@ -40,8 +41,8 @@ enum pick_reason {
     PICK_L0,         /* too many tables in L0, or too many bytes */
     PICK_SIZE,       /* a level over its target */
     PICK_RUNS,       /* too many sorted runs */
-    PICK_TOMBSTONES, /* a table with many deletes, or any range delete, not at the bottom,
-                        or there, but no snapshot needs them any more */
+    PICK_TOMBSTONES, /* a table with many deletes, or range deletes, not at the bottom; or
+                        there, but no snapshot needs them any more */
     PICK_MANUAL,     /* asked for */
     PICK_COVERED,    /* tables that range deletes hide: covered.h */
     PICK_GARBAGE,    /* a table that points into value-log segments to be emptied */

@@ -19,7 +19,7 @@ int pick_complete(const struct version *v, struct compaction *c);
 
 /* Deletes of a table, range deletes weighed as many. */
 uint64_t pick_tombstones_of(const struct table_meta *m);
-/* So many that the table is worth a compaction on their account. */
+/* So many, or so close, that the table is worth a compaction on their account. */
 bool pick_mostly_tombstones(const struct table_meta *m);
 
 /* The level that tables of `level` go to. */
@@ -33,8 +33,8 @@ int pick_l0(const struct version *v, const struct level_targets *t,
 int pick_by_size(const struct version *v, const struct pick_options *o,
                  const struct level_targets *t, struct compaction *c);
 /* And by tombstones, L0 first. */
-int pick_by_tombstones(const struct version *v, const struct level_targets *t,
-                       struct compaction *c);
+int pick_by_tombstones(const struct version *v, const struct pick_options *o,
+                       const struct level_targets *t, struct compaction *c);
 
 /* Tombstones at the bottom, kept for a snapshot that is gone. */
 int pick_by_old_tombstones(const struct version *v, const struct pick_options *o,

@@ -39,7 +39,8 @@ static struct tfile *cheapest(const struct version *v, unsigned level, unsigned 
         struct tfile *f = v->file[level][i];
         double cost;
 
-        if (f->compacting || (tombstones_only && !pick_mostly_tombstones(&f->meta)))
+        if (f->compacting || (tombstones_only && !f->meta.range_deletes &&
+                              !pick_mostly_tombstones(&f->meta)))
             continue;
         cost = move_cost(v, below, f);
         if (cost >= 0 && (!best || cost < best_cost)) {
@@ -96,23 +97,31 @@ int pick_by_size(const struct version *v, const struct pick_options *o,
     return 0;
 }
 
+/* In L0 a few range deletes among other things may wait for some more tables, or a
+ * load that deletes files would compact L0 at every flush. */
+static bool l0_may_wait(const struct version *v, const struct pick_options *o)
+{
+    size_t i;
+
+    for (i = 0; i < v->n[0]; i++)
+        if (pick_mostly_tombstones(&v->file[0][i]->meta))
+            return false;
+    return !v->has_ranges[0] || (!o->at_rest && v->n[0] * 2 < o->l0_trigger);
+}
+
 /*
- * Tombstones sink on their own account until they meet what they delete: L0 as
- * a whole when one of its tables is mostly tombstones, else table by table.
+ * Tombstones sink on their own account until they meet what they delete: L0 as a
+ * whole, below table by table. A range delete may hide any amount of data.
  */
-int pick_by_tombstones(const struct version *v, const struct level_targets *t,
-                       struct compaction *c)
+int pick_by_tombstones(const struct version *v, const struct pick_options *o,
+                       const struct level_targets *t, struct compaction *c)
 {
     unsigned level;
-    size_t i;
     int rc = 0;
 
-    for (i = 0; i < v->n[0]; i++) {
-        if (!pick_mostly_tombstones(&v->file[0][i]->meta))
-            continue;
+    if (!l0_may_wait(v, o))
         rc = pick_l0(v, t, PICK_TOMBSTONES, c);
-        break; /* if L0 must wait, the levels below need not */
-    }
+    /* If L0 must wait, the levels below need not. */
     for (level = 1; level + 1 < LSM_LEVELS && !rc && !c->reason; level++)
         rc = pick_from_level(v, t, level, PICK_TOMBSTONES, c);
     return rc;
@@ -128,7 +137,8 @@ int pick_by_old_tombstones(const struct version *v, const struct pick_options *o
         struct tfile *f = v->file[last][i];
 
         /* All of its tombstones go then, so that this comes to an end. */
-        if (!f->compacting && pick_mostly_tombstones(&f->meta) &&
+        if (!f->compacting &&
+            (f->meta.range_deletes || pick_mostly_tombstones(&f->meta)) &&
             f->meta.seq_max <= o->oldest_seq)
             return pick_rewrite(f, last, PICK_TOMBSTONES, c);
     }

@@ -22,7 +22,7 @@ struct run {
     size_t first, end; /* in the level */
     uint64_t bytes;
     bool busy;
-    bool tombstones; /* mostly */
+    bool tombstones; /* many in some table, or range deletes */
 };
 
 struct runs {
@@ -75,7 +75,7 @@ static void add_run(struct runs *rs, const struct version *v, unsigned level, si
 
         r.bytes += f->meta.size;
         r.busy |= f->compacting;
-        r.tombstones |= pick_mostly_tombstones(&f->meta);
+        r.tombstones |= f->meta.range_deletes || pick_mostly_tombstones(&f->meta);
     }
     rs->run[rs->n++] = r;
 }

@@ -34,6 +34,7 @@ struct table_builder {
     struct buf separator;  /* scratch */
     struct buf hashes;     /* of user keys, 8 bytes each */
     uint64_t last_hash;
+    uint64_t delete_run; /* that ends here; the longest is in meta */
     struct buf ranges;      /* encoded range deletes */
     struct buf range_start; /* of the last one */
     struct buf range_end;
@@ -248,6 +249,18 @@ static void count_seq(struct table_meta *m, uint64_t seq)
         m->seq_max = seq;
 }
 
+/* The stretch with the greatest surplus of tombstones (Kadane's algorithm). */
+static void count_delete(struct table_builder *tb, bool is_delete)
+{
+    tb->meta.deletes += is_delete;
+    if (is_delete)
+        tb->delete_run++;
+    else if (tb->delete_run)
+        tb->delete_run--;
+    if (tb->delete_run > tb->meta.delete_run)
+        tb->meta.delete_run = tb->delete_run;
+}
+
 static int count_point(struct table_builder *tb, struct slice ikey, struct slice value)
 {
     struct slice user = ikey_user(ikey);
@@ -263,7 +276,7 @@ static int count_point(struct table_builder *tb, struct slice ikey, struct slice
     if (tb->meta.entries == 0)
         buf_assign(&tb->meta.smallest, user);
     tb->meta.entries++;
-    tb->meta.deletes += ikey_type(ikey) == IKEY_DELETE;
+    count_delete(tb, ikey_type(ikey) == IKEY_DELETE);
     tb->meta.raw_bytes += ikey.len + value.len;
     count_seq(&tb->meta, ikey_seq(ikey));
     if (ikey_type(ikey) != IKEY_PUT_REF)

@@ -19,6 +19,7 @@ static void make_meta(struct table_meta *m, uint64_t number)
     set_buf(&m->largest, "pear");
     m->entries = 12;
     m->filter_bytes = number * 64;
+    m->delete_run = number * 9;
     m->largest_open = number % 2;
     m->n_refs = 1;
     m->refs = malloc(sizeof(*m->refs));
@@ -60,6 +61,7 @@ static void check_table(const struct edit_table *t, unsigned i)
     ck_assert_uint_eq(t->meta.n_refs, 1);
     ck_assert_uint_eq(t->meta.refs[0].segment, 15 + i);
     ck_assert_uint_eq(t->meta.filter_bytes, (10 + i) * 64);
+    ck_assert_uint_eq(t->meta.delete_run, (10 + i) * 9);
 }
 
 static void check_edit(const struct edit *e)
@@ -125,7 +127,8 @@ START_TEST(golden_bytes)
         0x0f, 3, 6,    0x80, 0x01, /* segment 6 is sealed with 128 bytes */
         0x11, 1, 8,                /* segment 8 is dropped */
     };
-    static const uint8_t filter[] = {0x12, 3, 10, 0x80, 5}; /* of table 10: 640 bytes */
+    /* Of table 10: a filter of 640 bytes, a run of 90 tombstones. */
+    static const uint8_t beside[] = {0x12, 3, 10, 0x80, 5, 0x14, 2, 10, 90};
     struct edit e = {
         .has_next_number = true,
         .has_log_number = true,
@@ -155,9 +158,9 @@ START_TEST(golden_bytes)
     edit_encode(&b, &e);
     ck_assert_uint_eq(b.data[0], 0x0b);
     ck_assert_uint_eq(b.data[1], body.len);
-    ck_assert_uint_eq(b.len, body.len + 2 + sizeof(filter));
+    ck_assert_uint_eq(b.len, body.len + 2 + sizeof(beside));
     ck_assert_mem_eq(b.data + 2, body.data, body.len);
-    ck_assert_mem_eq(b.data + 2 + body.len, filter, sizeof(filter));
+    ck_assert_mem_eq(b.data + 2 + body.len, beside, sizeof(beside));
     edit_release(&e);
     buf_release(&b);
     buf_release(&body);
@@ -200,22 +203,23 @@ START_TEST(cut_edit_is_an_error_unless_cut_between_fields)
         edit_release(&back);
         free(copy);
     }
-    ck_assert_uint_eq(whole, 4 + 25);
+    ck_assert_uint_eq(whole, 4 + 30);
     edit_release(&e);
     buf_release(&b);
 }
 END_TEST
 
-START_TEST(filter_bytes_of_another_table_are_an_error)
+START_TEST(what_is_told_beside_another_table_is_an_error)
 {
-    static const uint8_t alone[] = {0x12, 2, 10, 64};
+    static const uint8_t alone[] = {0x12, 2, 10, 64}, run[] = {0x14, 2, 10, 64};
     struct table_meta meta;
     struct edit e = {0}, back = {0};
     struct buf b = {0};
 
     ck_err(edit_decode(slice_of(alone, sizeof(alone)), &back), EUCLEAN);
+    ck_err(edit_decode(slice_of(run, sizeof(run)), &back), EUCLEAN);
     make_meta(&meta, 10);
-    meta.filter_bytes = 0;
+    meta.filter_bytes = meta.delete_run = 0;
     ck_ok(edit_add_table(&e, 1, &meta));
     edit_encode(&b, &e);
     buf_append(&b, alone, sizeof(alone));
@@ -283,6 +287,6 @@ TEST_MAIN("edit", TEST_CASE(edit_comes_back_as_it_was),
           TEST_CASE(empty_edit_tells_nothing), TEST_CASE(golden_bytes),
           TEST_CASE(unknown_field_is_skipped_or_refused_as_its_tag_says),
           TEST_CASE(cut_edit_is_an_error_unless_cut_between_fields),
-          TEST_CASE(filter_bytes_of_another_table_are_an_error),
+          TEST_CASE(what_is_told_beside_another_table_is_an_error),
           TEST_CASE(field_with_bytes_to_spare_is_an_error),
           TEST_CASE(mutated_edits_are_refused_or_make_sense))

@@ -12,8 +12,9 @@
  *     table_bytes 100
  *     l0_ref_bytes 0
  *     oldest_seq 0
+ *     at_rest 0
  *     L1 7 a-c                  table 7 with keys [a, c]; a-c) is [a, c)
- *       ... size 100 entries 100 deletes 0 ranges 0 refs 0 busy
+ *       ... size 100 entries 100 deletes 0 run 0 ranges 0 refs 0 busy
  *     busy 7 | idle 7           table 7 is (not) being compacted
  *     targets 4: 0 0 0 1000     the base, and the targets of L1 ... L4
  *     score L1 1.25
@@ -187,6 +188,8 @@ static bool take_option(struct reading *rd)
         rd->s.o.l1_bytes = number(rd, rd->word[1]);
     else if (strcmp(name, "table_bytes") == 0)
         rd->s.o.table_bytes = number(rd, rd->word[1]);
+    else if (strcmp(name, "at_rest") == 0)
+        rd->s.o.at_rest = number(rd, rd->word[1]);
     else if (strcmp(name, "oldest_seq") == 0)
         rd->s.o.oldest_seq = number(rd, rd->word[1]);
     else if (strcmp(name, "l0_ref_bytes") == 0)
@@ -224,6 +227,8 @@ static void add_table(struct reading *rd)
             m.entries = number(rd, rd->word[++i]);
         else if (strcmp(rd->word[i], "deletes") == 0)
             m.deletes = number(rd, rd->word[++i]);
+        else if (strcmp(rd->word[i], "run") == 0)
+            m.delete_run = number(rd, rd->word[++i]);
         else if (strcmp(rd->word[i], "ranges") == 0)
             m.range_deletes = number(rd, rd->word[++i]);
         else if (strcmp(rd->word[i], "refs") == 0)

@@ -339,6 +339,33 @@ END_TEST
 
 /* ---- filter, cache ---- */
 
+START_TEST(the_longest_run_of_tombstones_is_told)
+{
+    struct made_table m = {.env = env_mem_new(1), .path = "/1.sst", .number = 1};
+    struct table_kind kind = {.block_bytes = 512};
+    struct table_builder *tb = begin_table(&m, &kind);
+    struct buf key = {0};
+    char name[16];
+    int i;
+
+    /* 30 deletes, 10 puts, 25 deletes: 45 more deletes than puts; puts around it. */
+    for (i = 0; i < 200; i++) {
+        bool is_delete = (i >= 50 && i < 80) || (i >= 90 && i < 115);
+
+        snprintf(name, sizeof(name), "%06d", i);
+        buf_clear(&key);
+        ikey_append(&key, slice_str(name), 7, is_delete ? IKEY_DELETE : IKEY_PUT);
+        ck_ok(table_builder_add(tb, buf_slice(&key), slice_str(is_delete ? "" : "v")));
+    }
+    ck_ok(table_builder_finish(tb, &m.meta));
+    ck_assert_uint_eq(m.meta.deletes, 55);
+    ck_assert_uint_eq(m.meta.delete_run, 45);
+    remove_table(&m);
+    buf_release(&key);
+    env_mem_free(m.env);
+}
+END_TEST
+
 START_TEST(the_filter_turns_strangers_away)
 {
     enum { N = 20000 };
@@ -532,6 +559,7 @@ TEST_MAIN("table", TEST_CASE_SLOW(what_is_added_is_found, 300),
           TEST_CASE(range_deletes_come_back),
           TEST_CASE(a_table_of_range_deletes_only),
           TEST_CASE(a_point_at_the_end_of_a_range_closes_the_bounds),
+          TEST_CASE(the_longest_run_of_tombstones_is_told),
           TEST_CASE(the_filter_turns_strangers_away),
           TEST_CASE(reads_fill_the_cache_and_compactions_do_not),
           TEST_CASE_SLOW(threads_read_one_table_through_a_small_cache, 300),
