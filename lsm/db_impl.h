@@ -315,7 +315,7 @@ int db_apply(struct memtable *m, struct slice wire);
 /* A new log, made the active one. Under write_mu (or before threads start). */
 int db_new_log_locked(struct lsm *db);
 /* Make the active memtable a waiting one, with a new log. Under write_mu.
- * -EAGAIN when too many are waiting. */
+ * -EAGAIN when too many are waiting: from now on writers wait until one is flushed. */
 int db_switch_locked(struct lsm *db);
 /* Everything up to seq survives power loss when it returns 0. */
 int db_sync_to(struct lsm *db, uint64_t seq);

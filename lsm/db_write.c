@@ -86,6 +86,9 @@ int db_switch_locked(struct lsm *db)
 
     mutex_lock(&db->state_mu);
     full = atomic_load(&db->view)->n_imm + 1 >= db->o.memtables;
+    /* In the same breath: a flush that ends after it was looked takes it back. */
+    if (full)
+        atomic_store(&db->need_room, true);
     mutex_unlock(&db->state_mu);
     if (full)
         return -EAGAIN;
@@ -269,11 +272,8 @@ static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64
     mutex_lock(&db->write_mu);
     if (memtable_full(db))
         rc = db_switch_locked(db);
-    if (rc == -EAGAIN) {
-        /* Over the limit by what is in flight; the next ones wait first. */
-        atomic_store(&db->need_room, true);
-        rc = 0;
-    }
+    if (rc == -EAGAIN)
+        rc = 0; /* over the limit by what is in flight; the next ones wait first */
     if (!rc)
         rc = db_writable(db);
     if (!rc && since < db->last_seq)
