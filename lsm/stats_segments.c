@@ -3,7 +3,8 @@
  *
  * Derived as the collector does (vlog_gc.h), from the tables of the current version.
  * What memtables and running compactions refer to is not counted anywhere, so of
- * their segments nothing is said.
+ * their segments nothing is said. (A value that is written at this very moment, and not
+ * in a memtable yet, may pass for garbage if its segment has just been sealed.)
  */
 #include <stdlib.h>
 
