@@ -196,12 +196,14 @@ static void pay(void *arg, uint64_t bytes)
 static int open_output(struct run *r)
 {
     struct lsm *db = r->job->db;
+    bool last = r->job->output_level == LSM_LEVELS - 1;
     struct table_builder_options o = {
         .env = db->env,
         .number = db_new_number(db),
         .block_bytes = db->o.block_bytes,
         .filter_bits = r->filter_bits,
         .compression = (enum compression)db->o.compression[r->job->output_level],
+        .dictionary_bytes = last ? db->o.dictionary_bytes : 0,
         .wrote = r->job->flush || !db->o.workers ? NULL : pay,
         .arg = db,
     };

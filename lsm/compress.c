@@ -10,10 +10,14 @@
 #include <lz4.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <zdict.h>
 #include <zstd.h>
+
+#include "coding.h"
 
 enum {
     ZSTD_LEVEL = 1,
+    ZSTD_DICT_LEVEL = 3,        /* takes as long as 1 without a dictionary: DESIGN.md */
     SAMPLE_FROM_LZ4 = 8 * 1024, /* shorter inputs are simply tried: */
     SAMPLE_FROM_ZSTD = 2048,    /* that takes no longer than looking */
     SAMPLE_WINDOWS = 16,        /* spread over the input, */
@@ -94,49 +98,71 @@ static bool looks_incompressible(enum compression want, struct slice in)
                                 sizeof(out)) == 0;
 }
 
+static size_t compress_lz4(struct slice in, uint8_t *to, size_t cap)
+{
+    int done;
+
+    if (in.len > LZ4_MAX_INPUT_SIZE)
+        return 0;
+    done = LZ4_compress_default((const char *)in.data, (char *)to, (int)in.len, (int)cap);
+    return done > 0 ? (size_t)done : 0;
+}
+
+/* The frame does not name its dictionary: that would take 4 bytes. */
+static size_t compress_zstd_dict(ZSTD_CCtx *c, const struct compress_dict *d,
+                                 struct slice in, uint8_t *to, size_t cap)
+{
+    size_t n;
+
+    (void)ZSTD_CCtx_setParameter(c, ZSTD_c_dictIDFlag, 0);
+    (void)ZSTD_CCtx_refCDict(c, (const ZSTD_CDict *)d);
+    n = ZSTD_compress2(c, to, cap, in.data, in.len);
+    (void)ZSTD_CCtx_reset(c, ZSTD_reset_session_and_parameters); /* d may be freed */
+    return n;
+}
+
 /* Bytes written, at most cap; 0 when it does not fit. */
-static size_t compress_into(enum compression want, struct slice in, uint8_t *to,
-                            size_t cap)
+static size_t compress_into(enum compression want, const struct compress_dict *d,
+                            struct slice in, uint8_t *to, size_t cap)
 {
     struct thread_state *s;
     size_t n;
 
-    if (want == COMPRESS_LZ4) {
-        int done;
-
-        if (in.len > LZ4_MAX_INPUT_SIZE)
-            return 0;
-        done = LZ4_compress_default((const char *)in.data, (char *)to, (int)in.len,
-                                    (int)cap);
-        return done > 0 ? (size_t)done : 0;
-    }
+    if (want == COMPRESS_LZ4)
+        return compress_lz4(in, to, cap);
     s = get_thread_state();
     if (!s || (!s->cctx && !(s->cctx = ZSTD_createCCtx())))
         return 0;
-    n = ZSTD_compressCCtx(s->cctx, to, cap, in.data, in.len, ZSTD_LEVEL);
+    n = d ? compress_zstd_dict(s->cctx, d, in, to, cap)
+          : ZSTD_compressCCtx(s->cctx, to, cap, in.data, in.len, ZSTD_LEVEL);
     return ZSTD_isError(n) ? 0 : n;
 }
 
-enum compression compress(enum compression want, struct slice in, struct buf *out)
+static enum compression pack(enum compression want, const struct compress_dict *d,
+                             struct slice in, struct buf *out)
 {
     size_t cap = in.len - in.len / 8;
     uint8_t *to;
     size_t n;
 
-    if (want == COMPRESS_RAW || in.len == 0 || out->failed ||
-        looks_incompressible(want, in))
+    if (in.len == 0 || out->failed || looks_incompressible(want, in))
         return COMPRESS_RAW;
     to = buf_reserve(out, cap);
     if (!to) {
         out->failed = false; /* nothing was lost: the caller stores `in` */
         return COMPRESS_RAW;
     }
-    n = compress_into(want, in, to, cap);
+    n = compress_into(want, d, in, to, cap);
     if (n == 0 || n >= in.len)
         return COMPRESS_RAW;
     memmove(out->data, to, n);
     out->len = n;
     return want;
+}
+
+enum compression compress(enum compression want, struct slice in, struct buf *out)
+{
+    return want == COMPRESS_RAW ? COMPRESS_RAW : pack(want, NULL, in, out);
 }
 
 static int decompress_lz4(struct slice in, void *to, size_t raw_len)
@@ -149,16 +175,19 @@ static int decompress_lz4(struct slice in, void *to, size_t raw_len)
     return 0;
 }
 
-static int decompress_zstd(struct slice in, void *to, size_t raw_len)
+static int decompress_zstd(struct slice in, const struct decompress_dict *d, void *to,
+                           size_t raw_len)
 {
     struct thread_state *s = get_thread_state();
+    size_t n;
 
     if (!s || (!s->dctx && !(s->dctx = ZSTD_createDCtx())))
         return -ENOMEM;
+    n = d ? ZSTD_decompress_usingDDict(s->dctx, to, raw_len, in.data, in.len,
+                                       (const ZSTD_DDict *)d)
+          : ZSTD_decompressDCtx(s->dctx, to, raw_len, in.data, in.len);
     /* An error code of ZSTD is never a length we ask for. */
-    if (ZSTD_decompressDCtx(s->dctx, to, raw_len, in.data, in.len) != raw_len)
-        return -EUCLEAN;
-    return 0;
+    return n == raw_len ? 0 : -EUCLEAN;
 }
 
 int decompress(enum compression type, struct slice in, void *to, size_t raw_len)
@@ -173,7 +202,65 @@ int decompress(enum compression type, struct slice in, void *to, size_t raw_len)
     case COMPRESS_LZ4:
         return decompress_lz4(in, to, raw_len);
     case COMPRESS_ZSTD:
-        return decompress_zstd(in, to, raw_len);
+        return decompress_zstd(in, NULL, to, raw_len);
+    case COMPRESS_ZSTD_DICT:
+        break; /* not without the dictionary */
     }
     return -EUCLEAN;
+}
+
+/* ---- dictionaries ---- */
+
+/* Both structs are ZSTD's own, under our name. */
+
+struct compress_dict *compress_dict_new(struct slice bytes)
+{
+    return (struct compress_dict *)ZSTD_createCDict(bytes.data, bytes.len,
+                                                    ZSTD_DICT_LEVEL);
+}
+
+void compress_dict_free(struct compress_dict *d)
+{
+    (void)ZSTD_freeCDict((ZSTD_CDict *)d);
+}
+
+enum compression compress_with_dict(const struct compress_dict *d, struct slice in,
+                                    struct buf *out)
+{
+    return pack(COMPRESS_ZSTD_DICT, d, in, out);
+}
+
+bool is_dict(struct slice bytes)
+{
+    return bytes.len >= 8 && load_le32(bytes.data) == ZSTD_MAGIC_DICTIONARY;
+}
+
+int decompress_dict_new(struct slice bytes, struct decompress_dict **out)
+{
+    ZSTD_DDict *d;
+
+    if (!is_dict(bytes) || bytes.len > DICT_MAX)
+        return -EUCLEAN;
+    d = ZSTD_createDDict(bytes.data, bytes.len);
+    *out = (struct decompress_dict *)d;
+    if (d)
+        return 0;
+    return ZDICT_isError(ZDICT_getDictHeaderSize(bytes.data, bytes.len)) ? -EUCLEAN
+                                                                         : -ENOMEM;
+}
+
+void decompress_dict_free(struct decompress_dict *d)
+{
+    (void)ZSTD_freeDDict((ZSTD_DDict *)d);
+}
+
+size_t decompress_dict_memory(const struct decompress_dict *d)
+{
+    return ZSTD_sizeof_DDict((const ZSTD_DDict *)d);
+}
+
+int decompress_with_dict(const struct decompress_dict *d, struct slice in, void *to,
+                         size_t raw_len)
+{
+    return decompress_zstd(in, d, to, raw_len);
 }

@@ -86,6 +86,8 @@ struct lsm_options {
     enum lsm_compression compression[LSM_LEVELS]; /* of the tables of a level; what
                                    does not shrink by an eighth stays raw */
     enum lsm_compression vlog;  /* separated values; likewise */
+    size_t dictionary_bytes;    /* greatest dictionary for ZSTD at the last level, made
+                                   where it pays; 0: none */
     uint64_t background_bytes_per_s; /* compactions write no faster; 0: as the load
                                    demands (DESIGN.md); UINT64_MAX: as fast as they can */
     unsigned parts_max;         /* a large compaction is done in so many parts at once */

@@ -4,9 +4,10 @@
  *
  * With a sound index each block is read by itself. Without it the blocks are
  * looked for: they begin at offset 0 and lie without gaps, and the checksum of a
- * block, which knows where it begins, tells where it ends. That search ends at
- * the first block that is damaged, too. The footer is replaced by that search, and
- * by the properties, which end where it begins. Bytes: FORMAT.md, "Table".
+ * block, which knows where it begins, tells where it ends. A dictionary is such a
+ * block, and lies before those that need it. That search ends at the first block that
+ * is damaged, too. The footer is replaced by that search, and by the properties, which
+ * end where it begins. Bytes: FORMAT.md, "Table".
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -30,7 +31,10 @@ struct salvage {
     bool have_footer, have_index;
     struct part *part; /* behind the data blocks, when there was no footer */
     size_t n_parts;
-    bool searched_all; /* of the file */
+    bool searched_all;             /* of the file */
+    struct table_dict_ref known;   /* with an index: its dictionaries */
+    uint32_t dicts_lost;           /* of them, up to which number they have been told */
+    struct decompress_dict *found; /* without one: the last dictionary */
     struct table_builder *to;
     struct buf last; /* added */
     bool has_last;
@@ -61,6 +65,7 @@ int repair_build(struct repair *r, unsigned level, struct table_builder **out,
         .block_bytes = r->o->block_bytes,
         .filter_bits = r->o->filter_bits,
         .compression = (enum compression)r->o->compression[level],
+        .dictionary_bytes = level == LSM_LEVELS - 1 ? r->o->dictionary_bytes : 0,
     };
     char *path = file_path(r->dir, FILE_TABLE, o.number);
     int rc = path ? 0 : -ENOMEM;
@@ -196,20 +201,38 @@ static int add_block(struct salvage *s, struct slice data)
     return s->add_rc;
 }
 
-static void tell_lost_block(struct salvage *s, uint32_t i)
+/* What stands at `at` is lost, and with it blocks i to last. */
+static void tell_lost(struct salvage *s, uint64_t at, const char *what, uint32_t i,
+                      uint32_t last)
 {
     char name[NAME_BYTES], from[REPAIR_KEY_TEXT], to[REPAIR_KEY_TEXT];
     const struct table_index *x = &s->t->index;
 
     file_name(name, FILE_TABLE, s->f->number);
-    repair_key(ikey_user(table_index_key(x, i)), to);
+    repair_key(ikey_user(table_index_key(x, last)), to);
     if (i > 0)
         repair_key(ikey_user(table_index_key(x, i - 1)), from);
-    repair_tell(s->r,
-                "%s, offset %" PRIu64 ": a block of %zu bytes is lost: keys %s%s to %s",
-                name, x->at[i], table_block_size(s->t, i),
+    repair_tell(s->r, "%s, offset %" PRIu64 ": %s: keys %s%s to %s", name, at, what,
                 i ? "after " : "from the first", i ? from : "", to);
+}
+
+/* Block i could not be read. All blocks of a lost dictionary are told at once. */
+static void lose_block(struct salvage *s, uint32_t i)
+{
+    const struct table_index *x = &s->t->index;
+    uint32_t k = table_index_dicts(x, i);
+    char what[64];
+
     s->r->out->blocks_lost++;
+    if (s->known.rc == 0) {
+        snprintf(what, sizeof(what), "a block of %zu bytes is lost",
+                 table_block_size(s->t, i));
+        tell_lost(s, x->at[i], what, i, i);
+    } else if (k > s->dicts_lost) {
+        s->dicts_lost = k;
+        tell_lost(s, s->known.at, "a dictionary is lost, and the blocks that need it", i,
+                  (k < x->n_dicts ? x->dict[k].block : x->n) - 1);
+    }
 }
 
 static int add_indexed(struct salvage *s)
@@ -220,13 +243,13 @@ static int add_indexed(struct salvage *s)
     for (i = 0; i < s->t->index.n && !rc; i++) {
         struct loaded_block *lb;
 
-        rc = table_load_block(s->t, i, TABLE_BLOCK_ONCE, &lb);
+        rc = table_load_block(s->t, i, TABLE_BLOCK_ONCE, &s->known, &lb);
         if (!rc) {
             rc = add_block(s, lb->block.data);
             free(lb);
         }
         if (repair_is_damage(rc) && !s->add_rc) {
-            tell_lost_block(s, i);
+            lose_block(s, i);
             rc = 0;
         }
     }
@@ -245,6 +268,7 @@ static bool may_be_trailer(const uint8_t *p, size_t len)
     case COMPRESS_LZ4:
         return len <= COMPRESSED_MAX && raw <= (uint64_t)len * 255 + 64;
     case COMPRESS_ZSTD:
+    case COMPRESS_ZSTD_DICT:
         return len <= COMPRESSED_MAX && raw <= TABLE_RAW_MAX &&
                raw <= (uint64_t)len * 32768 + 64;
     default:
@@ -279,6 +303,13 @@ static int note_part(struct salvage *s, uint64_t at, uint64_t size)
     return 0;
 }
 
+static int take_dict(struct salvage *s, struct slice bytes)
+{
+    decompress_dict_free(s->found);
+    s->found = NULL;
+    return decompress_dict_new(bytes, &s->found);
+}
+
 /* Add the blocks found in the first `end` bytes; the parts after them are noted. */
 static int add_found(struct salvage *s, struct slice file)
 {
@@ -293,9 +324,11 @@ static int add_found(struct salvage *s, struct slice file)
         size = find_part(file, at, s->t->number);
         if (!size)
             break;
-        rc = table_unpack(s->t, at, slice_of(file.data + at, size), &lb);
+        rc = table_unpack(s->t, at, slice_of(file.data + at, size), s->found, &lb);
         if (!rc) {
-            rc = s->n_parts ? -EUCLEAN : add_block(s, lb->block.data);
+            rc = s->n_parts                ? -EUCLEAN
+                 : is_dict(lb->block.data) ? take_dict(s, lb->block.data)
+                                           : add_block(s, lb->block.data);
             free(lb);
         }
         if (rc == -EUCLEAN && !s->add_rc)
@@ -429,7 +462,7 @@ static int read_footer(struct salvage *s)
                         (size_t)(t->layout.properties - t->layout.index), &lb);
     if (!rc)
         rc = table_index_init(&t->index, lb ? lb->block.data : slice_of(NULL, 0),
-                              t->layout.filter);
+                              &t->layout);
     free(lb);
     s->have_index = rc == 0;
     return repair_is_damage(rc) ? 0 : rc;
@@ -465,6 +498,9 @@ int repair_salvage(struct repair *r, struct repair_file *f)
         s.to = NULL;
     }
     table_builder_abandon(s.to);
+    if (s.t)
+        table_dict_release(s.t, &s.known);
+    decompress_dict_free(s.found);
     table_free(s.t);
     buf_release(&s.last);
     free(s.part);

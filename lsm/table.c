@@ -52,7 +52,7 @@ static int read_index(struct table *t)
             return rc;
         in = lb->block.data;
     }
-    rc = table_index_init(&t->index, in, t->layout.filter);
+    rc = table_index_init(&t->index, in, &t->layout);
     free(lb);
     return rc == -EUCLEAN ? err_corrupt(t->path, at, "index") : rc;
 }
@@ -288,13 +288,16 @@ int table_pin_loaded(struct table *t, uint32_t i, struct loaded_block *lb,
 static int pin_block(struct table *t, uint32_t i, const struct block **out,
                      struct table_pin *pin)
 {
+    struct table_dict_ref dict = {0};
     struct loaded_block *lb;
     int rc;
 
     *out = table_pin_cached(t, i, pin);
     if (*out)
         return 0;
-    rc = table_load_block(t, i, t->cache ? TABLE_BLOCK_KEEP : TABLE_BLOCK_ONCE, &lb);
+    rc = table_load_block(t, i, t->cache ? TABLE_BLOCK_KEEP : TABLE_BLOCK_ONCE, &dict,
+                          &lb);
+    table_dict_release(t, &dict);
     return rc ? rc : table_pin_loaded(t, i, lb, out, pin);
 }
 

@@ -16,8 +16,8 @@ enum {
 };
 
 /* No codec packs more densely: LZ4 ends a run with bytes of 255 each, ZSTD
- * takes 4 bytes for a block of 128 KiB. A greater length is a lie, and would
- * make us allocate what the file does not justify. */
+ * takes 4 bytes for a block of 128 KiB, with a dictionary too. A greater length is a lie,
+ * and would make us allocate what the file does not justify. */
 static uint64_t raw_limit(enum compression type, size_t len)
 {
     uint64_t limit = type == COMPRESS_RAW   ? len
@@ -56,7 +56,7 @@ int table_block_open(struct slice block, const char *path, uint64_t number,
     out->type = (enum compression)trailer[0];
     out->raw_len = load_le32(trailer + 1);
     out->bytes = slice_of(block.data, len);
-    if (trailer[0] > COMPRESS_ZSTD)
+    if (trailer[0] > COMPRESS_ZSTD_DICT)
         return err_corrupt(path, offset, "unknown compression %u", trailer[0]);
     if (out->raw_len > raw_limit(out->type, len) ||
         (out->type == COMPRESS_RAW && out->raw_len != len))
@@ -64,8 +64,19 @@ int table_block_open(struct slice block, const char *path, uint64_t number,
     return 0;
 }
 
+static int unpack_payload(const struct table *t, uint64_t offset,
+                          const struct table_payload *p,
+                          const struct decompress_dict *dict, void *to)
+{
+    int rc = p->type == COMPRESS_ZSTD_DICT && dict
+                 ? decompress_with_dict(dict, p->bytes, to, p->raw_len)
+                 : decompress(p->type, p->bytes, to, p->raw_len);
+
+    return rc == -EUCLEAN ? err_corrupt(t->path, offset, "cannot be decompressed") : rc;
+}
+
 int table_unpack(const struct table *t, uint64_t offset, struct slice bytes,
-                 struct loaded_block **out)
+                 const struct decompress_dict *dict, struct loaded_block **out)
 {
     struct table_payload payload;
     struct loaded_block *lb;
@@ -77,11 +88,10 @@ int table_unpack(const struct table *t, uint64_t offset, struct slice bytes,
     lb = malloc(sizeof(*lb) + payload.raw_len);
     if (!lb)
         return -ENOMEM;
-    rc = decompress(payload.type, payload.bytes, lb->bytes, payload.raw_len);
+    rc = unpack_payload(t, offset, &payload, dict, lb->bytes);
     if (rc) {
         free(lb);
-        return rc == -EUCLEAN ? err_corrupt(t->path, offset, "cannot be decompressed")
-                              : rc;
+        return rc;
     }
     lb->block = (struct block){.data = slice_of(lb->bytes, payload.raw_len)};
     *out = lb;
@@ -109,7 +119,7 @@ int table_load(struct table *t, uint64_t offset, size_t size, struct loaded_bloc
         return -ENOMEM;
     rc = table_read(t, offset, bytes, size);
     if (!rc)
-        rc = table_unpack(t, offset, slice_of(bytes, size), out);
+        rc = table_unpack(t, offset, slice_of(bytes, size), NULL, out);
     free(bytes);
     return rc;
 }
@@ -122,12 +132,12 @@ int table_bad_block(const struct table *t, uint32_t i)
 }
 
 static int unpack_once(const struct table *t, uint32_t i, struct slice bytes,
-                       struct loaded_block **out)
+                       const struct decompress_dict *dict, struct loaded_block **out)
 {
     struct loaded_block *lb;
     int rc;
 
-    rc = table_unpack(t, t->index.at[i], bytes, &lb);
+    rc = table_unpack(t, t->index.at[i], bytes, dict, &lb);
     if (rc)
         return rc;
     if (block_init(&lb->block, lb->block.data) != 0) {
@@ -166,7 +176,7 @@ static int keep(const struct table *t, uint32_t i, struct slice raw,
 /* How long what block_prepare makes will be is in the block, so it is decompressed
  * elsewhere first. */
 static int unpack_keep(const struct table *t, uint32_t i, struct slice bytes,
-                       struct loaded_block **out)
+                       const struct decompress_dict *dict, struct loaded_block **out)
 {
     uint64_t at = t->index.at[i];
     struct table_payload payload;
@@ -181,9 +191,7 @@ static int unpack_keep(const struct table *t, uint32_t i, struct slice bytes,
         return keep(t, i, payload.bytes, out);
     if (payload.raw_len > sizeof(small) && !(raw = malloc(payload.raw_len)))
         return -ENOMEM;
-    rc = decompress(payload.type, payload.bytes, raw, payload.raw_len);
-    if (rc == -EUCLEAN)
-        err_corrupt(t->path, at, "cannot be decompressed");
+    rc = unpack_payload(t, at, &payload, dict, raw);
     if (!rc)
         rc = keep(t, i, slice_of(raw, payload.raw_len), out);
     if (raw != small)
@@ -191,15 +199,33 @@ static int unpack_keep(const struct table *t, uint32_t i, struct slice bytes,
     return rc;
 }
 
-int table_unpack_block(const struct table *t, uint32_t i, struct slice bytes,
-                       enum table_block_use use, struct loaded_block **out)
+/* The dictionary of block i, if these bytes of it say that it needs one. */
+static int get_dict(struct table *t, uint32_t i, struct slice bytes,
+                    struct table_dict_ref *ref)
 {
-    return use == TABLE_BLOCK_KEEP ? unpack_keep(t, i, bytes, out)
-                                   : unpack_once(t, i, bytes, out);
+    uint32_t k;
+
+    if (bytes.len <= TABLE_BLOCK_TRAILER ||
+        bytes.data[bytes.len - TABLE_BLOCK_TRAILER] != COMPRESS_ZSTD_DICT)
+        return 0;
+    k = table_index_dicts(&t->index, i);
+    return k ? table_dict_get(t, k - 1, ref) : 0;
+}
+
+int table_unpack_block(struct table *t, uint32_t i, struct slice bytes,
+                       enum table_block_use use, struct table_dict_ref *ref,
+                       struct loaded_block **out)
+{
+    int rc = get_dict(t, i, bytes, ref);
+
+    if (rc)
+        return rc;
+    return use == TABLE_BLOCK_KEEP ? unpack_keep(t, i, bytes, ref->dict, out)
+                                   : unpack_once(t, i, bytes, ref->dict, out);
 }
 
 int table_load_block(struct table *t, uint32_t i, enum table_block_use use,
-                     struct loaded_block **out)
+                     struct table_dict_ref *ref, struct loaded_block **out)
 {
     size_t size = table_block_size(t, i);
     uint8_t small[SMALL_BLOCK];
@@ -210,7 +236,7 @@ int table_load_block(struct table *t, uint32_t i, enum table_block_use use,
         return -ENOMEM;
     rc = table_read(t, t->index.at[i], bytes, size);
     if (!rc)
-        rc = table_unpack_block(t, i, slice_of(bytes, size), use, out);
+        rc = table_unpack_block(t, i, slice_of(bytes, size), use, ref, out);
     if (bytes != small)
         free(bytes);
     return rc;
@@ -226,7 +252,7 @@ void table_layout_append(struct buf *to, const struct table_layout *l, uint64_t 
     store_le64(f + 8, l->range_deletes);
     store_le64(f + 16, l->index);
     store_le64(f + 24, l->properties);
-    store_le32(f + FOOTER_PARTS, TABLE_VERSION);
+    store_le32(f + FOOTER_PARTS, l->version);
     store_le64(f + FOOTER_PARTS + 4,
                hash_bytes(f, FOOTER_PARTS + 4, hash_place(number, l->end)));
     store_le32(f + FOOTER_PARTS + 12, TABLE_MAGIC);
@@ -243,10 +269,12 @@ int table_layout_decode(const uint8_t *f, const char *path, uint64_t number,
     if (load_le64(f + FOOTER_PARTS + 4) !=
         hash_bytes(f, FOOTER_PARTS + 4, hash_place(number, l->end)))
         return err_corrupt(path, l->end, "checksum of the footer");
-    if (version > TABLE_VERSION) {
-        err_log("%s: format %" PRIu32 " is newer than %d", path, version, TABLE_VERSION);
+    if (version > TABLE_VERSION_DICT) {
+        err_log("%s: format %" PRIu32 " is newer than %d", path, version,
+                TABLE_VERSION_DICT);
         return -EPROTONOSUPPORT;
     }
+    l->version = version;
     l->filter = load_le64(f);
     l->range_deletes = load_le64(f + 8);
     l->index = load_le64(f + 16);

@@ -3,7 +3,9 @@
  *
  * Parts are written in the order of the file: data blocks as they fill, then
  * filter, range deletes, index, properties, footer. The separator of a block
- * waits for the key that follows it, because that makes it shorter.
+ * waits for the key that follows it, because that makes it shorter. Blocks that may
+ * get a dictionary wait in `hold` until there is one, or until it is known that there
+ * is none.
  */
 #include "table_impl.h"
 
@@ -12,6 +14,7 @@
 #include "block_builder.h"
 #include "bloom.h"
 #include "hash.h"
+#include "table_hold.h"
 #include "vlog.h"
 
 enum {
@@ -27,10 +30,15 @@ struct table_builder {
     uint64_t written; /* appended */
     uint64_t writeback; /* of that, what the disk was told to write */
     struct block_builder data;
-    struct buf index; /* encoded */
+    struct table_hold hold;
+    struct buf index; /* encoded entries of the n_blocks written */
+    uint64_t n_blocks;
+    struct buf dicts; /* encoded places of the dictionaries written */
+    uint64_t n_dicts;
     struct buf compressed;
-    struct buf last_key;   /* of the block written last */
-    uint64_t waiting_size; /* of that block, if its separator is to be made; or 0 */
+    struct buf last_key;   /* of the block finished last */
+    bool waiting;          /* its separator is to be made */
+    uint64_t waiting_size; /* of it in the file; 0: it is held */
     struct buf separator;  /* scratch */
     struct buf hashes;     /* of user keys, 8 bytes each */
     uint64_t last_hash;
@@ -73,6 +81,8 @@ int table_builder_open(const struct table_builder_options *o, struct table_build
     if (rc)
         goto fail;
     block_builder_init(&tb->data, TABLE_RESTART);
+    if (o->compression == COMPRESS_ZSTD)
+        tb->hold.dict_bytes = o->dictionary_bytes;
     tb->meta.number = o->number;
     tb->meta.seq_min = IKEY_SEQ_MAX;
     *out = tb;
@@ -87,7 +97,9 @@ static void builder_free(struct table_builder *tb)
 {
     buf_release(&tb->out);
     block_builder_release(&tb->data);
+    table_hold_release(&tb->hold);
     buf_release(&tb->index);
+    buf_release(&tb->dicts);
     buf_release(&tb->compressed);
     buf_release(&tb->last_key);
     buf_release(&tb->separator);
@@ -139,24 +151,29 @@ static uint64_t position(const struct table_builder *tb)
     return tb->written + tb->out.len;
 }
 
-/* *size: of what goes to the file. */
+/* Payload is raw, done so to it. *size: of what goes to the file. */
+static int write_payload(struct table_builder *tb, struct slice raw, struct slice payload,
+                         enum compression did, uint64_t *size)
+{
+    uint64_t at = position(tb);
+
+    table_block_append(&tb->out, payload, did, raw.len, tb->o.number, at);
+    *size = position(tb) - at;
+    return tb->out.failed || tb->out.len >= WRITE_BYTES ? write_out(tb) : 0;
+}
+
 static int write_block(struct table_builder *tb, struct slice raw, enum compression want,
                        uint64_t *size)
 {
-    uint64_t at = position(tb);
     enum compression did = COMPRESS_RAW;
-    struct slice payload = raw;
 
     if (raw.len > TABLE_RAW_MAX)
         return fail(tb, -EFBIG);
     buf_clear(&tb->compressed);
     if (want != COMPRESS_RAW)
         did = compress(want, raw, &tb->compressed);
-    if (did != COMPRESS_RAW)
-        payload = buf_slice(&tb->compressed);
-    table_block_append(&tb->out, payload, did, raw.len, tb->o.number, at);
-    *size = position(tb) - at;
-    return tb->out.failed || tb->out.len >= WRITE_BYTES ? write_out(tb) : 0;
+    return write_payload(tb, raw, did == COMPRESS_RAW ? raw : buf_slice(&tb->compressed),
+                         did, size);
 }
 
 /*
@@ -185,11 +202,71 @@ static void make_separator(struct buf *s, struct slice last, struct slice next)
     put_le64(s, 0);
 }
 
-static int add_to_index(struct table_builder *tb)
+static int add_to_index(struct table_builder *tb, struct slice key, uint64_t size)
 {
-    table_index_append(&tb->index, buf_slice(&tb->separator), tb->waiting_size);
+    table_index_append(&tb->index, key, size);
+    tb->n_blocks++;
+    return tb->index.failed ? fail(tb, -ENOMEM) : 0;
+}
+
+static int write_dict(struct table_builder *tb)
+{
+    uint64_t size;
+    int rc = write_block(tb, buf_slice(&tb->hold.dict_raw), COMPRESS_ZSTD, &size);
+
+    if (rc)
+        return rc;
+    table_dict_append(&tb->dicts, tb->n_blocks, size);
+    tb->n_dicts++;
+    return tb->dicts.failed ? fail(tb, -ENOMEM) : 0;
+}
+
+static int write_held(struct table_builder *tb)
+{
+    struct table_hold *h = &tb->hold;
+    struct slice raw = buf_slice(&h->raw), key = buf_slice(&h->keys);
+    bool fresh = false;
+    size_t i;
+    int rc = h->n ? table_hold_choose(h, &fresh) : 0;
+
+    if (rc)
+        return fail(tb, rc);
+    if (fresh)
+        rc = write_dict(tb);
+    for (i = 0; i < h->n && !rc; i++) {
+        struct slice block = slice_of(raw.data, h->block[i].raw_len);
+        enum compression did;
+        uint64_t size;
+
+        buf_clear(&tb->compressed);
+        did = table_hold_compress(h, block, &tb->compressed);
+        rc = write_payload(tb, block,
+                           did == COMPRESS_RAW ? block : buf_slice(&tb->compressed), did,
+                           &size);
+        if (!rc)
+            rc = add_to_index(tb, slice_of(key.data, h->block[i].key_len), size);
+        raw.data += block.len;
+        key.data += h->block[i].key_len;
+    }
+    table_hold_clear(h);
+    return rc;
+}
+
+/* The separator of the last block is made. */
+static int end_block(struct table_builder *tb)
+{
+    struct slice key = buf_slice(&tb->separator);
+    uint64_t size = tb->waiting_size;
+
+    tb->waiting = false;
     tb->waiting_size = 0;
-    return tb->separator.failed || tb->index.failed ? fail(tb, -ENOMEM) : 0;
+    if (tb->separator.failed)
+        return fail(tb, -ENOMEM);
+    if (size)
+        return add_to_index(tb, key, size);
+    if (table_hold_add_key(&tb->hold, key) != 0)
+        return fail(tb, -ENOMEM);
+    return table_hold_full(&tb->hold) ? write_held(tb) : 0;
 }
 
 static int flush_block(struct table_builder *tb)
@@ -200,9 +277,18 @@ static int flush_block(struct table_builder *tb)
     rc = block_builder_finish(&tb->data, &raw);
     if (rc)
         return fail(tb, rc);
-    rc = write_block(tb, raw, tb->o.compression, &tb->waiting_size);
-    if (rc)
-        return rc;
+    if (raw.len <= table_hold_max(&tb->hold)) {
+        rc = table_hold_add(&tb->hold, raw);
+        if (rc)
+            return fail(tb, rc);
+    } else {
+        rc = write_held(tb);
+        if (!rc)
+            rc = write_block(tb, raw, tb->o.compression, &tb->waiting_size);
+        if (rc)
+            return rc;
+    }
+    tb->waiting = true;
     buf_assign(&tb->last_key, buf_slice(&tb->data.last_key));
     block_builder_reset(&tb->data);
     return tb->last_key.failed ? fail(tb, -ENOMEM) : 0;
@@ -302,9 +388,9 @@ int table_builder_add(struct table_builder *tb, struct slice ikey, struct slice 
         block_builder_size(&tb->data) + entry_bytes > tb->o.block_bytes &&
         flush_block(tb) != 0)
         return tb->err;
-    if (tb->waiting_size) {
+    if (tb->waiting) {
         make_separator(&tb->separator, buf_slice(&tb->last_key), ikey);
-        if (add_to_index(tb) != 0)
+        if (end_block(tb) != 0)
             return tb->err;
     }
     block_builder_add(&tb->data, ikey, value);
@@ -355,9 +441,23 @@ int table_builder_add_range_delete(struct table_builder *tb, struct slice start,
 
 /* ---- finishing ---- */
 
+/* What is held will be about as dense as what was written. */
+static uint64_t held_size(const struct table_builder *tb)
+{
+    uint64_t held = tb->hold.raw.len, raw = tb->meta.raw_bytes;
+    uint64_t written = position(tb);
+
+    if (!held || !written)
+        return held;
+    raw -= raw > held ? held : raw;
+    return written < raw ? (uint64_t)((double)held * (double)written / (double)raw)
+                         : held;
+}
+
 uint64_t table_builder_size(const struct table_builder *tb)
 {
-    return position(tb) + tb->data.data.len + tb->data.restarts.len + tb->ranges.len;
+    return position(tb) + held_size(tb) + tb->data.data.len + tb->data.restarts.len +
+           tb->ranges.len;
 }
 
 uint64_t table_builder_entries(const struct table_builder *tb)
@@ -369,12 +469,12 @@ static int finish_points(struct table_builder *tb)
 {
     if (tb->data.count && flush_block(tb) != 0)
         return tb->err;
-    if (!tb->waiting_size)
+    if (!tb->waiting)
         return 0;
     buf_assign(&tb->meta.largest, ikey_user(buf_slice(&tb->last_key)));
     buf_assign(&tb->separator, buf_slice(&tb->meta.largest));
     put_le64(&tb->separator, 0);
-    return add_to_index(tb);
+    return end_block(tb) != 0 ? tb->err : write_held(tb);
 }
 
 /* The first range begins first; as ranges do not overlap, the last ends last. */
@@ -439,9 +539,27 @@ static int write_properties(struct table_builder *tb, struct table_layout *layou
     return rc;
 }
 
+/* What tells where the dictionaries lie comes before the entries. */
+static int write_index(struct table_builder *tb)
+{
+    struct buf both = {0};
+    uint64_t size;
+    int rc;
+
+    if (tb->n_dicts == 0)
+        return write_block(tb, buf_slice(&tb->index), tb->o.compression, &size);
+    put_varint(&both, tb->n_dicts);
+    buf_append_slice(&both, buf_slice(&tb->dicts));
+    buf_append_slice(&both, buf_slice(&tb->index));
+    rc = both.failed ? fail(tb, -ENOMEM)
+                     : write_block(tb, buf_slice(&both), tb->o.compression, &size);
+    buf_release(&both);
+    return rc;
+}
+
 static int write_parts(struct table_builder *tb)
 {
-    struct table_layout layout;
+    struct table_layout layout = {0};
     uint64_t size;
     int rc;
 
@@ -458,13 +576,14 @@ static int write_parts(struct table_builder *tb)
         rc = write_block(tb, buf_slice(&tb->ranges), tb->o.compression, &size);
     layout.index = position(tb);
     if (!rc && tb->index.len)
-        rc = write_block(tb, buf_slice(&tb->index), tb->o.compression, &size);
+        rc = write_index(tb);
     layout.properties = position(tb);
     if (!rc)
         rc = write_properties(tb, &layout);
     if (rc)
         return rc;
     layout.end = position(tb);
+    layout.version = tb->n_dicts ? TABLE_VERSION_DICT : TABLE_VERSION_PLAIN;
     table_layout_append(&tb->out, &layout, tb->o.number);
     return write_out(tb);
 }

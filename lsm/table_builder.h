@@ -11,11 +11,14 @@
 
 struct table_builder_options {
     struct env *env;
-    const char *path;    /* copied */
+    const char *path; /* copied */
     uint64_t number;
     size_t block_bytes;
     double filter_bits; /* per key; 0: no filter */
     enum compression compression;
+    size_t dictionary_bytes; /* of one dictionary, at most (DICT_MAX), when compression
+                                is ZSTD; 0: none. 32 times as much raw content is held
+                                in memory */
     /* Called after so many bytes were written; may sleep. NULL: nobody is interested. */
     void (*wrote)(void *arg, uint64_t bytes);
     void *arg;
@@ -70,7 +73,8 @@ int table_builder_add(struct table_builder *tb, struct slice ikey, struct slice 
 int table_builder_add_range_delete(struct table_builder *tb, struct slice start,
                                    struct slice end, uint64_t seq);
 
-/* File bytes so far, the unfinished block included. */
+/* File bytes so far, about: with the blocks not yet compressed, and the unfinished one.
+ */
 uint64_t table_builder_size(const struct table_builder *tb);
 uint64_t table_builder_entries(const struct table_builder *tb); /* of both kinds */
 

@@ -10,7 +10,8 @@
 
 /* On disk: never renumber. */
 enum {
-    TABLE_VERSION = 1,
+    TABLE_VERSION_PLAIN = 1,
+    TABLE_VERSION_DICT = 2,   /* the index begins with the dictionaries */
     TABLE_FOOTER = 48,        /* bytes */
     TABLE_BLOCK_TRAILER = 13, /* compression, raw length, checksum */
     TABLE_FILTER_TAIL = 1,    /* the number of probes, after the filter's lines */
@@ -26,6 +27,7 @@ enum { TABLE_RESTART = 16 };
 /* The parts of the file, one after the other without gaps, in this order; data
  * begins at 0. A part of no bytes is absent. */
 struct table_layout {
+    uint32_t version; /* the least that holds what is there */
     uint64_t filter;
     uint64_t range_deletes;
     uint64_t index;
@@ -68,6 +70,13 @@ static inline size_t loaded_block_bytes(const struct loaded_block *lb)
 
 /* ---- the index, taken apart for searching ---- */
 
+/* A dictionary: for the blocks from `block` on, up to the next dictionary. It ends where
+ * that block begins. */
+struct table_dict {
+    uint64_t at;
+    uint32_t block;
+};
+
 /*
  * Block i holds the internal keys in (key i-1, key i]. If no later block has
  * block i's last user key, key i's user key is less than all of theirs: so who
@@ -75,23 +84,33 @@ static inline size_t loaded_block_bytes(const struct loaded_block *lb)
  */
 struct table_index {
     uint32_t n;
-    size_t common;    /* bytes that all user keys begin with */
-    uint64_t *prefix; /* n: the 8 bytes after those, big-endian */
-    uint64_t *at;     /* n + 1: offset of block i; at[n] is the end of the data */
-    uint32_t *key_at; /* n + 1: where key i begins in keys */
-    uint8_t *keys;    /* internal keys */
-    void *memory;     /* the arrays are parts of it */
-    size_t bytes;     /* of memory */
+    uint32_t n_dicts;
+    struct table_dict *dict; /* n_dicts, ascending */
+    size_t common;           /* bytes that all user keys begin with */
+    uint64_t *prefix;        /* n: the 8 bytes after those, big-endian */
+    uint64_t *at;            /* n + 1: offset of block i; at[n] is the end of the data.
+                                A dictionary may lie between two blocks */
+    uint32_t *key_at;        /* n + 1: where key i begins in keys */
+    uint8_t *keys;           /* internal keys */
+    void *memory;            /* the arrays are parts of it */
+    size_t bytes;            /* of memory */
 };
 
 /* An entry of the index in the file. */
 void table_index_append(struct buf *to, struct slice ikey, uint64_t size);
-/* Takes them apart; data_end is what the sizes must add up to.
+/* A dictionary, as the index of a TABLE_VERSION_DICT tells of it. */
+void table_dict_append(struct buf *to, uint64_t block, uint64_t size);
+/* Takes an index of layout l apart; its sizes must add up to l->filter.
  * 0, -EUCLEAN (not logged) or -ENOMEM. */
-int table_index_init(struct table_index *x, struct slice in, uint64_t data_end);
+int table_index_init(struct table_index *x, struct slice in,
+                     const struct table_layout *l);
 void table_index_release(struct table_index *x);
 /* The first block whose key is at or after ikey; n when there is none. */
 uint32_t table_index_find(const struct table_index *x, struct slice ikey);
+/* How many dictionaries stand before block i; the last of them is its. */
+uint32_t table_index_dicts(const struct table_index *x, uint32_t i);
+/* Bytes of block i in the file, trailer included. */
+size_t table_index_size(const struct table_index *x, uint32_t i);
 
 static inline struct slice table_index_key(const struct table_index *x, uint32_t i)
 {
@@ -120,25 +139,44 @@ struct table {
 /* Exactly len bytes. A file that ends earlier is -EUCLEAN (logged). */
 int table_read(struct table *t, uint64_t offset, void *to, size_t len);
 
-/* The part read from offset, checked and decompressed; free() it. */
+/* The part read from offset, checked and decompressed; free() it. dict: what a data
+ * block may have been compressed with, or NULL. */
 int table_unpack(const struct table *t, uint64_t offset, struct slice bytes,
-                 struct loaded_block **out);
+                 const struct decompress_dict *dict, struct loaded_block **out);
 /* Read the part of size bytes, trailer included, at offset, and unpack it. */
 int table_load(struct table *t, uint64_t offset, size_t size, struct loaded_block **out);
+
+/*
+ * The dictionary of the block looked at last, for the next one. Zeroed it is none.
+ * What is read often comes from the cache and stays there; `aside` leaves the cache
+ * alone.
+ */
+struct table_dict_ref {
+    bool aside;
+    bool known; /* the rest is that of dictionary `at` */
+    uint64_t at;
+    int rc; /* why there is no dict; it was logged */
+    struct decompress_dict *dict;
+    struct cache_entry *entry; /* which holds it; NULL: it is ours */
+};
+void table_dict_release(struct table *t, struct table_dict_ref *ref);
+/* Make dictionary k ref's. 0, or what was wrong (logged once as long as ref is kept). */
+int table_dict_get(struct table *t, uint32_t k, struct table_dict_ref *ref);
 
 enum table_block_use {
     TABLE_BLOCK_ONCE,
     TABLE_BLOCK_KEEP, /* prepared, because it will be searched often */
 };
 /* Data block i of these bytes, or read from the file. Damage is logged. */
-int table_unpack_block(const struct table *t, uint32_t i, struct slice bytes,
-                       enum table_block_use use, struct loaded_block **out);
+int table_unpack_block(struct table *t, uint32_t i, struct slice bytes,
+                       enum table_block_use use, struct table_dict_ref *ref,
+                       struct loaded_block **out);
 int table_load_block(struct table *t, uint32_t i, enum table_block_use use,
-                     struct loaded_block **out);
+                     struct table_dict_ref *ref, struct loaded_block **out);
 
 static inline size_t table_block_size(const struct table *t, uint32_t i)
 {
-    return (size_t)(t->index.at[i + 1] - t->index.at[i]);
+    return table_index_size(&t->index, i);
 }
 
 /* Pin data block i if it is cached; else NULL. */

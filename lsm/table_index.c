@@ -23,17 +23,21 @@ static uint64_t prefix_of(struct slice user, size_t from)
     return v;
 }
 
-static int make_room(struct table_index *x, uint32_t n, size_t key_bytes)
+static int make_room(struct table_index *x, uint32_t n, size_t key_bytes,
+                     uint32_t n_dicts)
 {
     uint8_t *p;
 
-    x->bytes = (size_t)n * 8 + ((size_t)n + 1) * 12 + key_bytes;
+    x->bytes = (size_t)n_dicts * sizeof(*x->dict) + (size_t)n * 8 + ((size_t)n + 1) * 12 +
+               key_bytes;
     p = malloc(x->bytes);
     if (!p)
         return -ENOMEM;
     x->memory = p;
     x->n = n;
-    x->prefix = (uint64_t *)p;
+    x->n_dicts = 0; /* taken below */
+    x->dict = (struct table_dict *)p;
+    x->prefix = (uint64_t *)(x->dict + n_dicts);
     x->at = x->prefix + n;
     x->key_at = (uint32_t *)(x->at + n + 1);
     x->keys = (uint8_t *)(x->key_at + n + 1);
@@ -43,6 +47,12 @@ static int make_room(struct table_index *x, uint32_t n, size_t key_bytes)
 void table_index_append(struct buf *to, struct slice ikey, uint64_t size)
 {
     put_bytes(to, ikey);
+    put_varint(to, size);
+}
+
+void table_dict_append(struct buf *to, uint64_t block, uint64_t size)
+{
+    put_varint(to, block);
     put_varint(to, size);
 }
 
@@ -63,26 +73,68 @@ static bool measure(struct slice in, uint32_t *n, size_t *key_bytes)
     return true;
 }
 
-/* Keys must ascend; sizes must be of blocks, and end where the data end. */
-static bool take_entries(struct table_index *x, struct slice in, uint64_t data_end)
+/* The encoded dictionaries at the begin of in, which is moved behind them. */
+static bool split(struct slice *in, uint32_t version, struct slice *dicts, uint32_t *n)
 {
-    struct slice key;
-    uint64_t size;
+    struct slice from;
+    uint64_t block, size;
     uint32_t i;
 
-    x->at[0] = 0;
+    *n = 0;
+    *dicts = slice_of(in->data, 0);
+    if (version < TABLE_VERSION_DICT)
+        return true;
+    if (!get_varint32(in, n))
+        return false;
+    from = *in;
+    for (i = 0; i < *n; i++)
+        if (!get_varint(in, &block) || !get_varint(in, &size))
+            return false;
+    *dicts = slice_of(from.data, from.len - in->len);
+    return true;
+}
+
+/* If a dictionary stands at *at, before block i, note it and step over it. */
+static bool take_dict(struct table_index *x, struct slice *dicts, uint32_t i,
+                      uint64_t data_end, uint64_t *at)
+{
+    struct slice in = *dicts;
+    uint64_t block, size;
+
+    if (!get_varint(&in, &block) || block != i)
+        return true;
+    if (!get_varint(&in, &size) || size <= TABLE_BLOCK_TRAILER || size > data_end - *at)
+        return false;
+    *dicts = in;
+    x->dict[x->n_dicts++] = (struct table_dict){*at, i};
+    *at += size;
+    return true;
+}
+
+/* Keys must ascend; sizes must be of blocks, and end where the data end; dictionaries
+ * must stand before blocks. */
+static bool take_entries(struct table_index *x, struct slice in, struct slice dicts,
+                         uint64_t data_end)
+{
+    uint64_t at = 0, size;
+    struct slice key;
+    uint32_t i;
+
     x->key_at[0] = 0;
     for (i = 0; i < x->n; i++) {
-        if (!get_bytes(&in, &key) || !get_varint(&in, &size) ||
-            size <= TABLE_BLOCK_TRAILER || size > data_end - x->at[i])
+        if (!take_dict(x, &dicts, i, data_end, &at) || !get_bytes(&in, &key) ||
+            !get_varint(&in, &size) || size <= TABLE_BLOCK_TRAILER ||
+            size > data_end - at)
             return false;
         memcpy(x->keys + x->key_at[i], key.data, key.len);
         x->key_at[i + 1] = x->key_at[i] + (uint32_t)key.len;
-        x->at[i + 1] = x->at[i] + size;
+        x->at[i] = at;
+        at += size;
         if (i > 0 && ikey_cmp(table_index_key(x, i - 1), table_index_key(x, i)) >= 0)
             return false;
     }
-    return x->at[x->n] == data_end;
+    x->at[x->n] = at;
+    return at == data_end && dicts.len == 0;
 }
 
 /* Keys ascend, so what the first and the last have in common, all have. */
@@ -99,26 +151,54 @@ static void make_prefixes(struct table_index *x)
         x->prefix[i] = prefix_of(ikey_user(table_index_key(x, i)), x->common);
 }
 
-int table_index_init(struct table_index *x, struct slice in, uint64_t data_end)
+int table_index_init(struct table_index *x, struct slice in, const struct table_layout *l)
 {
+    uint32_t n, n_dicts = 0;
+    struct slice dicts = {0};
     size_t key_bytes;
-    uint32_t n;
     int rc;
 
     memset(x, 0, sizeof(*x));
-    if (!measure(in, &n, &key_bytes) || (n == 0 && data_end))
+    if (in.len && !split(&in, l->version, &dicts, &n_dicts))
+        return -EUCLEAN;
+    if (!measure(in, &n, &key_bytes) || (n == 0 && (l->filter || n_dicts)))
         return -EUCLEAN;
     if (n == 0)
         return 0;
-    rc = make_room(x, n, key_bytes);
+    rc = make_room(x, n, key_bytes, n_dicts);
     if (rc)
         return rc;
-    if (!take_entries(x, in, data_end)) {
+    if (!take_entries(x, in, dicts, l->filter)) {
         table_index_release(x);
         return -EUCLEAN;
     }
     make_prefixes(x);
     return 0;
+}
+
+uint32_t table_index_dicts(const struct table_index *x, uint32_t i)
+{
+    uint32_t lo = 0, hi = x->n_dicts;
+
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (x->dict[mid].block <= i)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+size_t table_index_size(const struct table_index *x, uint32_t i)
+{
+    uint32_t k = table_index_dicts(x, i);
+    uint64_t end = x->at[i + 1];
+
+    if (k < x->n_dicts && x->dict[k].block == i + 1)
+        end = x->dict[k].at;
+    return (size_t)(end - x->at[i]);
 }
 
 void table_index_release(struct table_index *x)

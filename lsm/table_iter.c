@@ -24,7 +24,8 @@ struct table_iter {
     uint32_t at; /* the block that bi stands in; index.n: none */
     struct table_pin pin;
     struct loaded_block *own; /* instead of pin, for TABLE_ITER_COMPACT */
-    uint8_t *window;          /* bytes of the file */
+    struct table_dict_ref dict;
+    uint8_t *window; /* bytes of the file */
     size_t window_cap;
     size_t window_len;
     uint64_t window_at;
@@ -84,13 +85,13 @@ static int load_block(struct table_iter *ti, uint32_t i, struct loaded_block **o
     int rc = 0;
 
     if (ti->ahead == 0)
-        return table_load_block(ti->t, i, use, out);
+        return table_load_block(ti->t, i, use, &ti->dict, out);
     if (!in_window(ti, at, size))
         rc = fill_window(ti, at, size);
     if (rc)
         return rc;
     return table_unpack_block(ti->t, i, slice_of(ti->window + (at - ti->window_at), size),
-                              use, out);
+                              use, &ti->dict, out);
 }
 
 /* A read that misses block after block reads ahead, more and more. */
@@ -274,6 +275,7 @@ static void op_free(struct iter *it)
     struct table_iter *ti = of(it);
 
     drop_block(ti);
+    table_dict_release(ti->t, &ti->dict);
     block_iter_release(&ti->bi);
     free(ti->window);
     if (ti->on_free)
@@ -300,6 +302,7 @@ struct iter *table_iter_new(struct table *t, enum table_iter_use use)
     ti->bi.it.ops = &table_iter_ops;
     ti->t = t;
     ti->use = use;
+    ti->dict.aside = use == TABLE_ITER_COMPACT;
     ti->at = t->index.n;
     return &ti->bi.it;
 }

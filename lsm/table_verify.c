@@ -11,6 +11,7 @@
 
 struct verify {
     struct table *t;
+    struct table_dict_ref dict;
     uint32_t i; /* the data block under way */
     uint64_t entries;
     uint64_t deletes;
@@ -64,13 +65,30 @@ static int check_entry(void *arg, struct slice ikey, struct slice value)
     return v->wrong ? -EUCLEAN : 0;
 }
 
+/* Is block i, whose dictionary is damaged, at least as it was written? */
+static int verify_sealed(struct table *t, uint32_t i)
+{
+    size_t size = table_block_size(t, i);
+    uint8_t *bytes = malloc(size);
+    struct table_payload p;
+    int rc = bytes ? table_read(t, t->index.at[i], bytes, size) : -ENOMEM;
+
+    if (!rc)
+        rc = table_block_open(slice_of(bytes, size), t->path, t->number, t->index.at[i],
+                              &p);
+    free(bytes);
+    return rc;
+}
+
 static int verify_block(struct verify *v, uint32_t i)
 {
     struct table *t = v->t;
     struct loaded_block *lb;
     int rc;
 
-    rc = table_load_block(t, i, TABLE_BLOCK_ONCE, &lb);
+    rc = table_load_block(t, i, TABLE_BLOCK_ONCE, &v->dict, &lb);
+    if (rc && rc == v->dict.rc)
+        return verify_sealed(t, i);
     if (rc)
         return rc;
     v->i = i;
@@ -114,16 +132,28 @@ static void keep_first(int *first, int rc)
         *first = rc;
 }
 
+static int verify_data(struct verify *v)
+{
+    const struct table_index *x = &v->t->index;
+    uint32_t i, k = 0;
+    int rc = 0;
+
+    for (i = 0; i < x->n; i++) {
+        if (k < x->n_dicts && x->dict[k].block == i)
+            keep_first(&rc, table_dict_get(v->t, k++, &v->dict));
+        keep_first(&rc, verify_block(v, i));
+    }
+    table_dict_release(v->t, &v->dict);
+    return rc;
+}
+
 int table_verify(struct table *t)
 {
     struct table_layout *l = &t->layout;
-    struct verify v = {.t = t};
-    int rc = 0;
-    uint32_t i;
+    struct verify v = {.t = t, .dict.aside = true};
     size_t k;
+    int rc = verify_data(&v);
 
-    for (i = 0; i < t->index.n; i++)
-        keep_first(&rc, verify_block(&v, i));
     if (!rc && (v.entries != t->meta.entries || v.deletes != t->meta.deletes ||
                 t->n_range_deletes != t->meta.range_deletes))
         rc = err_corrupt(t->path, l->properties, "counts differ from what is there");

@@ -20,7 +20,7 @@ static void value_of(const struct crash_cell *c, uint8_t *to)
 
         /* Some compress. */
         if (c->write % 3 == 0 && i % 64 >= 16)
-            v = 0x2020202020202020ull;
+            memcpy(&v, "dentries", 8);
         memcpy(all + i, &v, 8);
     }
     memcpy(to, all + c->off, (size_t)c->len);

@@ -7,9 +7,9 @@
  *
  * Checksums would keep a fuzzer at the door. So an input that begins with an odd
  * byte is parts of a table, which are given trailers, checksums and a footer:
- * the number of data blocks, then for each of them, and for filter, range
- * deletes, index and properties: compression, raw length (le32), length (le16),
- * bytes. An even byte is followed by a file as it is.
+ * format version, number of data blocks and dictionaries, then for each of them, and
+ * for filter, range deletes, index and properties: compression, raw length (le32),
+ * length (le16), bytes. An even byte is followed by a file as it is.
  *
  * test_table_damage.c runs it on mutations of sound tables.
  */
@@ -55,11 +55,12 @@ static bool assemble(struct slice in, struct buf *file)
     struct table_layout l = {0};
     uint64_t *parts[FUZZ_OTHER_PARTS] = {&l.range_deletes, &l.index, &l.properties,
                                          &l.end};
-    uint8_t n;
+    uint8_t version, n;
     int i;
 
-    if (!get_u8(&in, &n))
+    if (!get_u8(&in, &version) || !get_u8(&in, &n))
         return false;
+    l.version = version;
     for (; n; n--)
         if (!take_part(&in, file))
             return false;
@@ -92,12 +93,17 @@ void fuzz_table_dissect(struct table *t, struct slice file, struct buf *to);
 void fuzz_table_dissect(struct table *t, struct slice file, struct buf *to)
 {
     const struct table_layout *l = &t->layout;
-    uint32_t i;
+    const struct table_index *x = &t->index;
+    uint32_t i, k = 0;
 
     put_u8(to, 1);
-    put_u8(to, (uint8_t)t->index.n);
-    for (i = 0; i < t->index.n; i++)
-        put_part(to, file, t->index.at[i], t->index.at[i + 1]);
+    put_u8(to, (uint8_t)l->version);
+    put_u8(to, (uint8_t)(x->n + x->n_dicts));
+    for (i = 0; i < x->n; i++) {
+        if (k < x->n_dicts && x->dict[k].block == i)
+            put_part(to, file, x->dict[k++].at, x->at[i]);
+        put_part(to, file, x->at[i], x->at[i] + table_block_size(t, i));
+    }
     put_part(to, file, l->filter, l->range_deletes);
     put_part(to, file, l->range_deletes, l->index);
     put_part(to, file, l->index, l->properties);

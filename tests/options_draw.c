@@ -47,6 +47,7 @@ static const struct field fields[] = {
     {FIELD(compression[3]), CODECS},
     {FIELD(compression[4]), CODECS},
     {FIELD(vlog), CODECS},
+    {FIELD(dictionary_bytes), OF(0, 1 << 10, 1 << 10, 2 << 10, 4 << 10, 128 << 10)},
     {FIELD(workers), OF(0, 1, 2, 3)},
     {FIELD(sync_interval_ms), OF(0, 0, 5, 50)},
     {FIELD(verify_bytes), OF(0, UINT64_MAX)},

@@ -14,7 +14,8 @@ struct table_builder *begin_table(const struct made_table *m,
                                       .number = m->number,
                                       .block_bytes = kind->block_bytes,
                                       .filter_bits = kind->filter_bits,
-                                      .compression = kind->compression};
+                                      .compression = kind->compression,
+                                      .dictionary_bytes = kind->dictionary_bytes};
     struct table_builder *tb;
 
     ck_ok(table_builder_open(&o, &tb));

@@ -18,6 +18,7 @@ struct table_kind {
     size_t block_bytes;
     unsigned filter_bits;
     enum compression compression;
+    size_t dictionary_bytes;
 };
 
 struct test_range {

@@ -241,6 +241,106 @@ START_TEST(a_table_cut_anywhere_keeps_what_is_before)
 }
 END_TEST
 
+/* ---- dictionaries ---- */
+
+enum { DICT_KEYS = 1500 };
+
+static struct slice line_of(int i, char to[200])
+{
+    uint64_t x = (uint64_t)i * 7919 + 1;
+
+    snprintf(to, 200, "owner=%x permissions=%x checksum=%x replicas=%x accessed=%x",
+             (unsigned)test_random(&x), (unsigned)test_random(&x),
+             (unsigned)test_random(&x), (unsigned)test_random(&x),
+             (unsigned)test_random(&x));
+    return slice_str(to);
+}
+
+/* One table at the last level, which begins with a dictionary. */
+static void make_with_dictionary(struct store *s)
+{
+    char k[16], line[200];
+    struct lsm *db;
+    int i;
+
+    s->env = env_mem_new(1);
+    s->dir = "/s";
+    store_options(s);
+    s->o.memtable_bytes = s->o.table_bytes = 1 << 20;
+    s->o.dictionary_bytes = 1024;
+    ck_ok(lsm_open("/s", &s->o, &db));
+    for (i = 0; i < DICT_KEYS; i++) {
+        snprintf(k, sizeof(k), "key%04d", i);
+        ck_ok(lsm_put(db, slice_str(k), line_of(i, line)));
+        if (i == 0)
+            ck_ok(lsm_flush(db));
+    }
+    ck_ok(lsm_put(db, slice_str("key0000"), line_of(0, line)));
+    ck_ok(lsm_compact(db, true)); /* what overlaps is not only moved */
+    ck_ok(lsm_close(db));
+    store_list(s);
+}
+
+/* Flip the byte at `at` (from the end, if negative) of the table; repair; how many
+ * keys are missing. The others are as they were. */
+static int lost_after_flip(long at)
+{
+    struct store s = {0};
+    struct lsm_value v = {0};
+    char path[300], k[16], line[200];
+    const char *name;
+    struct buf file = {0};
+    struct lsm *db;
+    int i, lost = 0;
+
+    make_with_dictionary(&s);
+    name = store_find(&s, FILE_TABLE, 0);
+    ck_ok(env_mem_read(s.env, store_path(&s, name, path), &file));
+    ck_assert_uint_eq(load_le32(file.data + file.len - 16), 2); /* with dictionaries */
+    store_flip(&s, name, at < 0 ? file.len - (size_t)-at : (size_t)at);
+    buf_release(&file);
+    ck_ok(lsm_repair("/s", &s.o, store_note_line, &s, &s.result));
+    ck_assert_uint_eq(s.result.tables_damaged, 1);
+    ck_ok(lsm_open("/s", &s.o, &db));
+    ck_ok(lsm_verify(db));
+    for (i = 0; i < DICT_KEYS; i++) {
+        int rc;
+
+        snprintf(k, sizeof(k), "key%04d", i);
+        rc = lsm_get(db, NULL, slice_str(k), &v);
+        ck_assert(rc == 0 || rc == -ENOENT);
+        if (rc == 0)
+            ck_assert(slice_eq(v.value, line_of(i, line)));
+        lost += rc != 0;
+    }
+    lsm_value_release(&v);
+    ck_assert_uint_eq(s.result.blocks_lost > 0, lost > 0);
+    ck_assert_int_le(s.n_lines, 2); /* not one for each block */
+    ck_ok(lsm_close(db));
+    env_mem_free(s.env);
+    return lost;
+}
+
+/* Without footer or index the blocks are looked for, and their dictionaries with them. */
+START_TEST(dictionaries_are_found_without_index_and_footer)
+{
+    test_log_capture();
+    ck_assert_int_eq(lost_after_flip(-20), 0);
+    ck_assert_int_eq(lost_after_flip(-200), 0);
+}
+END_TEST
+
+START_TEST(a_lost_dictionary_loses_the_keys_of_its_blocks_alone)
+{
+    int lost;
+
+    test_log_capture();
+    lost = lost_after_flip(100);
+    ck_assert_int_gt(lost, 100);
+    ck_assert_int_lt(lost, DICT_KEYS);
+}
+END_TEST
+
 START_TEST(a_missing_table_loses_its_keys_alone)
 {
     struct store s, *c;
@@ -573,6 +673,8 @@ TEST_MAIN("repair", TEST_CASE(a_sound_store_is_repaired_without_loss),
           TEST_CASE(a_flipped_block_loses_its_keys_alone),
           TEST_CASE(what_is_not_data_of_a_table_is_made_again),
           TEST_CASE(a_table_cut_anywhere_keeps_what_is_before),
+          TEST_CASE(dictionaries_are_found_without_index_and_footer),
+          TEST_CASE(a_lost_dictionary_loses_the_keys_of_its_blocks_alone),
           TEST_CASE(a_missing_table_loses_its_keys_alone),
           TEST_CASE(a_missing_segment_loses_its_values_alone),
           TEST_CASE(a_value_lost_does_not_bring_an_older_one_back),

@@ -12,7 +12,7 @@
 #include "lsm/vlog.h"
 #include "table_util.h"
 
-static const struct table_kind usual = {4096, 10, COMPRESS_LZ4};
+static const struct table_kind usual = {4096, 10, COMPRESS_LZ4, 0};
 
 static struct made_table in_memory(void)
 {
@@ -101,9 +101,10 @@ static void round_trip(const struct table_kind *kind, const struct entries *es,
 START_TEST(what_is_added_is_found)
 {
     static const struct table_kind kinds[] = {
-        {1, 10, COMPRESS_RAW},     {200, 0, COMPRESS_LZ4},   {200, 10, COMPRESS_ZSTD},
-        {4096, 10, COMPRESS_LZ4},  {4096, 16, COMPRESS_RAW}, {4096, 4, COMPRESS_ZSTD},
-        {1 << 20, 1, COMPRESS_LZ4}};
+        {1, 10, COMPRESS_RAW, 0},     {200, 0, COMPRESS_LZ4, 0},
+        {200, 10, COMPRESS_ZSTD, 0},  {4096, 10, COMPRESS_LZ4, 0},
+        {4096, 16, COMPRESS_RAW, 0},  {4096, 4, COMPRESS_ZSTD, 0},
+        {1 << 20, 1, COMPRESS_LZ4, 0}};
     uint64_t r = test_seed();
     size_t round, i;
 
@@ -153,7 +154,7 @@ START_TEST(versions_of_a_key_span_blocks)
         entries_add(&es, slice_str("key"), seq, seq % 2 ? IKEY_PUT : IKEY_DELETE,
                     slice_str("0123456789"));
     entries_add(&es, slice_str("key2"), 5, IKEY_PUT, slice_str("after"));
-    round_trip(&(struct table_kind){200, 10, COMPRESS_RAW}, &es, &r);
+    round_trip(&(struct table_kind){200, 10, COMPRESS_RAW, 0}, &es, &r);
     entries_free(&es);
 }
 END_TEST
@@ -179,8 +180,8 @@ START_TEST(entries_larger_than_a_block)
         entries_add(&es, buf_slice(&key), 8, IKEY_PUT, buf_slice(&value));
     }
     round_trip(&usual, &es, &r);
-    round_trip(&(struct table_kind){4096, 10, COMPRESS_RAW}, &es, &r);
-    round_trip(&(struct table_kind){4096, 10, COMPRESS_ZSTD}, &es, &r);
+    round_trip(&(struct table_kind){4096, 10, COMPRESS_RAW, 0}, &es, &r);
+    round_trip(&(struct table_kind){4096, 10, COMPRESS_ZSTD, 0}, &es, &r);
     entries_free(&es);
     buf_release(&key);
     buf_release(&value);
@@ -556,8 +557,7 @@ TEST_MAIN("table", TEST_CASE_SLOW(what_is_added_is_found, 300),
           TEST_CASE(entries_larger_than_a_block),
           TEST_CASE(a_large_entry_gets_its_own_block),
           TEST_CASE(blocks_that_shrink_are_compressed_and_random_ones_stay_raw),
-          TEST_CASE(range_deletes_come_back),
-          TEST_CASE(a_table_of_range_deletes_only),
+          TEST_CASE(range_deletes_come_back), TEST_CASE(a_table_of_range_deletes_only),
           TEST_CASE(a_point_at_the_end_of_a_range_closes_the_bounds),
           TEST_CASE(the_longest_run_of_tombstones_is_told),
           TEST_CASE(the_filter_turns_strangers_away),

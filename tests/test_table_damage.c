@@ -11,7 +11,7 @@
 
 #include "fuzz_table.c"
 
-static const struct table_kind usual = {4096, 10, COMPRESS_LZ4};
+static const struct table_kind usual = {4096, 10, COMPRESS_LZ4, 0};
 
 static struct made_table in_memory(void)
 {
@@ -29,7 +29,7 @@ static void drop(struct made_table *m)
 /* ---- the format ---- */
 
 /* "sand" at 7 and, deleted, at 5; "silt" at 300; ["clay", "loam") deleted at 9.
- * Never changed without a new TABLE_VERSION. */
+ * Never changed without a new version. */
 static const char golden_hex[] =
     /* data: a block of three entries and one restart point; its trailer */
     "000c0273616e64010700000000000076310408000005000000000000010b01696c74012c"
@@ -69,7 +69,7 @@ static void make_golden(struct made_table *m, struct entries *es)
     entries_add(es, slice_str("sand"), 7, IKEY_PUT, slice_str("v1"));
     entries_add(es, slice_str("sand"), 5, IKEY_DELETE, slice_str(""));
     entries_add(es, slice_str("silt"), 300, IKEY_PUT, slice_str("x"));
-    make_table(m, &(struct table_kind){4096, 10, COMPRESS_RAW}, es, &range, 1);
+    make_table(m, &(struct table_kind){4096, 10, COMPRESS_RAW, 0}, es, &range, 1);
 }
 
 START_TEST(golden_table)
@@ -108,14 +108,14 @@ START_TEST(a_newer_version_is_refused)
     make_golden(&m, &es);
     ck_ok(env_mem_read(m.env, m.path, &file));
     footer = file.data + file.len - TABLE_FOOTER;
-    store_le32(footer + 32, TABLE_VERSION + 1);
+    store_le32(footer + 32, TABLE_VERSION_DICT + 1);
     ck_ok(env_mem_write(m.env, m.path, buf_slice(&file)));
     ck_err(try_open_table(&m, NULL, &t), EUCLEAN);
     store_le64(footer + 36,
                hash_bytes(footer, 36, hash_place(7, file.len - TABLE_FOOTER)));
     ck_ok(env_mem_write(m.env, m.path, buf_slice(&file)));
     ck_err(try_open_table(&m, NULL, &t), EPROTONOSUPPORT);
-    ck_assert(test_log_has("/7.sst: format 2 is newer than 1"));
+    ck_assert(test_log_has("/7.sst: format 3 is newer than 2"));
     buf_release(&file);
     entries_free(&es);
     drop(&m);
@@ -177,8 +177,9 @@ static void check_damaged(const struct made_table *m, const struct entries *es,
 
 START_TEST(a_flip_of_any_byte_is_noticed)
 {
-    static const struct table_kind kinds[] = {
-        {200, 10, COMPRESS_RAW}, {400, 10, COMPRESS_LZ4}, {400, 10, COMPRESS_ZSTD}};
+    static const struct table_kind kinds[] = {{200, 10, COMPRESS_RAW, 0},
+                                              {400, 10, COMPRESS_LZ4, 0},
+                                              {400, 10, COMPRESS_ZSTD, 0}};
     static const struct test_range range = {"b", "c", 9};
     uint64_t r = test_seed();
     int k;
@@ -276,6 +277,7 @@ static int open_forged(struct slice block, const char *separator, int off,
     table_index_append(&index, buf_slice(&key),
                        block.len + TABLE_BLOCK_TRAILER + (uint64_t)off);
     table_meta_append(&props, meta);
+    put_u8(&parts, TABLE_VERSION_PLAIN);
     put_u8(&parts, 1);
     add_part(&parts, block);
     add_part(&parts, slice_str(""));
@@ -340,7 +342,7 @@ START_TEST(mutated_tables_do_no_harm)
 
     for (round = 0; round < 60; round++) {
         struct table_kind kind = {1 + test_below(&r, 400), 10,
-                                  (enum compression)test_below(&r, 3)};
+                                  (enum compression)test_below(&r, 3), 0};
         struct entries es = entries_random(&r, 1 + test_below(&r, 60), 8, 60);
         struct made_table m = in_memory();
         struct buf file = {0}, parts = {0}, copy = {0};
@@ -405,7 +407,7 @@ START_TEST(the_builder_refuses_what_would_be_no_table)
     ck_err(add(tb, "a", 5, IKEY_PUT, none), EUCLEAN);
     ck_err(add(tb, "c", 5, IKEY_PUT, none), EUCLEAN);
     check_refused(&m, tb, -EUCLEAN);
-    tb = begin_table(&m, &(struct table_kind){1, 0, COMPRESS_RAW});
+    tb = begin_table(&m, &(struct table_kind){1, 0, COMPRESS_RAW, 0});
     ck_ok(add(tb, "a", 5, IKEY_PUT, none));
     ck_ok(add(tb, "b", 5, IKEY_PUT, none));
     ck_err(add(tb, "b", 5, IKEY_PUT, none), EUCLEAN);
@@ -492,7 +494,7 @@ START_TEST(failing_reads_are_told)
     uint64_t n;
     size_t i;
 
-    make_table(&m, &(struct table_kind){500, 10, COMPRESS_LZ4}, &es, NULL, 0);
+    make_table(&m, &(struct table_kind){500, 10, COMPRESS_LZ4, 0}, &es, NULL, 0);
     for (n = 1; !t; n++) {
         env_mem_fail_at(m.env, n, EIO, ENV_MEM_READ | ENV_MEM_OPEN_READ, ENV_MEM_ONCE);
         if (try_open_table(&m, NULL, &t) != 0)
