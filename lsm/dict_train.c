@@ -134,7 +134,7 @@ int dict_train(struct slice in, const size_t *len, unsigned n, size_t bytes,
     c.inside = c.count + ((size_t)1 << COUNTERS);
     count_strings(&c);
     used = take_pieces(&c, pieces, bytes);
-    if (used >= 2 * PIECE)
+    if (used >= PIECE)
         finish(in, len, n, bytes, slice_of(pieces + bytes - used, used), out);
     rc = 0;
 out:

@@ -245,18 +245,23 @@ END_TEST
 
 enum { DICT_KEYS = 1500 };
 
+/* What the first half of the keys has in common is not what the others have. */
 static struct slice line_of(int i, char to[200])
 {
+    static const char *const forms[] = {
+        "owner=%x permissions=%x checksum=%x replicas=%x accessed=%x",
+        "#include %x static int %x struct slice %x unsigned long %x return %x"};
     uint64_t x = (uint64_t)i * 7919 + 1;
+    unsigned v[5];
+    int k;
 
-    snprintf(to, 200, "owner=%x permissions=%x checksum=%x replicas=%x accessed=%x",
-             (unsigned)test_random(&x), (unsigned)test_random(&x),
-             (unsigned)test_random(&x), (unsigned)test_random(&x),
-             (unsigned)test_random(&x));
+    for (k = 0; k < 5; k++)
+        v[k] = (unsigned)test_random(&x);
+    snprintf(to, 200, forms[i >= DICT_KEYS / 2], v[0], v[1], v[2], v[3], v[4]);
     return slice_str(to);
 }
 
-/* One table at the last level, which begins with a dictionary. */
+/* One table at the last level, with two dictionaries. */
 static void make_with_dictionary(struct store *s)
 {
     char k[16], line[200];
