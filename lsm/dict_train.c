@@ -5,8 +5,8 @@
  * one from each stretch of the samples, so that every part of them is heard; what a
  * piece has is then worth nothing in the next ones. (COVER by Liao, Petri, Moffat and
  * Wirth, in the manner of ZDICT's fastCover.) ZDICT's own trainer compresses the samples
- * again and again to find the best length of pieces: 20 times the time, for the same
- * result: DESIGN.md. ZDICT adds the statistics.
+ * again and again to find the best length of pieces: ten times the time and more, for
+ * the same result: DESIGN.md. ZDICT adds the statistics.
  */
 #include "dict_train.h"
 
