@@ -141,6 +141,7 @@ static struct lsm *db_new(const char *path, const struct lsm_options *o)
     db->env = o->env ? o->env : env_posix();
     db->dir = copy_dir(path);
     db->o.memtable_bytes = options_memtable_bytes(o);
+    db->o.dictionary_bytes = options_dictionary_bytes(o);
     /* No memory: no cache, which lsm_open looks at. */
     (void)memory_init(&db->memory, o->memory_bytes,
                       db->o.memtables * db->o.memtable_bytes);

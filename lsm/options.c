@@ -13,6 +13,7 @@
 
 #include "filter_bits.h"
 #include "format.h"
+#include "table_builder.h"
 
 void lsm_options_init(struct lsm_options *o)
 {
@@ -71,7 +72,7 @@ static const struct range ranges[] = {
     {FIELD(filter_bits), .least = 0, .most = FILTER_BITS_MAX},
     {FIELD(separate_bytes), .least = 64, .most = LSM_VALUE_MAX, .or_zero = true},
     {FIELD(segment_bytes), .least = 4 * KIB, .most = TIB},
-    {FIELD(dictionary_bytes), .least = KIB, .most = 128 * KIB, .or_zero = true},
+    {FIELD(dictionary_bytes), .least = DICTIONARY_MIN, .most = DICT_MAX, .or_zero = true},
     {FIELD(background_bytes_per_s), .least = MIB, .most = UINT64_MAX, .or_zero = true},
     {FIELD(parts_max), .least = 1, .most = PARTS_MAX},
     {FIELD(workers), .least = 0, .most = WORKERS_MAX},
@@ -193,4 +194,13 @@ size_t options_memtable_bytes(const struct lsm_options *o)
 {
     return o->memtable_bytes ? o->memtable_bytes
                              : memory_memtable_bytes(o->memory_bytes, o->memtables);
+}
+
+size_t options_dictionary_bytes(const struct lsm_options *o)
+{
+    size_t most = o->memory_bytes / 64 / TABLE_HELD_DICTS;
+
+    if (most < DICTIONARY_MIN)
+        most = DICTIONARY_MIN;
+    return o->dictionary_bytes < most ? o->dictionary_bytes : most;
 }

@@ -11,6 +11,7 @@ enum {
     MEMTABLES_MAX = 16, /* active and waiting */
     WORKERS_MAX = 64,
     PARTS_MAX = 16, /* of one compaction */
+    DICTIONARY_MIN = 1024,
 };
 
 /* 0, or -EINVAL with one line logged that names the option, its value and what is
@@ -19,5 +20,8 @@ int options_check(const struct lsm_options *o);
 
 /* Of options that are sound. */
 size_t options_memtable_bytes(const struct lsm_options *o);
+/* dictionary_bytes, or less, so that a table being written holds no more than a 64th of
+ * memory_bytes (and no less than what the least dictionary wants). */
+size_t options_dictionary_bytes(const struct lsm_options *o);
 
 #endif

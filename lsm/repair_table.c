@@ -14,6 +14,7 @@
 
 #include "compress.h"
 #include "hash.h"
+#include "options.h"
 #include "repair_impl.h"
 #include "table_impl.h"
 
@@ -65,7 +66,7 @@ int repair_build(struct repair *r, unsigned level, struct table_builder **out,
         .block_bytes = r->o->block_bytes,
         .filter_bits = r->o->filter_bits,
         .compression = (enum compression)r->o->compression[level],
-        .dictionary_bytes = level == LSM_LEVELS - 1 ? r->o->dictionary_bytes : 0,
+        .dictionary_bytes = level == LSM_LEVELS - 1 ? options_dictionary_bytes(r->o) : 0,
     };
     char *path = file_path(r->dir, FILE_TABLE, o.number);
     int rc = path ? 0 : -ENOMEM;

@@ -9,6 +9,8 @@
 #include "env.h"
 #include "ikey.h"
 
+enum { TABLE_HELD_DICTS = 32 };
+
 struct table_builder_options {
     struct env *env;
     const char *path; /* copied */
@@ -17,8 +19,8 @@ struct table_builder_options {
     double filter_bits; /* per key; 0: no filter */
     enum compression compression;
     size_t dictionary_bytes; /* of one dictionary, at most (DICT_MAX), when compression
-                                is ZSTD; 0: none. 32 times as much raw content is held
-                                in memory */
+                                is ZSTD; 0: none. TABLE_HELD_DICTS times as much raw
+                                content is held in memory */
     /* Called after so many bytes were written; may sleep. NULL: nobody is interested. */
     void (*wrote)(void *arg, uint64_t bytes);
     void *arg;

@@ -13,13 +13,13 @@
 #include <stdlib.h>
 
 #include "dict_train.h"
+#include "table_builder.h"
 
 enum {
-    REGION = 32, /* times the size of a dictionary */
-    LEAST = 2,   /* times the size of a dictionary: less is not worth one */
-    TRIED = 24,  /* blocks of a region */
-    WORTH = 32,  /* a new one must save this part of the region's bytes */
-    PAUSE = 4,   /* regions without training, at most */
+    LEAST = 2,  /* times the size of a dictionary: less is not worth one */
+    TRIED = 24, /* blocks of a region */
+    WORTH = 32, /* a new one must save this part of the region's bytes */
+    PAUSE = 4,  /* regions without training, at most */
 };
 #define FALLEN_OFF 0.03 /* the last one no longer does as well */
 
@@ -40,7 +40,7 @@ size_t table_hold_max(const struct table_hold *h)
 
 bool table_hold_full(const struct table_hold *h)
 {
-    return h->raw.len >= REGION * h->dict_bytes;
+    return h->raw.len >= TABLE_HELD_DICTS * h->dict_bytes;
 }
 
 int table_hold_add(struct table_hold *h, struct slice raw)

@@ -51,15 +51,19 @@ START_TEST(what_is_out_of_range_is_named_with_its_value_and_range)
             "options: memtable_bytes = 4095 is not 0 or 4096 to 1099511627776");
     REFUSED(memtables, 1, "options: memtables = 1 is not 2 to 16");
     REFUSED(memtables, 17, "options: memtables = 17 is not 2 to 16");
-    REFUSED(memory_bytes, 1ull << 60,
-            "options: memory_bytes = 1152921504606846976 is not 131072 to 17592186044416");
+    REFUSED(
+        memory_bytes, 1ull << 60,
+        "options: memory_bytes = 1152921504606846976 is not 131072 to 17592186044416");
     REFUSED(block_bytes, 255, "options: block_bytes = 255 is not 256 to 4194304");
     REFUSED(table_bytes, 0, "options: table_bytes = 0 is not 4096 to 1099511627776");
     REFUSED(l0_trigger, 0, "options: l0_trigger = 0 is not 1 to 1000");
     REFUSED(level_ratio, 1, "options: level_ratio = 1 is not 2 to 1000");
     REFUSED(l1_bytes, 1, "options: l1_bytes = 1 is not 4096 to 1125899906842624");
     REFUSED(filter_bits, 25, "options: filter_bits = 25 is not 0 to 24");
-    REFUSED(separate_bytes, 63, "options: separate_bytes = 63 is not 0 or 64 to 268435456");
+    REFUSED(separate_bytes, 63,
+            "options: separate_bytes = 63 is not 0 or 64 to 268435456");
+    REFUSED(dictionary_bytes, 1023,
+            "options: dictionary_bytes = 1023 is not 0 or 1024 to 131072");
     REFUSED(segment_bytes, 1, "options: segment_bytes = 1 is not 4096 to 1099511627776");
     REFUSED(garbage_ratio, -0.5, "options: garbage_ratio = -0.5 is not 0 to 100");
     REFUSED(garbage_ratio, 101, "options: garbage_ratio = 101 is not 0 to 100");
@@ -69,9 +73,10 @@ START_TEST(what_is_out_of_range_is_named_with_its_value_and_range)
     REFUSED(workers, 65, "options: workers = 65 is not 0 to 64");
     REFUSED(sync_interval_ms, 86400001,
             "options: sync_interval_ms = 86400001 is not 0 to 86400000");
-    REFUSED(compression[3], (enum lsm_compression)3,
-            "options: compression[3] = 3 is not LSM_RAW (0), LSM_LZ4 (1) or LSM_ZSTD (2)");
-    REFUSED(vlog, (enum lsm_compression)-1,
+    REFUSED(
+        compression[3], (enum lsm_compression)3,
+        "options: compression[3] = 3 is not LSM_RAW (0), LSM_LZ4 (1) or LSM_ZSTD (2)");
+    REFUSED(vlog, (enum lsm_compression) - 1,
             "options: vlog = 4294967295 is not LSM_RAW (0), LSM_LZ4 (1) or LSM_ZSTD (2)");
 }
 END_TEST
@@ -142,6 +147,20 @@ START_TEST(the_size_of_a_memtable_follows_the_budget)
 }
 END_TEST
 
+START_TEST(dictionaries_follow_the_budget)
+{
+    struct lsm_options o = defaults();
+
+    ck_assert_uint_eq(options_dictionary_bytes(&o), 64 << 10);
+    o.memory_bytes = 64 << 20;
+    ck_assert_uint_eq(options_dictionary_bytes(&o), 32 << 10);
+    o.memory_bytes = 128 << 10;
+    ck_assert_uint_eq(options_dictionary_bytes(&o), 1024);
+    o.dictionary_bytes = 0;
+    ck_assert_uint_eq(options_dictionary_bytes(&o), 0);
+}
+END_TEST
+
 /* Neither makes a directory nor looks at one. */
 START_TEST(open_and_repair_refuse_before_they_touch_anything)
 {
@@ -166,4 +185,5 @@ TEST_MAIN("options", TEST_CASE(the_defaults_make_sense),
           TEST_CASE(options_that_contradict_each_other_are_named),
           TEST_CASE(memtables_that_leave_no_room_for_the_rest_are_refused),
           TEST_CASE(the_size_of_a_memtable_follows_the_budget),
+          TEST_CASE(dictionaries_follow_the_budget),
           TEST_CASE(open_and_repair_refuse_before_they_touch_anything))
