@@ -49,6 +49,7 @@ static const struct field fields[] = {
     {FIELD(vlog), CODECS},
     {FIELD(dictionary_bytes), OF(0, 1 << 10, 1 << 10, 2 << 10, 4 << 10, 128 << 10)},
     {FIELD(workers), OF(0, 1, 2, 3)},
+    {FIELD(background_bytes_per_s), OF(0, 0, 16 << 20, 128 << 20, UINT64_MAX)},
     {FIELD(sync_interval_ms), OF(0, 0, 5, 50)},
     {FIELD(verify_bytes), OF(0, UINT64_MAX)},
 };
@@ -143,7 +144,7 @@ bool options_all_drawn(size_t *offset)
     /* What the caller sets, and one that is no number. */
     static const struct field others[] = {
         {FIELD(env)}, {FIELD(create)}, {FIELD(must_be_new)}, {FIELD(read_only)},
-        {FIELD(garbage_ratio)},
+        {FIELD(format)}, {FIELD(garbage_ratio)},
     };
     bool drawn[sizeof(struct lsm_options)] = {0};
     unsigned i;

@@ -11,12 +11,7 @@
 
 #include "tests/test.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SECONDS = 4 };
-#else
-enum { SECONDS = 6 };
-#endif
-
+enum { SECONDS = SOAK_SANITIZED ? 4 : 6 };
 enum { CASES = 16, TEXT = 4000, ROUNDS_LEAST = 1 };
 
 /* Shared with the processes of the cases. */

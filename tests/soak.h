@@ -49,6 +49,13 @@ void soak_tell(const struct soak *s, const char *format, ...)
 /* Prints the counts in one line, which tests/soak adds up. */
 void soak_end(struct soak *s);
 
+/* Where all is slower by an order: what is exhaustive may do each nth thing only. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SOAK_SANITIZED = true };
+#else
+enum { SOAK_SANITIZED = false };
+#endif
+
 /* ---- for test.c ---- */
 
 /* Before the cases fork. */

@@ -11,6 +11,7 @@
 
 #include "env_mem.h"
 #include "fs_model.h"
+#include "options_draw.h"
 #include "test_fs.h"
 
 enum {
@@ -18,6 +19,7 @@ enum {
     NAMES = 5,
     OPEN_MAX = 3,
     FILE_MAX = 60000,
+    RUNS = SOAK_SANITIZED ? 60 : 300, /* of one load, each crashing somewhere else */
 };
 
 static struct rig rig;
@@ -36,19 +38,26 @@ static unsigned below(unsigned n)
 
 /* ---- the store ---- */
 
+/* 0: the same options each time; else drawn from this seed. */
+static uint64_t drawn;
+
 static void open_store(void)
 {
     struct lsm_options o;
 
-    lsm_options_init(&o);
+    if (drawn) {
+        options_draw(&o, drawn, DRAW_NO_THREADS);
+    } else {
+        lsm_options_init(&o);
+        o.create = true;
+        o.memtable_bytes = 16 * 1024; /* so that flushes and compactions happen */
+        o.table_bytes = 16 * 1024;
+        o.l1_bytes = 32 * 1024;
+        o.segment_bytes = 64 * 1024;
+        o.workers = 0; /* deterministic */
+        o.sync_interval_ms = 0;
+    }
     o.env = env;
-    o.create = true;
-    o.memtable_bytes = 16 * 1024; /* so that flushes and compactions happen */
-    o.table_bytes = 16 * 1024;
-    o.l1_bytes = 32 * 1024;
-    o.segment_bytes = 64 * 1024;
-    o.workers = 0; /* deterministic */
-    o.sync_interval_ms = 0;
     ck_ok(lsm_open("/store", &o, &r->db));
 }
 
@@ -329,6 +338,8 @@ static bool check_after(struct env *after, const struct run *w, unsigned least)
     unsigned i;
 
     env = after;
+    if (drawn)
+        drawn++;
     open_store();
     rig_mount(r);
     rig_check(r);
@@ -347,6 +358,7 @@ static void crash_once(uint64_t seed, uint64_t n, enum env_mem_crash mode,
 {
     static struct run w;
     struct env *after, *dead;
+    uint64_t options = drawn;
     unsigned least;
 
     begin(seed);
@@ -365,13 +377,16 @@ static void crash_once(uint64_t seed, uint64_t n, enum env_mem_crash mode,
     ck_assert_msg(check_after(after, &w, least),
                   "crash at call %llu, mode %d: a tree that never was",
                   (unsigned long long)n, mode);
+    drawn = options;
 }
 
-static void crash_everywhere(enum env_mem_crash mode, unsigned runs)
+/* Returns how many crashes it were. */
+static unsigned crash_everywhere(uint64_t seed, enum env_mem_crash mode, unsigned runs)
 {
     static struct run all;
     struct lsm_stats stats;
-    uint64_t seed = test_seed(), calls, n, step_by;
+    uint64_t calls, n, step_by, rng = seed;
+    unsigned crashes = 0;
 
     begin(seed);
     calls = env_mem_calls(env);
@@ -380,35 +395,60 @@ static void crash_everywhere(enum env_mem_crash mode, unsigned runs)
     ck_assert_uint_eq(all.done, OPS);
     ck_assert_uint_eq(real_print(), all.print[OPS]);
     lsm_get_stats(r->db, &stats);
-    ck_assert_uint_gt(stats.flushes, 0); /* else the store is too roomy to test much */
+    /* Else the store is too roomy to test much. */
+    ck_assert(drawn || stats.flushes > 0);
     end();
     env_mem_free(env);
     step_by = calls / runs + 1;
-    for (n = test_below(&seed, step_by); n <= calls; n += step_by)
-        crash_once(test_seed(), n, mode, &all);
-    printf("%llu calls, every %llu; %llu flushes, %llu compactions\n",
-           (unsigned long long)calls, (unsigned long long)step_by,
-           (unsigned long long)stats.flushes, (unsigned long long)stats.compactions);
+    for (n = test_below(&rng, step_by); n <= calls; n += step_by, crashes++)
+        crash_once(seed, n, mode, &all);
+    if (!drawn)
+        printf("%llu calls, every %llu; %llu flushes, %llu compactions\n",
+               (unsigned long long)calls, (unsigned long long)step_by,
+               (unsigned long long)stats.flushes, (unsigned long long)stats.compactions);
+    return crashes;
 }
 
 START_TEST(after_the_process_dies_all_that_returned_is_there)
 {
     test_log_capture();
-    crash_everywhere(ENV_MEM_KEEP_ALL, 300);
+    crash_everywhere(test_seed(), ENV_MEM_KEEP_ALL, RUNS);
 }
 END_TEST
 
 START_TEST(after_power_loss_all_that_was_synced_is_there)
 {
     test_log_capture();
-    crash_everywhere(ENV_MEM_LOSE_UNSYNCED, 300);
+    crash_everywhere(test_seed(), ENV_MEM_LOSE_UNSYNCED, RUNS);
 }
 END_TEST
 
 START_TEST(after_power_loss_with_random_remains_too)
 {
     test_log_capture();
-    crash_everywhere(ENV_MEM_KEEP_RANDOM, 300);
+    crash_everywhere(test_seed(), ENV_MEM_KEEP_RANDOM, RUNS);
+}
+END_TEST
+
+/* ... whatever the store's options, and others after the crash. */
+START_TEST(crashes_under_drawn_options_leave_a_tree_that_was)
+{
+    static const enum env_mem_crash modes[] = {ENV_MEM_KEEP_ALL, ENV_MEM_LOSE_UNSYNCED,
+                                               ENV_MEM_KEEP_RANDOM};
+    struct soak s;
+
+    test_log_capture();
+    for (soak_begin(&s); soak_on(&s); s.option_sets += 2) {
+        char text[OPTIONS_TEXT];
+        struct lsm_options o;
+
+        drawn = options_seed(soak_seed(&s), 0) | 1;
+        options_draw(&o, drawn, DRAW_NO_THREADS);
+        soak_tell(&s, "options: %s", options_text(&o, text));
+        s.crashes += crash_everywhere(soak_seed(&s), modes[s.rounds % 3], 12);
+        s.operations += OPS;
+    }
+    soak_end(&s);
 }
 END_TEST
 
@@ -494,5 +534,6 @@ TEST_MAIN("fs_crash",
           TEST_CASE_SLOW(after_the_process_dies_all_that_returned_is_there, 900),
           TEST_CASE_SLOW(after_power_loss_all_that_was_synced_is_there, 900),
           TEST_CASE_SLOW(after_power_loss_with_random_remains_too, 900),
+          TEST_CASE_SOAK(crashes_under_drawn_options_leave_a_tree_that_was),
           TEST_CASE_SLOW(a_full_disk_refuses_and_forgets_nothing, 300),
           TEST_CASE_SLOW(a_write_that_fails_did_not_happen, 300))

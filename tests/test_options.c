@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "lsm/options.h"
+#include "tests/options_draw.h"
 
 static struct lsm_options defaults(void)
 {
@@ -179,9 +180,29 @@ START_TEST(open_and_repair_refuse_before_they_touch_anything)
 }
 END_TEST
 
+/* In the random tests, by options_draw.c: a new one wants a line there. */
+START_TEST(every_option_is_drawn_at_random)
+{
+    struct lsm_options o;
+    char text[OPTIONS_TEXT];
+    size_t offset;
+    uint64_t seed;
+
+    ck_assert_msg(options_all_drawn(&offset),
+                  "the option at offset %zu has no line in options_draw.c", offset);
+    for (seed = 0; seed < 2000; seed++) {
+        options_draw(&o, seed, seed % 2 ? DRAW_TINY : 0);
+        ck_assert_msg(options_check(&o) == 0, "OPTIONS=%llu %s",
+                      (unsigned long long)seed, options_text(&o, text));
+        ck_assert_uint_lt(strlen(text), OPTIONS_TEXT - 1);
+    }
+}
+END_TEST
+
 TEST_MAIN("options", TEST_CASE(the_defaults_make_sense),
           TEST_CASE(what_is_out_of_range_is_named_with_its_value_and_range),
           TEST_CASE(the_ends_of_ranges_are_taken),
+          TEST_CASE(every_option_is_drawn_at_random),
           TEST_CASE(options_that_contradict_each_other_are_named),
           TEST_CASE(memtables_that_leave_no_room_for_the_rest_are_refused),
           TEST_CASE(the_size_of_a_memtable_follows_the_budget),

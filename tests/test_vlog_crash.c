@@ -3,6 +3,7 @@
  * bytes that no vlog wrote.
  */
 #include "env_mem.h"
+#include "options_draw.h"
 #include "test.h"
 
 #include <stdlib.h>
@@ -91,9 +92,13 @@ struct run {
     unsigned appended, synced;
 };
 
+/* The two options that a value log has. */
+static uint64_t segment_bytes = 50000;
+static enum compression codec = COMPRESS_LZ4;
+
 static void run(struct env *env, uint64_t seed, struct run *r)
 {
-    struct vlog *v = open_vlog(env, "/d", 50000, COMPRESS_LZ4);
+    struct vlog *v = open_vlog(env, "/d", segment_bytes, codec);
     uint64_t rng = seed | 1;
     int rc = 0;
 
@@ -121,7 +126,7 @@ static int add_segment(void *arg, const char *name)
 
 static void check_after(struct env *after, const struct run *r)
 {
-    struct vlog *v = open_vlog(after, "/d", 50000, COMPRESS_LZ4);
+    struct vlog *v = open_vlog(after, "/d", segment_bytes, codec);
     unsigned i;
 
     ck_ok(env_list(after, "/d", add_segment, v));
@@ -138,18 +143,19 @@ static void check_after(struct env *after, const struct run *r)
     ck_ok(vlog_close(v));
 }
 
-START_TEST(power_loss_keeps_what_was_synced_and_tells_what_was_not)
+/* At each step-th call. Returns the crashes. */
+static unsigned lose_power(uint64_t seed, uint64_t step)
 {
-    uint64_t seed = test_seed(), calls, n;
     struct env *env = new_env(seed), *after;
+    uint64_t calls, n;
+    unsigned crashes = 0;
     struct run r;
 
-    test_log_capture();
     run(env, seed, &r);
     ck_assert_uint_eq(r.appended, VALUES);
     calls = env_mem_calls(env);
     env_mem_free(env);
-    for (n = seed % 5; n < calls; n += 5) {
+    for (n = seed % step; n < calls; n += step, crashes++) {
         env = new_env(seed);
         env_mem_stop_at(env, n);
         run(env, seed, &r);
@@ -158,6 +164,32 @@ START_TEST(power_loss_keeps_what_was_synced_and_tells_what_was_not)
         env_mem_free(after);
         env_mem_free(env);
     }
+    return crashes;
+}
+
+START_TEST(power_loss_keeps_what_was_synced_and_tells_what_was_not)
+{
+    test_log_capture();
+    lose_power(test_seed(), SOAK_SANITIZED ? 25 : 5);
+}
+END_TEST
+
+START_TEST(power_loss_under_drawn_options_does_too)
+{
+    struct soak s;
+
+    test_log_capture();
+    for (soak_begin(&s); soak_on(&s); s.option_sets++, s.operations += VALUES) {
+        struct lsm_options o;
+        char text[OPTIONS_TEXT];
+
+        options_draw(&o, options_seed(soak_seed(&s), 0), 0);
+        segment_bytes = o.segment_bytes;
+        codec = (enum compression)o.vlog;
+        soak_tell(&s, "options: %s", options_text(&o, text));
+        s.crashes += lose_power(soak_seed(&s), 97);
+    }
+    soak_end(&s);
 }
 END_TEST
 
@@ -461,6 +493,7 @@ END_TEST
 
 TEST_MAIN("vlog_crash",
           TEST_CASE(power_loss_keeps_what_was_synced_and_tells_what_was_not),
+          TEST_CASE_SOAK(power_loss_under_drawn_options_does_too),
           TEST_CASE(appends_reads_syncs_and_deletes_run_beside_each_other),
           TEST_CASE(appends_reads_syncs_and_deletes_run_beside_each_other_on_disk),
           TEST_CASE(shared_syncs_cover_every_caller),
