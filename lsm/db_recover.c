@@ -612,7 +612,8 @@ int db_recover(struct lsm *db)
         rc = format_accept(&db->format, db->o.format, db->dir);
     if (!rc)
         rc = env_list(db->env, db->dir, note_file, &r);
-    qsort(r.file, r.n_files, sizeof(*r.file), file_order);
+    if (r.n_files)
+        qsort(r.file, r.n_files, sizeof(*r.file), file_order);
     if (!rc)
         rc = check_tables(&r);
     if (!rc)
