@@ -55,7 +55,7 @@ void db_throttle(struct lsm *db, size_t bytes)
     }
     env_about_to_block();
     env_sleep_ns(db->env, until);
-    db_took(db, LSM_TIME_STALL, until);
+    db_took(db, LSM_TIME_STALL, env_now_ns(db->env) - now);
 }
 
 int db_wait_for_room(struct lsm *db)
