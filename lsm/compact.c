@@ -123,12 +123,12 @@ static bool is_hidden(struct run *r, struct slice ikey)
 static int choose_ranges(struct run *r)
 {
     const struct compact_job *j = r->job;
-    size_t i, last_stripe = 0;
+    size_t i;
     int rc;
 
     if (!j->n_ranges)
         return 0;
-    rc = rangedel_build(j->ranges, j->n_ranges, &r->ranges);
+    rc = rangedel_build(j->ranges, j->n_ranges, r->snaps, r->n_snaps, &r->ranges);
     if (rc)
         return rc;
     r->keep = malloc((r->ranges->n + 1) * sizeof(*r->keep));
@@ -136,13 +136,8 @@ static int choose_ranges(struct run *r)
         return -ENOMEM;
     for (i = 0; i < r->ranges->n; i++) {
         const struct range_tombstone *t = &r->ranges->list[i];
-        size_t stripe = stripe_of(r, t->seq);
-        bool same = i > 0 && slice_eq(t->start, r->ranges->list[i - 1].start);
 
-        if (same && stripe == last_stripe)
-            continue;
-        last_stripe = stripe;
-        if (stripe == 0 && is_bottom(r, t->start, t->end, true))
+        if (stripe_of(r, t->seq) == 0 && is_bottom(r, t->start, t->end, true))
             continue;
         r->keep[r->n_keep++] = *t;
     }

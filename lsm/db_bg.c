@@ -59,6 +59,7 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     struct edit e = {.has_log_number = true, .log_number = log_number};
     struct compact_job job = {.db = db, .flush = m, .version = v, .e = &e};
     uint64_t start = env_now_ns(db->env), bytes = memtable_bytes(m), took;
+    struct range_tombstone *ranges = NULL;
     int rc;
 
     db_wait_visible(db, memtable_place(m)->last_seq);
@@ -67,7 +68,8 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     if (rc)
         return db_fail(db, rc, "syncing the value log");
     job.input = memtable_iter_new(m);
-    rc = job.input ? memtable_fragments(m, &job.ranges, &job.n_ranges) : -ENOMEM;
+    rc = job.input ? memtable_range_deletes(m, &ranges, &job.n_ranges) : -ENOMEM;
+    job.ranges = ranges;
     if (!rc)
         rc = compact_run(&job);
     /* Also the name of the log that the edit will begin with. */
@@ -78,6 +80,7 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     else
         rc = db_install(db, &e, m);
     iter_free(job.input);
+    free(ranges);
     edit_release(&e);
     if (rc)
         return rc;

@@ -179,12 +179,19 @@ static struct slice cover_end(struct lsm_iter *it)
 
 void iter_pass_covered(struct lsm_iter *it)
 {
+    struct slice end;
+
     if (!it->span.has_hi || !wants_jump(it)) {
         iter_next(it->in);
         return;
     }
+    end = cover_end(it);
+    if (slice_cmp(end, ikey_user(it->in->key)) <= 0) {
+        iter_next(it->in); /* the span is empty: see ask_file */
+        return;
+    }
     buf_clear(&it->target);
-    ikey_append_seek(&it->target, cover_end(it), IKEY_SEQ_MAX);
+    ikey_append_seek(&it->target, end, IKEY_SEQ_MAX);
     if (buf_error(&it->target))
         iter_fail(it, -ENOMEM);
     else

@@ -1,12 +1,5 @@
 /*
- * memtable.c - see memtable.h.
- *
- * Range deletes: an append-only list, of which a prefix has been fragmented.
- * A question asks the fragments by binary search and the few others one by one;
- * the fragments are built anew when the others exceed an eighth of them, so
- * that building costs O(log n) a tombstone in the long run. Old fragments live
- * as long as the memtable: readers hold no count on them, and their sizes are
- * a geometric series.
+ * memtable.c - see memtable.h. The range deletes are memtable_ranges.c's.
  */
 #include "memtable.h"
 
@@ -15,26 +8,14 @@
 
 #include "bloom.h"
 #include "hash.h"
+#include "memtable_ranges.h"
 #include "vlog.h"
 
 enum {
     ARENA_CHUNK = 1024 * 1024,
     FILTER_BITS = 10,
     FILTER_ENTRY_BYTES = 128, /* a guess at the bytes of an entry, to size the filter */
-    LOOSE_MIN = 16,           /* range deletes that need not be fragmented */
     RANGES_MAX = 16384,
-    FRAGMENTS_MAX = 65536,
-};
-
-struct loose {
-    struct range_tombstone t;
-    _Atomic(struct loose *) next;
-};
-
-struct fragments {
-    struct rangedel_set *set;
-    const struct loose *last; /* the last tombstone that is in it */
-    struct fragments *older;
 };
 
 struct memtable {
@@ -46,17 +27,11 @@ struct memtable {
     _Atomic uint64_t entries;
     _Atomic uint64_t deletes;
     _Atomic uint64_t ref_bytes;
-    _Atomic size_t fragment_bytes; /* of all sets of fragments, older ones too */
     struct memory *memory;
     _Atomic size_t counted; /* of memtable_bytes, in memory */
+    struct memtable_ranges ranges;
 
-    _Atomic(struct fragments *) fragments;
-    _Atomic(struct loose *) first_loose;
-    _Atomic uint64_t n_ranges;
-
-    struct mutex mu; /* protects what follows */
-    struct loose *last_loose;
-    uint64_t n_fragmented;
+    struct mutex mu; /* to insert a range; protects what follows */
     uint64_t *segments;
     size_t n_segments, cap_segments;
     _Atomic uint64_t last_segment; /* + 1; read without mu: the usual case */
@@ -87,7 +62,7 @@ struct memtable *memtable_new_bare(size_t budget_bytes)
     atomic_init(&m->refs, 1);
     arena_init(&m->arena, chunk < 4096 ? 4096 : chunk);
     mutex_init(&m->mu, LOCK_MEMTABLE);
-    if (skiplist_init(&m->list, &m->arena)) {
+    if (skiplist_init(&m->list, &m->arena) || memtable_ranges_init(&m->ranges, &m->arena)) {
         memtable_unref(m);
         return NULL;
     }
@@ -136,17 +111,9 @@ void memtable_ref(struct memtable *m)
 
 void memtable_unref(struct memtable *m)
 {
-    struct fragments *f;
-
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
-    for (f = atomic_load(&m->fragments); f;) {
-        struct fragments *older = f->older;
-
-        rangedel_free(f->set);
-        free(f);
-        f = older;
-    }
+    memtable_ranges_release(&m->ranges);
     free(m->filter);
     free(m->segments);
     arena_release(&m->arena);
@@ -201,69 +168,13 @@ void memtable_segments(struct memtable *m,
     mutex_unlock(&m->mu);
 }
 
-static struct slice arena_copy(struct arena *a, struct slice s)
-{
-    uint8_t *p = arena_alloc(a, s.len + 1);
-
-    if (p && s.len)
-        memcpy(p, s.data, s.len);
-    return slice_of(p, s.len);
-}
-
-/* Fragment everything there is. */
-static int fragment_locked(struct memtable *m)
-{
-    uint64_t n = atomic_load(&m->n_ranges);
-    struct range_tombstone *all = malloc(n * sizeof(*all));
-    struct fragments *f = calloc(1, sizeof(*f));
-    struct loose *l;
-    size_t i = 0;
-    int rc = -ENOMEM;
-
-    if (!all || !f)
-        goto out;
-    for (l = atomic_load(&m->first_loose); l; l = atomic_load(&l->next)) {
-        all[i++] = l->t;
-        f->last = l;
-    }
-    rc = rangedel_build(all, n, &f->set);
-    if (rc)
-        goto out;
-    f->older = atomic_load(&m->fragments);
-    m->n_fragmented = n;
-    atomic_fetch_add(&m->fragment_bytes, f->set->n * sizeof(*f->set->list));
-    atomic_store_explicit(&m->fragments, f, memory_order_release);
-    f = NULL;
-out:
-    free(all);
-    free(f);
-    return rc;
-}
-
 static int insert_range(struct memtable *m, struct slice start, uint64_t seq,
                         struct slice end)
 {
-    struct loose *l = arena_alloc(&m->arena, sizeof(*l));
-    uint64_t n;
-    int rc = 0;
+    int rc;
 
-    if (!l)
-        return -ENOMEM;
-    l->t.start = arena_copy(&m->arena, start);
-    l->t.end = arena_copy(&m->arena, end);
-    l->t.seq = seq;
-    atomic_init(&l->next, NULL);
-    if (!l->t.start.data || !l->t.end.data)
-        return -ENOMEM;
     mutex_lock(&m->mu);
-    if (m->last_loose)
-        atomic_store_explicit(&m->last_loose->next, l, memory_order_release);
-    else
-        atomic_store_explicit(&m->first_loose, l, memory_order_release);
-    m->last_loose = l;
-    n = atomic_fetch_add(&m->n_ranges, 1) + 1;
-    if (n - m->n_fragmented > LOOSE_MIN + m->n_fragmented / 8)
-        rc = fragment_locked(m);
+    rc = memtable_ranges_insert(&m->ranges, start, seq, end);
     mutex_unlock(&m->mu);
     atomic_fetch_add_explicit(&m->deletes, 1, memory_order_relaxed);
     count_growth(m);
@@ -314,44 +225,22 @@ int memtable_get(struct memtable *m, struct slice key, uint64_t hash, uint64_t s
 
 bool memtable_has_range_deletes(const struct memtable *m)
 {
-    return atomic_load_explicit(&m->n_ranges, memory_order_acquire) != 0;
+    return atomic_load_explicit(&m->ranges.n, memory_order_acquire) != 0;
 }
 
 void memtable_ask_range(struct memtable *m, struct slice key, uint64_t seq,
                         struct rangedel_span *span)
 {
-    struct fragments *f;
-    struct loose *l;
-
-    if (!memtable_has_range_deletes(m))
-        return;
-    f = atomic_load_explicit(&m->fragments, memory_order_acquire);
-    if (f)
-        rangedel_ask(f->set->list, f->set->n, key, seq, span);
-    l = f ? atomic_load_explicit(&f->last->next, memory_order_acquire)
-          : atomic_load_explicit(&m->first_loose, memory_order_acquire);
-    for (; l; l = atomic_load_explicit(&l->next, memory_order_acquire))
-        rangedel_ask_one(&l->t, key, seq, span);
+    if (memtable_has_range_deletes(m))
+        memtable_ranges_ask(&m->ranges, key, seq, span);
 }
 
-int memtable_fragments(struct memtable *m, const struct range_tombstone **list, size_t *n)
+int memtable_range_deletes(struct memtable *m, struct range_tombstone **list, size_t *n)
 {
-    struct fragments *f;
-    int rc = 0;
+    int rc;
 
-    *list = NULL;
-    *n = 0;
-    if (!memtable_has_range_deletes(m))
-        return 0;
     mutex_lock(&m->mu);
-    f = atomic_load(&m->fragments);
-    if (!f || f->last != m->last_loose)
-        rc = fragment_locked(m);
-    f = atomic_load(&m->fragments);
-    if (!rc) {
-        *list = f->set->list;
-        *n = f->set->n;
-    }
+    rc = memtable_ranges_list(&m->ranges, list, n);
     mutex_unlock(&m->mu);
     return rc;
 }
@@ -359,7 +248,7 @@ int memtable_fragments(struct memtable *m, const struct range_tombstone **list, 
 size_t memtable_bytes(struct memtable *m)
 {
     return arena_bytes(&m->arena) + m->filter_bytes +
-           atomic_load_explicit(&m->fragment_bytes, memory_order_relaxed);
+           atomic_load_explicit(&m->ranges.bytes, memory_order_relaxed);
 }
 
 uint64_t memtable_entries(struct memtable *m)
@@ -379,10 +268,7 @@ uint64_t memtable_ref_bytes(struct memtable *m)
 
 bool memtable_crowded(struct memtable *m)
 {
-    struct fragments *f = atomic_load_explicit(&m->fragments, memory_order_acquire);
-
-    return (f && f->set->n > FRAGMENTS_MAX) ||
-           atomic_load_explicit(&m->n_ranges, memory_order_relaxed) > RANGES_MAX;
+    return atomic_load_explicit(&m->ranges.n, memory_order_relaxed) > RANGES_MAX;
 }
 
 struct memtable_place *memtable_place(struct memtable *m)
@@ -450,7 +336,8 @@ static void mi_prev(struct iter *it)
 {
     struct memtable_iter *mi = (struct memtable_iter *)it;
 
-    stand_on(mi, skiplist_before(&mi->m->list, ikey_user(it->key), ikey_trailer(it->key)));
+    stand_on(mi,
+             skiplist_before(&mi->m->list, ikey_user(it->key), ikey_trailer(it->key)));
 }
 
 static void mi_free(struct iter *it)

@@ -1,5 +1,5 @@
 /*
- * memtable.h - the newest writes, in memory: a skiplist of points, a list of
+ * memtable.h - the newest writes, in memory: a skiplist of points, the
  * range deletes, a bloom filter that answers misses, and the value-log segments
  * that the points refer to.
  *
@@ -41,9 +41,8 @@ int memtable_get(struct memtable *m, struct slice key, uint64_t hash, uint64_t s
 void memtable_ask_range(struct memtable *m, struct slice key, uint64_t seq,
                         struct rangedel_span *span);
 bool memtable_has_range_deletes(const struct memtable *m);
-/* All of them, fragmented, for a memtable nobody writes any more. Borrowed. */
-int memtable_fragments(struct memtable *m, const struct range_tombstone **list,
-                       size_t *n);
+/* All of them in any order, in *list (to be freed, on failure too); the keys are m's. */
+int memtable_range_deletes(struct memtable *m, struct range_tombstone **list, size_t *n);
 
 /* Over the points. m must outlive it. NULL: no memory. */
 struct iter *memtable_iter_new(struct memtable *m);
@@ -58,7 +57,8 @@ bool memtable_crowded(struct memtable *m);
 
 /* fn for each value-log segment that m refers to (bytes 0: not counted). */
 void memtable_segments(struct memtable *m,
-                       void (*fn)(void *arg, uint64_t segment, uint64_t bytes), void *arg);
+                       void (*fn)(void *arg, uint64_t segment, uint64_t bytes),
+                       void *arg);
 
 /* For its owner, the database: under its locks. */
 struct memtable_place {

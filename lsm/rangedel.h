@@ -19,10 +19,15 @@ struct rangedel_set {
 };
 
 /*
- * Fragment n tombstones in any order into a new set; their keys must outlive
- * it. Tombstones with start >= end vanish. -ENOMEM.
+ * Fragment n tombstones in any order into a new set; their keys must outlive it. Those
+ * with start >= end vanish. Snapshots, ascending, cut the sequence numbers into
+ * stripes; who reads at a snapshot, or at what is newer than all, finds the newest
+ * there is for him, and of what covers a key only the newest of each stripe is kept. So
+ * there are at most two fragments for each tombstone and stripe, however they overlap.
+ * -ENOMEM.
  */
-int rangedel_build(const struct range_tombstone *in, size_t n, struct rangedel_set **out);
+int rangedel_build(const struct range_tombstone *in, size_t n, const uint64_t *snaps,
+                   size_t n_snaps, struct rangedel_set **out);
 void rangedel_free(struct rangedel_set *s); /* NULL is fine */
 
 /*
@@ -45,6 +50,10 @@ static inline void rangedel_span_init(struct rangedel_span *s)
 /* Add what the fragments know of key to *s: the greater seq, narrower bounds. */
 void rangedel_ask(const struct range_tombstone *list, size_t n, struct slice key,
                   uint64_t seq, struct rangedel_span *s);
+
+/* What is known ends there. */
+void rangedel_narrow_lo(struct rangedel_span *s, struct slice lo);
+void rangedel_narrow_hi(struct rangedel_span *s, struct slice hi);
 
 /* Add one tombstone that is not in a set. */
 void rangedel_ask_one(const struct range_tombstone *t, struct slice key, uint64_t seq,

@@ -44,25 +44,31 @@ static int add_newest(struct repair *r, struct iter *it, struct table_builder *b
 
 int repair_flush(struct repair *r)
 {
-    const struct range_tombstone *list;
+    struct range_tombstone *all = NULL;
+    struct rangedel_set *set = NULL;
     struct iter *it = memtable_iter_new(r->mem);
     struct table_builder *b = NULL;
     uint64_t number;
     size_t n, i;
-    int rc = it ? memtable_fragments(r->mem, &list, &n) : -ENOMEM;
+    int rc = it ? memtable_range_deletes(r->mem, &all, &n) : -ENOMEM;
 
+    if (!rc)
+        rc = rangedel_build(all, n, NULL, 0, &set);
     if (!rc)
         rc = repair_build(r, 0, &b, &number);
     if (!rc)
         rc = add_newest(r, it, b);
-    for (i = 0; !rc && i < n; i++)
-        rc = table_builder_add_range_delete(b, list[i].start, list[i].end, list[i].seq);
+    for (i = 0; !rc && i < set->n; i++)
+        rc = table_builder_add_range_delete(b, set->list[i].start, set->list[i].end,
+                                            set->list[i].seq);
     if (!rc) {
         rc = repair_built(r, b, number, 0);
         b = NULL;
     }
     table_builder_abandon(b);
     iter_free(it);
+    rangedel_free(set);
+    free(all);
     return rc;
 }
 
@@ -90,7 +96,7 @@ static int gather_ranges(struct merging *m)
         n += count;
     }
     if (!rc)
-        rc = rangedel_build(all, n, &m->ranges);
+        rc = rangedel_build(all, n, NULL, 0, &m->ranges);
     free(all);
     return rc;
 }

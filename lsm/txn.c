@@ -359,16 +359,22 @@ int db_find_conflict(struct lsm *db, const struct lsm_batch *b, uint64_t since)
 /* All range deletes come before all points, so fragments that meet are one. */
 static int collect_ranges(struct lsm_txn *t, struct lsm_batch *b)
 {
-    const struct range_tombstone *list;
+    struct range_tombstone *all;
+    struct rangedel_set *set = NULL;
     size_t n, i, last;
-    int rc = memtable_fragments(t->own, &list, &n);
+    int rc = memtable_range_deletes(t->own, &all, &n);
 
-    for (i = 0; i < n && !rc; i = last + 1) {
+    if (!rc)
+        rc = rangedel_build(all, n, NULL, 0, &set);
+    for (i = 0; !rc && i < set->n; i = last + 1) {
         last = i;
-        while (last + 1 < n && slice_cmp(list[last + 1].start, list[last].end) <= 0)
+        while (last + 1 < set->n &&
+               slice_cmp(set->list[last + 1].start, set->list[last].end) <= 0)
             last++;
-        lsm_batch_delete_range(b, list[i].start, list[last].end);
+        lsm_batch_delete_range(b, set->list[i].start, set->list[last].end);
     }
+    rangedel_free(set);
+    free(all);
     return rc;
 }
 

@@ -538,6 +538,32 @@ START_TEST(many_small_range_deletes_are_passed_both_ways)
 }
 END_TEST
 
+/* They were a fragment for each pair of them once. */
+START_TEST(a_batch_of_many_thousand_overlapping_range_deletes_is_no_burden)
+{
+    enum { N = 20000 };
+    struct lsm_batch *b = lsm_batch_new();
+    struct lsm_snapshot *s;
+    char k[16], k2[16];
+    int i;
+
+    open_store();
+    s = lsm_snapshot_new(db);
+    for (i = 0; i < N; i++)
+        lsm_batch_delete_range(b, key_of(FROM + i, k), key_of(3 * N - i, k2));
+    ck_ok(lsm_write(db, b, LSM_NOSYNC));
+    ck_ok(lsm_flush(db));
+    ck_assert_int_eq(seek(FROM), -1);
+    ck_assert_int_eq(seek_prev(2 * N), FROM - 1);
+    ck_ok(lsm_compact(db, true));
+    ck_assert_int_eq(seek(FROM), -1);
+    ck_assert_int_eq(seek_prev(2 * N), FROM - 1);
+    lsm_snapshot_free(db, s);
+    lsm_batch_free(b);
+    close_store();
+}
+END_TEST
+
 TEST_MAIN("db gaps", TEST_CASE(the_second_seek_over_deleted_keys_jumps),
           TEST_CASE(what_a_backward_walk_found_serves_a_forward_one),
           TEST_CASE(the_ends_of_the_store_are_gaps_too),
@@ -549,4 +575,5 @@ TEST_MAIN("db gaps", TEST_CASE(the_second_seek_over_deleted_keys_jumps),
           TEST_CASE(a_transaction_sees_its_own_writes_in_a_gap),
           TEST_CASE(bounds_within_and_across_a_gap_hold),
           TEST_CASE(range_deletes_are_passed_both_ways_wherever_they_are),
-          TEST_CASE(many_small_range_deletes_are_passed_both_ways))
+          TEST_CASE(many_small_range_deletes_are_passed_both_ways),
+          TEST_CASE(a_batch_of_many_thousand_overlapping_range_deletes_is_no_burden))

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "lsm/rangedel.h"
+#include "lsm/rangedel_tree.h"
 
 enum { WORD = 3, LETTERS = 3, WORDS = 1 + 3 + 9 + 27, MAX_SEQ = 12 };
 
@@ -32,6 +33,18 @@ static void make_words(void)
     }
     ck_assert_uint_eq(n, WORDS);
     qsort(word, WORDS, sizeof(word[0]), cmp_word);
+}
+
+/* Every number a stripe of its own, so that nothing is left out. */
+static int build_all(const struct range_tombstone *in, size_t n,
+                     struct rangedel_set **set)
+{
+    uint64_t snaps[MAX_SEQ];
+    size_t i;
+
+    for (i = 0; i < MAX_SEQ; i++)
+        snaps[i] = i + 1;
+    return rangedel_build(in, n, snaps, MAX_SEQ, set);
 }
 
 static struct slice random_word(uint64_t *r)
@@ -142,7 +155,7 @@ START_TEST(no_tombstones_hold_everywhere)
     struct rangedel_set *set;
     struct rangedel_span s;
 
-    ck_ok(rangedel_build(NULL, 0, &set));
+    ck_ok(rangedel_build(NULL, 0, NULL, 0, &set));
     ck_assert_uint_eq(set->n, 0);
     rangedel_span_init(&s);
     rangedel_ask(set->list, set->n, slice_str("k"), 9, &s);
@@ -169,7 +182,7 @@ START_TEST(overlapping_tombstones_are_cut_at_each_others_ends)
     struct rangedel_set *set;
     size_t i;
 
-    ck_ok(rangedel_build(in, 5, &set));
+    ck_ok(build_all(in, 5, &set));
     ck_assert_uint_eq(set->n, 5);
     for (i = 0; i < 5; i++) {
         ck_slice_str(set->list[i].start, want[i].start);
@@ -192,7 +205,7 @@ START_TEST(a_tombstone_covers_its_start_and_not_its_end)
     struct rangedel_span s;
     size_t i;
 
-    ck_ok(rangedel_build(&t, 1, &set));
+    ck_ok(build_all(&t, 1, &set));
     for (i = 0; i < sizeof(ask) / sizeof(ask[0]); i++) {
         rangedel_span_init(&s);
         rangedel_ask(set->list, set->n, slice_str(ask[i].key), ask[i].seq, &s);
@@ -216,7 +229,7 @@ START_TEST(fragments_answer_as_the_tombstones_do)
         size_t n = random_tombstones(in, 14, &r);
         struct rangedel_set *set;
 
-        ck_ok(rangedel_build(in, n, &set));
+        ck_ok(build_all(in, n, &set));
         check_fragmented(set);
         check_asks(set, in, n);
         rangedel_free(set);
@@ -236,14 +249,14 @@ START_TEST(fragments_may_be_fragmented_again)
         size_t n = random_tombstones(in, 24, &r), half = n / 2;
         struct rangedel_set *a, *b, *set;
 
-        ck_ok(rangedel_build(in, half, &a));
-        ck_ok(rangedel_build(in + half, n - half, &b));
+        ck_ok(build_all(in, half, &a));
+        ck_ok(build_all(in + half, n - half, &b));
         ck_assert_uint_le(a->n + b->n, 2000);
         if (b->n)
             memcpy(both, b->list, b->n * sizeof(*both));
         if (a->n)
             memcpy(both + b->n, a->list, a->n * sizeof(*both));
-        ck_ok(rangedel_build(both, a->n + b->n, &set));
+        ck_ok(build_all(both, a->n + b->n, &set));
         check_fragmented(set);
         check_asks(set, in, n);
         rangedel_free(set);
@@ -264,7 +277,7 @@ START_TEST(several_sources_narrow_one_span)
         size_t n = random_tombstones(in, 12, &r), half = n / 2, j;
         struct rangedel_set *set;
 
-        ck_ok(rangedel_build(in, half, &set));
+        ck_ok(build_all(in, half, &set));
         for (i = 0; i < 20; i++) {
             struct slice key = random_word(&r);
             uint64_t seq = test_below(&r, MAX_SEQ + 2);
@@ -288,14 +301,17 @@ START_TEST(many_tombstones_of_one_range_stay_one_place)
 {
     enum { N = 3000 };
     struct range_tombstone *in = calloc(N, sizeof(*in));
+    uint64_t snaps[N];
     struct rangedel_set *set;
     struct rangedel_span s;
     size_t i;
 
     /* A file truncated again and again. */
-    for (i = 0; i < N; i++)
+    for (i = 0; i < N; i++) {
         in[i] = (struct range_tombstone){slice_str("f"), slice_str("g"), (i * 7) % N + 1};
-    ck_ok(rangedel_build(in, N, &set));
+        snaps[i] = i + 1;
+    }
+    ck_ok(rangedel_build(in, N, snaps, N, &set));
     ck_assert_uint_eq(set->n, N);
     check_fragmented(set);
     for (i = 0; i <= N + 1; i += 13) {
@@ -310,10 +326,106 @@ START_TEST(many_tombstones_of_one_range_stay_one_place)
 }
 END_TEST
 
+/* Who reads at a snapshot, or at what is newer than all, finds the newest there is. */
+START_TEST(of_a_stripe_only_the_newest_is_kept_and_answers_for_all)
+{
+    uint64_t r = test_seed();
+    int round;
+
+    make_words();
+    for (round = 0; round < 200; round++) {
+        struct range_tombstone in[14];
+        size_t n = random_tombstones(in, 14, &r), n_snaps = 0, i, k;
+        uint64_t snaps[MAX_SEQ + 1], seq;
+        struct rangedel_set *set;
+
+        for (seq = 0; seq <= MAX_SEQ; seq++)
+            if (test_below(&r, 4) == 0)
+                snaps[n_snaps++] = seq;
+        ck_ok(rangedel_build(in, n, snaps, n_snaps, &set));
+        check_fragmented(set);
+        ck_assert_uint_le(set->n, 2 * n * (n_snaps + 1));
+        for (i = 0; i < WORDS; i++)
+            for (k = 0; k <= n_snaps; k++) {
+                struct rangedel_span s;
+
+                seq = k < n_snaps ? snaps[k] : MAX_SEQ;
+                rangedel_span_init(&s);
+                rangedel_ask(set->list, set->n, slice_str(word[i]), seq, &s);
+                ck_assert_uint_eq(s.seq, covers(in, n, slice_str(word[i]), seq));
+                ck_assert(in_span(&s, slice_str(word[i])));
+            }
+        rangedel_free(set);
+    }
+}
+END_TEST
+
+START_TEST(many_thousand_overlapping_ones_make_few_fragments)
+{
+    enum { N = 30000 };
+    struct range_tombstone *in = calloc(N, sizeof(*in));
+    uint8_t(*key)[2][8] = calloc(N, sizeof(*key));
+    struct rangedel_set *set;
+    size_t i;
+
+    /* Each inside of the one before. */
+    for (i = 0; i < N; i++) {
+        store_be64(key[i][0], i);
+        store_be64(key[i][1], 10 * N - i);
+        in[i] = (struct range_tombstone){slice_of(key[i][0], 8), slice_of(key[i][1], 8),
+                                         i + 1};
+    }
+    ck_ok(rangedel_build(in, N, NULL, 0, &set));
+    ck_assert_uint_eq(set->n, 2 * N - 1);
+    rangedel_free(set);
+    /* The outermost is the newest: all one fragment. */
+    for (i = 0; i < N; i++)
+        in[i].seq = N - i;
+    ck_ok(rangedel_build(in, N, NULL, 0, &set));
+    ck_assert_uint_eq(set->n, 1);
+    rangedel_free(set);
+    free(key);
+    free(in);
+}
+END_TEST
+
+START_TEST(a_tree_answers_as_the_tombstones_do)
+{
+    uint64_t r = test_seed();
+    int round;
+
+    make_words();
+    for (round = 0; round < 60; round++) {
+        struct range_tombstone in[40], all[40];
+        size_t n = random_tombstones(all, 40, &r), m = 0, i;
+        struct rangedel_tree *t;
+        struct rangedel_span s;
+        uint64_t seq;
+
+        for (i = 0; i < n; i++)
+            if (slice_cmp(all[i].start, all[i].end) < 0)
+                in[m++] = all[i];
+        t = rangedel_tree_new(in, m);
+        ck_assert_ptr_nonnull(t);
+        for (i = 0; i < WORDS; i++)
+            for (seq = 0; seq <= MAX_SEQ + 1; seq++) {
+                rangedel_span_init(&s);
+                rangedel_tree_ask(t, slice_str(word[i]), seq, &s);
+                check_span(&s, in, m, slice_str(word[i]), seq);
+            }
+        rangedel_tree_free(t);
+    }
+    rangedel_tree_free(NULL);
+}
+END_TEST
+
 TEST_MAIN("rangedel", TEST_CASE(no_tombstones_hold_everywhere),
           TEST_CASE(overlapping_tombstones_are_cut_at_each_others_ends),
           TEST_CASE(a_tombstone_covers_its_start_and_not_its_end),
           TEST_CASE(fragments_answer_as_the_tombstones_do),
           TEST_CASE(fragments_may_be_fragmented_again),
           TEST_CASE(several_sources_narrow_one_span),
-          TEST_CASE(many_tombstones_of_one_range_stay_one_place))
+          TEST_CASE(many_tombstones_of_one_range_stay_one_place),
+          TEST_CASE(of_a_stripe_only_the_newest_is_kept_and_answers_for_all),
+          TEST_CASE(many_thousand_overlapping_ones_make_few_fragments),
+          TEST_CASE(a_tree_answers_as_the_tombstones_do))

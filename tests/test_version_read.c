@@ -61,6 +61,27 @@ struct ranges {
     size_t n;
 };
 
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* Fragments for readers of any number. */
+static struct rangedel_set *fragment(const struct ranges *rd)
+{
+    uint64_t snaps[64];
+    struct rangedel_set *set;
+    size_t i;
+
+    for (i = 0; i < rd->n; i++)
+        snaps[i] = rd->list[i].seq;
+    qsort(snaps, rd->n, sizeof(*snaps), by_number);
+    ck_ok(rangedel_build(rd->list, rd->n, snaps, rd->n, &set));
+    return set;
+}
+
 /* Entries [from, to) of es, and rd fragmented, as a table of `level`. */
 static uint64_t add_table(struct store *s, unsigned level, const struct entries *es,
                           size_t from, size_t to, const struct ranges *rd)
@@ -77,7 +98,7 @@ static uint64_t add_table(struct store *s, unsigned level, const struct entries 
         ck_ok(
             table_builder_add(tb, buf_slice(&es->e[i].ikey), buf_slice(&es->e[i].value)));
     if (rd)
-        ck_ok(rangedel_build(rd->list, rd->n, &set));
+        set = fragment(rd);
     for (i = 0; set && i < set->n; i++)
         ck_ok(table_builder_add_range_delete(tb, set->list[i].start, set->list[i].end,
                                              set->list[i].seq));
