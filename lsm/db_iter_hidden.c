@@ -121,12 +121,12 @@ static int ask_sources(struct lsm_iter *it, struct slice key)
     unsigned i;
     int rc = 0;
 
-    for (i = 0; i < it->n_ranges && !rc; i++) {
-        uint64_t before = it->span.seq;
-
+    it->cover = NULL;
+    /* Sources are asked newest first: the first that covers is the newest, and the
+     * others can say nothing that matters as long as it does. */
+    for (i = 0; i < it->n_ranges && !rc && !it->cover; i++) {
         rc = ask_source(it, &it->ranges[i], key, &it->span);
-        /* Sources are asked newest first: the first that covers is the newest. */
-        if (it->span.seq > before && !it->cover)
+        if (it->span.seq)
             it->cover = &it->ranges[i];
     }
     return rc ? rc : own_span(it);
@@ -134,25 +134,27 @@ static int ask_sources(struct lsm_iter *it, struct slice key)
 
 uint64_t iter_ask_cover(struct lsm_iter *it, struct slice key)
 {
+    const struct range_source *before = it->cover;
     int rc;
 
     if (span_holds(it, key))
         return it->span.seq;
     rangedel_span_init(&it->span);
-    it->cover = NULL;
     it->span_steps = 0;
     rc = ask_sources(it, key);
     it->has_span = rc == 0;
+    if (it->cover != before)
+        it->cover_steps = 0;
     if (!rc)
         return it->span.seq;
     iter_fail(it, rc);
     return 0;
 }
 
-/* Has the current entry's source to be asked to jump? Few entries are stepped over. */
-static bool wants_jump(struct lsm_iter *it)
+/* Has the current entry's source to be asked to jump? */
+static bool can_jump(const struct lsm_iter *it)
 {
-    return merge_source(it->merge) > it->cover->index && ++it->span_steps > COVERED_STEPS;
+    return merge_source(it->merge) > it->cover->index;
 }
 
 /* Where the range deletes of the covering source end that follow each other without a
@@ -174,6 +176,7 @@ static struct slice cover_end(struct lsm_iter *it)
         if (rc || !s.seq || !s.has_hi || slice_cmp(s.hi, buf_slice(end)) <= 0)
             return buf_slice(end);
         buf_assign(end, s.hi);
+        it->passed++; /* it is as much work as to step over a key */
     }
 }
 
@@ -181,7 +184,7 @@ void iter_pass_covered(struct lsm_iter *it)
 {
     struct slice end;
 
-    if (!it->span.has_hi || !wants_jump(it)) {
+    if (!it->span.has_hi || !can_jump(it) || ++it->cover_steps <= COVERED_STEPS) {
         iter_next(it->in);
         return;
     }
@@ -200,7 +203,7 @@ void iter_pass_covered(struct lsm_iter *it)
 
 bool iter_pass_covered_back(struct lsm_iter *it)
 {
-    if (!it->span.has_lo || !wants_jump(it))
+    if (!it->span.has_lo || !can_jump(it) || ++it->span_steps <= COVERED_STEPS)
         return false;
     buf_clear(&it->target);
     buf_append_slice(&it->target, it->span.lo);
@@ -228,7 +231,7 @@ bool iter_jump(struct lsm_iter *it, struct slice key)
     bool open;
 
     if (!gaps_after(&it->db->gaps, key, it->seq, &it->target, &open)) {
-        it->look_at *= 2;
+        it->look_at = 2 * it->passed;
         return false;
     }
     note_jump(it);
@@ -247,7 +250,7 @@ bool iter_jump(struct lsm_iter *it, struct slice key)
 bool iter_jump_back(struct lsm_iter *it, struct slice key)
 {
     if (!gaps_before(&it->db->gaps, key, it->seq, &it->target)) {
-        it->look_at *= 2;
+        it->look_at = 2 * it->passed;
         return false;
     }
     note_jump(it);

@@ -47,11 +47,12 @@ struct lsm_iter {
     struct range_source *cover; /* the newest source that covers it */
     struct buf cover_end; /* scratch */
     unsigned span_steps;              /* covered entries stepped over in the span */
+    unsigned cover_steps;             /* and in all spans since that was the source */
 
     /* The hidden keys passed since the last move began (db_iter_hidden.c). */
     struct buf run; /* the first of them */
     uint64_t passed;
-    uint64_t look_at; /* how many it takes to look for a gap; 0: never */
+    uint64_t look_at; /* how many it takes to look for a gap */
     bool jumped;      /* over a gap */
 
     unsigned drawn, steps_left; /* to the step to be measured: when drawn, and now */
@@ -96,7 +97,7 @@ bool iter_pass_covered_back(struct lsm_iter *it);
 static inline void iter_run_begin(struct lsm_iter *it)
 {
     it->passed = 0;
-    it->look_at = it->own ? 0 : GAP_LOOK;
+    it->look_at = it->own ? UINT64_MAX : GAP_LOOK;
     it->jumped = false;
 }
 
@@ -105,7 +106,7 @@ static inline bool iter_run_pass(struct lsm_iter *it, struct slice key)
 {
     if (!it->passed++)
         buf_assign(&it->run, key);
-    return it->passed == it->look_at;
+    return it->passed >= it->look_at;
 }
 
 /* True when key was in a gap: `in` stands where that ends, or nowhere, if there is

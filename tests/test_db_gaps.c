@@ -310,7 +310,7 @@ START_TEST(what_is_put_into_a_gap_in_any_way_is_found)
     open_store();
     delete_run(FROM, TO);
     for (i = 0; i < 20 * n; i++) {
-        int place = FROM + (int)test_below(&rng, TO - FROM);
+        int place = FROM + 1 + (int)test_below(&rng, TO - FROM - 1);
 
         ck_assert_int_eq(seek(FROM), TO);
         ck_assert_int_eq(seek_prev(TO - 1), FROM - 1);
