@@ -117,7 +117,7 @@ static int pass(struct cover *k, const struct version *v, unsigned level, size_t
     int rc = 0;
 
     if (k->n && !k->set)
-        rc = rangedel_build(k->list, k->n, &k->set);
+        rc = rangedel_build(k->list, k->n, k->snaps, k->n_snaps, &k->set);
     for (i = first; i < end && !rc && k->n; i++) {
         struct tfile *f = v->file[level][i];
 
