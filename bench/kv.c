@@ -59,7 +59,8 @@ __attribute__((noreturn)) static void usage(void)
           "--seconds S]\n"
           "         [--value BYTES] [--threads T] [--cache BYTES] [--memtable BYTES]\n"
           "         [--table BYTES] [--l1 BYTES] [--sync] [--no-filter] [--full]\n"
-          "         [--compression none|lz4] [--dir DIR] [--json FILE]\n"
+          "         [--compression none|lz4] [--strategy leveled|tiered|hybrid] [--parts N]\n"
+          "         [--dir DIR] [--json FILE]\n"
           "engines:   ",
           stderr);
     for (int i = 0; i < ENGINES; i++)
@@ -90,6 +91,16 @@ static const struct kv_engine *engine_of(const char *name)
     fprintf(stderr, "bench-kv: no engine %s here (`make bench-kv` installs the peers)\n",
             name);
     exit(2);
+}
+
+static enum lsm_strategy strategy_of(const char *name)
+{
+    static const char *const names[] = {"leveled", "tiered", "hybrid"};
+
+    for (unsigned i = 0; i < 3; i++)
+        if (strcmp(name, names[i]) == 0)
+            return (enum lsm_strategy)i;
+    usage();
 }
 
 static void set_option(struct args *a, int option, const char *arg)
@@ -136,6 +147,12 @@ static void set_option(struct args *a, int option, const char *arg)
     case 'l':
         c->l1_bytes = number_of(arg);
         break;
+    case 'y':
+        c->strategy = strategy_of(arg);
+        break;
+    case 'p':
+        c->parts = (unsigned)number_of(arg);
+        break;
     case 's':
         c->sync = true;
         break;
@@ -163,7 +180,8 @@ static void parse(struct args *a, int argc, char **argv)
         {"threads", 1, 0, 't'},   {"cache", 1, 0, 'c'},    {"memtable", 1, 0, 'm'},
         {"table", 1, 0, 'T'},     {"l1", 1, 0, 'l'},       {"sync", 0, 0, 's'},
         {"no-filter", 0, 0, 'f'}, {"full", 0, 0, 'F'},     {"compression", 1, 0, 'C'},
-        {"dir", 1, 0, 'd'},       {"json", 1, 0, 'j'},     {0},
+        {"dir", 1, 0, 'd'},       {"json", 1, 0, 'j'},
+        {"strategy", 1, 0, 'y'},  {"parts", 1, 0, 'p'},    {0},
     };
     struct lsm_options defaults;
     int option;

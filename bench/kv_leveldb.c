@@ -37,6 +37,8 @@ static void set_options(struct store *s, const struct kv_config *c)
 {
     leveldb_options_t *o = s->options = leveldb_options_create();
 
+    if (c->strategy != LSM_LEVELED)
+        bench_die(0, "leveldb has one strategy");
     s->cache = leveldb_cache_create_lru(c->cache_bytes);
     leveldb_options_set_create_if_missing(o, 1);
     leveldb_options_set_write_buffer_size(o, c->memtable_bytes);

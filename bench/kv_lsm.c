@@ -49,6 +49,9 @@ static void *open_store(const struct kv_config *c, const char *path)
     for (unsigned level = 0; level < LSM_LEVELS; level++)
         o.compression[level] = o.vlog;
     o.workers = KV_WORKERS;
+    o.strategy = c->strategy;
+    if (c->parts)
+        o.parts_max = c->parts;
     o.sync_interval_ms = 0;
     check(lsm_open(path, &o, &s->db), "open");
     s->full = c->full;

@@ -72,6 +72,12 @@ static void set_options(struct store *s, const struct kv_config *c, bool blobs)
     rocksdb_options_set_max_bytes_for_level_base(o, c->l1_bytes);
     rocksdb_options_set_max_bytes_for_level_multiplier(o, KV_LEVEL_RATIO);
     rocksdb_options_set_compression(o, compression);
+    if (c->strategy == LSM_TIERED)
+        rocksdb_options_set_compaction_style(o, rocksdb_universal_compaction);
+    else if (c->strategy != LSM_LEVELED)
+        bench_die(0, "rocksdb has no such strategy");
+    if (c->parts)
+        rocksdb_options_set_max_subcompactions(o, c->parts);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
     if (blobs)

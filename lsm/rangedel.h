@@ -10,7 +10,13 @@
 #define LSM_RANGEDEL_H
 
 #include "slice.h"
-#include "table.h"
+
+/* User keys in [start, end) that are older than seq are deleted. */
+struct range_tombstone {
+    struct slice start;
+    struct slice end;
+    uint64_t seq;
+};
 
 /* Owns everything its fragments point to. Immutable. */
 struct rangedel_set {

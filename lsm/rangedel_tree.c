@@ -5,6 +5,7 @@
  */
 #include "rangedel_tree.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct rangedel_tree {

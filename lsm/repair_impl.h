@@ -16,7 +16,7 @@
 #include "lsm.h"
 #include "memtable.h"
 #include "names.h"
-#include "rangedel.h"
+#include "table.h"
 #include "vlog.h"
 
 struct repair_file {

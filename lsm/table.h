@@ -8,6 +8,7 @@
 #include "cache.h"
 #include "env.h"
 #include "iter.h"
+#include "rangedel.h"
 #include "table_builder.h"
 
 struct table;
@@ -30,13 +31,8 @@ struct table **table_link(struct table *t);
 /* Memory held besides cached blocks. */
 size_t table_memory(const struct table *t);
 
-/* A range delete of the table, borrowed from it. Sorted, see table_builder.h. */
-struct range_tombstone {
-    struct slice start;
-    struct slice end;
-    uint64_t seq;
-};
-/* NULL and 0 when there are none. */
+/* The range deletes of the table, borrowed from it. Sorted, see table_builder.h. NULL
+ * and 0 when there are none. */
 const struct range_tombstone *table_range_deletes(const struct table *t, size_t *n);
 
 /* The user key of the entry at about part i of n of the data, i < n; borrowed from t.
