@@ -40,6 +40,7 @@ struct pick_options db_pick_options(struct lsm *db)
         .level_ratio = db->o.level_ratio,
         .l1_bytes = db->o.l1_bytes,
         .table_bytes = db->o.table_bytes,
+        .recompress = db->o.compression[LSM_LEVELS - 2] != db->o.compression[LSM_LEVELS - 1],
         .at_rest = atomic_load(&db->at_rest),
         .oldest_seq = oldest_read(db),
         .l0_ref_bytes = db->o.garbage_ratio > 0 ? db->o.memtable_bytes : 0,

@@ -192,7 +192,8 @@ bool pick_mostly_tombstones(const struct table_meta *m)
            (t >= TOMBSTONE_MIN && t * 100 >= m->entries * TOMBSTONE_PERCENT);
 }
 
-int pick_complete(const struct version *v, struct compaction *c)
+int pick_complete(const struct version *v, const struct pick_options *o,
+                  struct compaction *c)
 {
     unsigned in = c->level, out = c->output_level;
     struct key_range r = {0};
@@ -209,8 +210,10 @@ int pick_complete(const struct version *v, struct compaction *c)
     }
     for (i = first; i < end && !rc; i++)
         rc = compaction_add(c, out, v->file[out][i]);
-    /* Tombstones at the bottom are dropped by rewriting, not moved. */
+    /* Tombstones at the bottom are dropped by rewriting, not moved; and where most of
+     * the data ends up it is packed as tightly as it should be. */
     c->move = c->n[in] == 1 && c->n[out] == 0 &&
+              !(o->recompress && out == LSM_LEVELS - 1) &&
               !(pick_tombstones_of(&c->inputs[in][0]->meta) && pick_is_bottom(v, c, &r));
     return rc;
 }
@@ -226,8 +229,8 @@ unsigned pick_next_level(const struct level_targets *t, unsigned level)
  * Older tables may not stay above while newer ones sink, so either everything goes
  * or, when some of it is being compacted, nothing.
  */
-int pick_l0(const struct version *v, const struct level_targets *t,
-            enum pick_reason reason, struct compaction *c)
+int pick_l0(const struct version *v, const struct pick_options *o,
+            const struct level_targets *t, enum pick_reason reason, struct compaction *c)
 {
     size_t i;
     int rc = 0;
@@ -238,7 +241,7 @@ int pick_l0(const struct version *v, const struct level_targets *t,
     c->output_level = pick_next_level(t, 0);
     for (i = 0; i < v->n[0] && !rc; i++)
         rc = compaction_add(c, 0, v->file[0][i]);
-    return rc ? rc : pick_complete(v, c);
+    return rc ? rc : pick_complete(v, o, c);
 }
 
 int pick_compaction(const struct version *v, const struct pick_options *o,
@@ -267,7 +270,7 @@ int pick_whole_l0(const struct version *v, const struct pick_options *o,
     struct level_targets t;
 
     pick_targets(v, o, &t);
-    return pick_l0(v, &t, reason, c);
+    return pick_l0(v, o, &t, reason, c);
 }
 
 int pick_rewrite(struct tfile *f, unsigned level, enum pick_reason reason,
@@ -307,7 +310,7 @@ int pick_full(const struct version *v, const struct pick_options *o,
     c->output_level = below;
     for (i = 0; i < v->n[level] && !rc; i++)
         rc = compaction_add(c, level, v->file[level][i]);
-    return rc ? rc : pick_complete(v, c);
+    return rc ? rc : pick_complete(v, o, c);
 }
 
 /* Of L0, what is older than all inputs. */

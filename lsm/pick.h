@@ -15,6 +15,7 @@ struct pick_options {
     uint64_t table_bytes;
     uint64_t l0_ref_bytes; /* of values that L0 may point to in any case; 0: any */
     uint64_t oldest_seq;   /* nobody reads at a sequence below it */
+    bool recompress;       /* the last level is compressed otherwise than those above */
     bool at_rest;          /* nothing is being written: small reasons are enough */
 };
 

@@ -15,7 +15,8 @@ bool pick_any_compacting(struct tfile *const *files, size_t n);
  * Complete c, whose inputs of c->level are chosen and whose output_level is set, with
  * what they overlap there. PICK_NOTHING when something of that is being compacted.
  */
-int pick_complete(const struct version *v, struct compaction *c);
+int pick_complete(const struct version *v, const struct pick_options *o,
+                  struct compaction *c);
 
 /* Deletes of a table, range deletes weighed as many. */
 uint64_t pick_tombstones_of(const struct table_meta *m);
@@ -26,8 +27,8 @@ bool pick_mostly_tombstones(const struct table_meta *m);
 unsigned pick_next_level(const struct level_targets *t, unsigned level);
 
 /* All of L0 into the base; PICK_NOTHING when something is in the way. */
-int pick_l0(const struct version *v, const struct level_targets *t,
-            enum pick_reason reason, struct compaction *c);
+int pick_l0(const struct version *v, const struct pick_options *o,
+            const struct level_targets *t, enum pick_reason reason, struct compaction *c);
 
 /* pick_leveled.c: the levels below L0, by size. */
 int pick_by_size(const struct version *v, const struct pick_options *o,

@@ -51,8 +51,9 @@ static struct tfile *cheapest(const struct version *v, unsigned level, unsigned 
     return best;
 }
 
-static int pick_from_level(const struct version *v, const struct level_targets *t,
-                           unsigned level, enum pick_reason reason, struct compaction *c)
+static int pick_from_level(const struct version *v, const struct pick_options *o,
+                           const struct level_targets *t, unsigned level,
+                           enum pick_reason reason, struct compaction *c)
 {
     unsigned below = pick_next_level(t, level);
     struct tfile *f = cheapest(v, level, below, reason == PICK_TOMBSTONES);
@@ -64,7 +65,7 @@ static int pick_from_level(const struct version *v, const struct level_targets *
     c->level = level;
     c->output_level = below;
     rc = compaction_add(c, level, f);
-    return rc ? rc : pick_complete(v, c);
+    return rc ? rc : pick_complete(v, o, c);
 }
 
 /* The level that wants it most, and that something can be taken from. */
@@ -90,7 +91,7 @@ int pick_by_size(const struct version *v, const struct pick_options *o,
         if (best == LSM_LEVELS)
             return 0;
         tried[best] = true;
-        rc = best ? pick_from_level(v, t, best, PICK_SIZE, c) : pick_l0(v, t, PICK_L0, c);
+        rc = best ? pick_from_level(v, o, t, best, PICK_SIZE, c) : pick_l0(v, o, t, PICK_L0, c);
         if (rc || c->reason)
             return rc;
     }
@@ -120,10 +121,10 @@ int pick_by_tombstones(const struct version *v, const struct pick_options *o,
     int rc = 0;
 
     if (!l0_may_wait(v, o))
-        rc = pick_l0(v, t, PICK_TOMBSTONES, c);
+        rc = pick_l0(v, o, t, PICK_TOMBSTONES, c);
     /* If L0 must wait, the levels below need not. */
     for (level = 1; level + 1 < LSM_LEVELS && !rc && !c->reason; level++)
-        rc = pick_from_level(v, t, level, PICK_TOMBSTONES, c);
+        rc = pick_from_level(v, o, t, level, PICK_TOMBSTONES, c);
     return rc;
 }
 

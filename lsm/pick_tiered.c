@@ -233,7 +233,7 @@ int pick_hybrid(const struct version *v, const struct pick_options *o,
     int rc;
 
     if (pick_score(v, o, t, 0) >= 1.0) {
-        rc = pick_l0(v, t, PICK_L0, c);
+        rc = pick_l0(v, o, t, PICK_L0, c);
         if (rc || c->reason)
             return rc;
     }

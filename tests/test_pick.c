@@ -13,6 +13,7 @@
  *     l0_ref_bytes 0
  *     oldest_seq 0
  *     at_rest 0
+ *     recompress 0
  *     L1 7 a-c                  table 7 with keys [a, c]; a-c) is [a, c)
  *       ... size 100 entries 100 deletes 0 run 0 ranges 0 refs 0 busy
  *     busy 7 | idle 7           table 7 is (not) being compacted
@@ -188,6 +189,8 @@ static bool take_option(struct reading *rd)
         rd->s.o.l1_bytes = number(rd, rd->word[1]);
     else if (strcmp(name, "table_bytes") == 0)
         rd->s.o.table_bytes = number(rd, rd->word[1]);
+    else if (strcmp(name, "recompress") == 0)
+        rd->s.o.recompress = number(rd, rd->word[1]);
     else if (strcmp(name, "at_rest") == 0)
         rd->s.o.at_rest = number(rd, rd->word[1]);
     else if (strcmp(name, "oldest_seq") == 0)
