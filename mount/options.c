@@ -131,6 +131,21 @@ static int set_compression(void *into, const char *value, struct why *why)
     return 0;
 }
 
+static int set_strategy(void *into, const char *value, struct why *why)
+{
+    static const char *const names[] = {"leveled", "tiered", "hybrid"}; /* as in lsm.h */
+    struct mount_options *o = into;
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(names[i], value) == 0) {
+            o->lsm.strategy = (enum lsm_strategy)i;
+            return 0;
+        }
+    }
+    return why_set(why, -EINVAL,
+                   "option strategy=%s: there are leveled, tiered and hybrid", value);
+}
+
 static int tell_kernel(struct mount_options *o, const char *word)
 {
     buf_append(&o->kernel, ",", 1);
@@ -190,6 +205,10 @@ static const struct option mount_table[] = {
     {.name = "compression", .kind = SPECIAL, .set = set_compression,
      .value_name = "KIND[:LAST]",
      .help = "none, lz4, zstd; LAST: of the last level (default: lz4:zstd)"},
+    {.name = "strategy", .kind = SPECIAL, .set = set_strategy, .value_name = "NAME",
+     .help = "leveled (default: least space), tiered (least written), hybrid"},
+    {.name = "background_rate", .kind = SIZE, .offset = IN(lsm.background_bytes_per_s),
+     .value_name = "SIZE", .help = "compact no faster, a second (default: as needed)"},
     {.name = "verify", .kind = SPECIAL, .set = set_verify, .value_name = "SIZE",
      .help = "check every byte first, of a store up to SIZE; all; none"},
     {.name = "writeback", .kind = YES, .offset = IN(writeback),

@@ -60,12 +60,17 @@ refused "a bad compression is named" "compression=rle" \
     "$SILTFS" mount "$STORE" "$MNT" -o compression=rle
 refused "... also of the last level" "compression=lz4:rle" \
     "$SILTFS" mount "$STORE" "$MNT" -o compression=lz4:rle
+refused "a bad strategy is named" "strategy=flat" \
+    "$SILTFS" mount "$STORE" "$MNT" -o strategy=flat
+refused "a background rate of nothing is named" "background_bytes_per_s" \
+    "$SILTFS" mount "$STORE" "$MNT" -o background_rate=1
 refused "an option that the engine refuses is named with its range" \
     "memtable_bytes = 1 is not 0 or 4096 to" "$SILTFS" mount "$STORE" "$MNT" -o memtable=1
 ok "the options of mount(8) and our own are taken" "$SILTFS" mount "$STORE" "$MNT" \
     -o rw,relatime,nosuid,suid,nodev,dev,noexec,exec,nofail,_netdev,x-systemd.automount \
     -o user,defaults,noauto,auto,memory=32M,memtable=8M,sync_interval=0.5,verify=all \
-    -o threads=4,attr_timeout=10,entry_timeout=10,negative_timeout=0,compression=lz4:zstd
+    -o threads=4,attr_timeout=10,entry_timeout=10,negative_timeout=0,compression=lz4:zstd \
+    -o strategy=hybrid,background_rate=64M
 ok "and the mount answers" stat "$MNT"
 ok "unmount" "$SILTFS" umount "$MNT"
 
