@@ -4,7 +4,7 @@
  */
 #include "arena.h"
 
-#include <stdlib.h>
+#include "env.h"
 
 struct arena_chunk {
     struct arena_chunk *next;
@@ -29,7 +29,7 @@ void arena_release(struct arena *a)
     while (c) {
         struct arena_chunk *next = c->next;
 
-        free(c);
+        env_free(c, sizeof(*c) + c->cap);
         c = next;
     }
     mutex_release(&a->mu);
@@ -37,7 +37,7 @@ void arena_release(struct arena *a)
 
 static struct arena_chunk *add_chunk_locked(struct arena *a, size_t cap)
 {
-    struct arena_chunk *c = malloc(sizeof(*c) + cap);
+    struct arena_chunk *c = env_alloc(sizeof(*c) + cap);
 
     if (!c)
         return NULL;

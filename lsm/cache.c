@@ -13,8 +13,15 @@
  *
  * The clock hand walks over the slabs. An entry starts unvisited, so that a scan
  * that touches each block once does not drive out what is used again.
+ *
+ * What counts is the memory that the shard has from the system (cache_room.h), not
+ * what is used of it. To make room, the hand evicts until a slot of the right size is
+ * free. When that takes long, or the shard has to shrink, the region of what was
+ * evicted last is emptied: a few blocks that might have stayed go with it.
  */
 #include "cache.h"
+
+#include "cache_room.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -26,14 +33,17 @@ enum {
     SLAB_ENTRIES = 128,
     BUCKET_BYTES = 4096, /* a bucket for so many bytes of capacity */
     CHAIN_MAX = 32,      /* steps without the lock before asking with it */
-    EVICT_BATCH = 16,
+    EVICT_MAX = 8,       /* evicted in vain before a region is emptied */
+    REGION_SHARE = 32,   /* a shard has about so many regions */
+    REGION_MIN = 16 * 1024,
+    REGION_MAX = 256 * 1024,
     STRIPES = 16, /* of counters */
 };
 
 enum {
     STATE_ALIVE = 1,
     STATE_VISITED = 2,
-    STATE_DETACHED = 4, /* too large to keep: in no chain, freed by unpin */
+    STATE_DETACHED = 4, /* too large to keep: malloc'ed, in no chain, freed by unpin */
     STATE_PIN = 8,      /* times the number of pins */
 };
 
@@ -44,8 +54,8 @@ struct cache_entry {
     _Atomic uint64_t offset;
     struct cache_entry *_Atomic next; /* in its chain, or the free list */
     void *value;
-    size_t charge;
-    void (*free_value)(void *);
+    size_t size;
+    struct region *region; /* that value is in; NULL: malloc'ed */
 } __attribute__((aligned(64)));
 
 struct slab {
@@ -56,8 +66,10 @@ struct shard {
     struct cache_entry *_Atomic *buckets;
     uint64_t mask;
     _Atomic size_t capacity;
-    _Atomic size_t bytes; /* charged; changed under mu */
+    _Atomic size_t bytes; /* of room; changed under mu */
     struct mutex mu;
+    struct room room;
+    size_t region_bytes;
     struct slab **slabs;
     size_t n_slabs;
     struct cache_entry *free_list;
@@ -73,11 +85,6 @@ struct cache {
     struct shard *shards;
     unsigned n_shards; /* a power of two */
     struct stripe stripes[STRIPES];
-};
-
-struct dead {
-    void *value;
-    void (*free_value)(void *);
 };
 
 /* ---- counting ---- */
@@ -99,6 +106,33 @@ static void count(_Atomic uint64_t *n)
                           memory_order_relaxed);
 }
 
+/* ---- memory ---- */
+
+static void push_free_locked(struct shard *s, struct cache_entry *e)
+{
+    atomic_store(&e->next, s->free_list);
+    s->free_list = e;
+}
+
+static void note_bytes_locked(struct shard *s)
+{
+    atomic_store_explicit(&s->bytes, s->room.bytes, memory_order_relaxed);
+}
+
+/* The entry is nobody's and in no chain: its memory, and itself, to be used again. */
+static void release_locked(struct shard *s, struct cache_entry *e)
+{
+    if (e->region)
+        room_give(&s->room, e->region, e->value);
+    else
+        free(e->value);
+    e->value = NULL;
+    e->region = NULL;
+    atomic_store_explicit(&e->state, 0, memory_order_relaxed);
+    note_bytes_locked(s);
+    push_free_locked(s, e);
+}
+
 /* ---- making and freeing ---- */
 
 static int shard_init(struct shard *s, size_t capacity)
@@ -112,6 +146,11 @@ static int shard_init(struct shard *s, size_t capacity)
         return -1;
     s->mask = buckets - 1;
     atomic_init(&s->capacity, capacity);
+    s->region_bytes = capacity / REGION_SHARE;
+    if (s->region_bytes < REGION_MIN)
+        s->region_bytes = REGION_MIN;
+    if (s->region_bytes > REGION_MAX)
+        s->region_bytes = REGION_MAX;
     mutex_init(&s->mu, LOCK_CACHE);
     return 0;
 }
@@ -124,8 +163,8 @@ static void shard_release(struct shard *s)
         for (k = 0; k < SLAB_ENTRIES; k++) {
             struct cache_entry *e = &s->slabs[i]->entries[k];
 
-            if (atomic_load(&e->state) & STATE_ALIVE)
-                e->free_value(e->value);
+            if (atomic_load(&e->state))
+                release_locked(s, e);
         }
         free(s->slabs[i]);
     }
@@ -222,12 +261,6 @@ static struct cache_entry *find_locked(struct shard *s, uint64_t hash, uint64_t 
     return NULL;
 }
 
-static void push_free_locked(struct shard *s, struct cache_entry *e)
-{
-    atomic_store(&e->next, s->free_list);
-    s->free_list = e;
-}
-
 static int grow_locked(struct cache *c, struct shard *s)
 {
     struct slab **slabs = realloc(s->slabs, (s->n_slabs + 1) * sizeof(*slabs));
@@ -273,13 +306,13 @@ static void unlink_locked(struct shard *s, struct cache_entry *e)
 /* ---- eviction ---- */
 
 /* True, and the entry is ours, when it was alive, unpinned and not visited. */
-static bool try_kill(struct cache_entry *e)
+static bool try_kill(struct cache_entry *e, bool visited_too)
 {
     uint32_t old = atomic_load_explicit(&e->state, memory_order_relaxed);
 
     if (!(old & STATE_ALIVE) || old >= STATE_PIN || (old & STATE_DETACHED))
         return false;
-    if (old & STATE_VISITED) {
+    if (old & STATE_VISITED && !visited_too) {
         /* A lost race means it was used just now: let it be. */
         atomic_compare_exchange_strong_explicit(
             &e->state, &old, old & ~(uint32_t)STATE_VISITED, memory_order_relaxed,
@@ -290,50 +323,97 @@ static bool try_kill(struct cache_entry *e)
         &e->state, &old, 0, memory_order_acquire, memory_order_relaxed);
 }
 
+static void evict_locked(struct shard *s, struct cache_entry *e)
+{
+    unlink_locked(s, e);
+    release_locked(s, e);
+}
+
+/* Evict what is in the region, so that it goes. Pinned entries, and with them the
+ * region, stay. */
+static void empty_region_locked(struct shard *s, struct region *g)
+{
+    unsigned i, slots = g->slots, left = 0;
+
+    for (i = 0; i < slots; i++)
+        left += region_owner(g, i) != NULL;
+    for (i = 0; i < slots && left > 0; i++) {
+        struct cache_entry *e = region_owner(g, i);
+
+        if (!e)
+            continue;
+        left--;
+        if (try_kill(e, true))
+            evict_locked(s, e); /* the last one frees g: then nothing is left */
+    }
+}
+
 static bool is_over(const struct shard *s)
 {
     return atomic_load_explicit(&s->bytes, memory_order_relaxed) >
            atomic_load_explicit(&s->capacity, memory_order_relaxed);
 }
 
-/* Moves the hand until the shard fits or the hand came around twice. */
-static unsigned evict_locked(struct shard *s, struct dead dead[EVICT_BATCH])
+/* Where the hand comes upon an entry that it may evict; NULL when it has gone around
+ * twice (`*steps` begins at 0). */
+static struct cache_entry *next_cold_locked(struct shard *s, size_t *steps)
 {
     size_t n_entries = s->n_slabs * SLAB_ENTRIES;
-    size_t steps;
-    unsigned n = 0;
 
-    for (steps = 0; steps < 2 * n_entries && n < EVICT_BATCH; steps++) {
+    while ((*steps)++ < 2 * n_entries) {
         struct cache_entry *e;
 
-        if (!is_over(s))
-            break;
         s->hand = s->hand + 1 < n_entries ? s->hand + 1 : 0;
         e = &s->slabs[s->hand / SLAB_ENTRIES]->entries[s->hand % SLAB_ENTRIES];
-        if (!try_kill(e))
-            continue;
-        unlink_locked(s, e);
-        atomic_fetch_sub_explicit(&s->bytes, e->charge, memory_order_relaxed);
-        dead[n++] = (struct dead){e->value, e->free_value};
-        push_free_locked(s, e);
+        if (try_kill(e, false))
+            return e;
     }
-    return n;
+    return NULL;
 }
 
-/* Drops and takes s->mu: values are freed without it. */
 static void shrink_locked(struct shard *s)
 {
-    struct dead dead[EVICT_BATCH];
-    unsigned n;
+    struct cache_entry *e;
+    size_t steps = 0;
 
-    while ((n = evict_locked(s, dead)) > 0) {
-        mutex_unlock(&s->mu);
-        while (n > 0) {
-            n--;
-            dead[n].free_value(dead[n].value);
-        }
-        mutex_lock(&s->mu);
+    while (is_over(s) && (e = next_cold_locked(s, &steps)) != NULL) {
+        struct region *g = e->region;
+        bool last = region_is_last(g);
+
+        evict_locked(s, e);
+        if (!last)
+            empty_region_locked(s, g);
     }
+}
+
+/* Memory for e, within the capacity unless all is pinned. NULL: there is none. */
+static void *find_room_locked(struct shard *s, struct cache_entry *e, size_t size)
+{
+    size_t capacity = atomic_load_explicit(&s->capacity, memory_order_relaxed);
+    size_t target = s->region_bytes < capacity / 4 ? s->region_bytes : capacity / 4;
+    size_t more = room_growth(size, target), steps = 0;
+    unsigned evicted = 0;
+    void *p;
+
+    while (!(p = room_take(&s->room, size, e, &e->region))) {
+        struct cache_entry *cold = NULL;
+        struct region *g;
+        bool last;
+
+        if (s->room.bytes + more > capacity)
+            cold = next_cold_locked(s, &steps);
+        if (!cold) {
+            p = room_grow(&s->room, size, target, e, &e->region);
+            break;
+        }
+        g = cold->region;
+        last = region_is_last(g);
+        evict_locked(s, cold);
+        if (++evicted % EVICT_MAX == 0 && !last)
+            empty_region_locked(s, g);
+    }
+    note_bytes_locked(s);
+    return p;
 }
 
 /* ---- the interface ---- */
@@ -364,43 +444,69 @@ struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset)
     return e;
 }
 
+struct cache_entry *cache_reserve(struct cache *c, uint64_t file, uint64_t offset,
+                                  size_t size)
+{
+    struct shard *s = shard_of(c, mix(file, offset));
+    bool keep = size <= atomic_load_explicit(&s->capacity, memory_order_relaxed) / 4;
+    struct cache_entry *e;
+
+    mutex_lock(&s->mu);
+    e = take_free_locked(c, s);
+    if (e) {
+        /* Without STATE_ALIVE nobody can pin it, and nobody evict it. */
+        atomic_store_explicit(&e->state, STATE_PIN | (keep ? 0 : STATE_DETACHED),
+                              memory_order_relaxed);
+        atomic_store_explicit(&e->file, file, memory_order_relaxed);
+        atomic_store_explicit(&e->offset, offset, memory_order_relaxed);
+        e->size = size;
+        e->value = keep ? find_room_locked(s, e, size) : malloc(size);
+        if (!e->value) {
+            release_locked(s, e);
+            e = NULL;
+        }
+    }
+    mutex_unlock(&s->mu);
+    return e;
+}
+
+void cache_abandon(struct cache *c, struct cache_entry *e)
+{
+    struct shard *s = &c->shards[e->shard];
+
+    mutex_lock(&s->mu);
+    release_locked(s, e);
+    mutex_unlock(&s->mu);
+}
+
 static void link_locked(struct shard *s, uint64_t hash, struct cache_entry *e)
 {
     struct cache_entry *_Atomic *bucket = bucket_of(s, hash);
 
     atomic_store(&e->next, atomic_load(bucket));
     atomic_store_explicit(bucket, e, memory_order_release);
-    atomic_fetch_add_explicit(&s->bytes, e->charge, memory_order_relaxed);
 }
 
-struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
-                              void *value, size_t charge, void (*free_value)(void *))
+struct cache_entry *cache_insert(struct cache *c, struct cache_entry *e)
 {
+    uint64_t file = atomic_load_explicit(&e->file, memory_order_relaxed);
+    uint64_t offset = atomic_load_explicit(&e->offset, memory_order_relaxed);
     uint64_t hash = mix(file, offset);
     struct shard *s = shard_of(c, hash);
-    bool keep =
-        charge <= atomic_load_explicit(&s->capacity, memory_order_relaxed) / 4;
-    struct cache_entry *e;
+    uint32_t state = atomic_load_explicit(&e->state, memory_order_relaxed);
+    struct cache_entry *first;
 
     mutex_lock(&s->mu);
-    e = find_locked(s, hash, file, offset);
-    if (!e && (e = take_free_locked(c, s)) != NULL) {
-        atomic_store_explicit(&e->file, file, memory_order_relaxed);
-        atomic_store_explicit(&e->offset, offset, memory_order_relaxed);
-        e->value = value;
-        e->charge = charge;
-        e->free_value = free_value;
-        atomic_store_explicit(&e->state,
-                              STATE_PIN | STATE_ALIVE | (keep ? 0 : STATE_DETACHED),
-                              memory_order_release);
-        if (keep)
+    first = find_locked(s, hash, file, offset);
+    if (first) {
+        release_locked(s, e);
+        e = first;
+    } else {
+        atomic_store_explicit(&e->state, state | STATE_ALIVE, memory_order_release);
+        if (!(state & STATE_DETACHED))
             link_locked(s, hash, e);
-        value = NULL;
-        shrink_locked(s);
     }
     mutex_unlock(&s->mu);
-    if (value)
-        free_value(value);
     return e;
 }
 
@@ -413,20 +519,15 @@ void *cache_value(const struct cache_entry *e)
  * then it stays alive, and that reader frees it. */
 static void free_detached(struct shard *s, struct cache_entry *e)
 {
-    struct dead dead = {NULL, NULL};
     uint32_t old;
 
     mutex_lock(&s->mu);
     old = atomic_load_explicit(&e->state, memory_order_relaxed);
     if ((old & STATE_ALIVE) && (old & STATE_DETACHED) && old < STATE_PIN &&
         atomic_compare_exchange_strong_explicit(&e->state, &old, 0, memory_order_acquire,
-                                                memory_order_relaxed)) {
-        dead = (struct dead){e->value, e->free_value};
-        push_free_locked(s, e);
-    }
+                                                memory_order_relaxed))
+        release_locked(s, e);
     mutex_unlock(&s->mu);
-    if (dead.free_value)
-        dead.free_value(dead.value);
 }
 
 void cache_unpin(struct cache *c, struct cache_entry *e)
@@ -440,11 +541,12 @@ void cache_unpin(struct cache *c, struct cache_entry *e)
         free_detached(s, e);
         return;
     }
-    if (is_over(s)) {
-        mutex_lock(&s->mu);
-        shrink_locked(s);
-        mutex_unlock(&s->mu);
-    }
+    if (!is_over(s))
+        return;
+    mutex_lock(&s->mu);
+    if (e->region) /* else it was evicted in between */
+        empty_region_locked(s, e->region);
+    mutex_unlock(&s->mu);
 }
 
 void cache_set_capacity(struct cache *c, size_t capacity_bytes)
@@ -483,8 +585,9 @@ void cache_get_stats(struct cache *c, struct cache_stats *out)
             struct cache_entry *e =
                 &s->slabs[k / SLAB_ENTRIES]->entries[k % SLAB_ENTRIES];
 
+            out->used += e->region ? e->size : 0;
             if (atomic_load_explicit(&e->state, memory_order_relaxed) >= STATE_PIN)
-                out->pinned += e->charge;
+                out->pinned += e->size;
         }
         mutex_unlock(&s->mu);
     }

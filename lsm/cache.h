@@ -3,7 +3,8 @@
  *
  * An entry found or put is pinned until cache_unpin; pinned entries are never
  * evicted, so the cache may be over its capacity by what is pinned. Entries of
- * deleted files age out. Safe from any thread.
+ * deleted files age out. The cache has the blocks' memory from the system, and gives it
+ * back when it shrinks. Safe from any thread.
  */
 #ifndef LSM_CACHE_H
 #define LSM_CACHE_H
@@ -16,8 +17,9 @@ struct cache_entry;
 
 struct cache_stats {
     uint64_t hits, misses;
-    uint64_t bytes;  /* charged */
-    uint64_t pinned; /* of them */
+    uint64_t bytes;  /* from the system, for what is kept */
+    uint64_t used;   /* of it, by blocks */
+    uint64_t pinned; /* in pinned entries */
 };
 
 /* NULL: no memory. */
@@ -31,12 +33,15 @@ void cache_free(struct cache *c); /* nothing may be pinned */
 struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset);
 
 /*
- * Takes value, which free_value will free when the entry is evicted; charge is
- * its size in bytes. If another thread put the same key first, value is freed
- * and the first one returned. NULL, with value freed, when memory is out.
+ * To put a block: reserve memory for it, which is nobody else's, fill cache_value, and
+ * insert or abandon it. NULL: no memory. insert gives what is to be used, pinned: if
+ * another thread was first, its entry, and ours is gone. What is too large beside the
+ * capacity goes with its last pin.
  */
-struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
-                              void *value, size_t charge, void (*free_value)(void *));
+struct cache_entry *cache_reserve(struct cache *c, uint64_t file, uint64_t offset,
+                                  size_t size);
+struct cache_entry *cache_insert(struct cache *c, struct cache_entry *e);
+void cache_abandon(struct cache *c, struct cache_entry *e);
 
 void *cache_value(const struct cache_entry *e);
 void cache_unpin(struct cache *c, struct cache_entry *e);

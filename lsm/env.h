@@ -87,6 +87,11 @@ void env_about_to_block(void);
 /* How many files this process may have open. */
 unsigned env_files_max(void);
 
+/* As malloc and free, aligned to 64; but what is large comes from the system and goes
+ * back to it, where malloc may keep it, or scatter small pieces over it. */
+void *env_alloc(size_t bytes);
+void env_free(void *p, size_t bytes);
+
 /*
  * Open path. preallocate > 0 (with ENV_CREATE or ENV_REUSE) asks for that much
  * space now, and again each time it is used up; the file's size may then exceed

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "bloom.h"
+#include "env.h"
 #include "hash.h"
 #include "memtable_ranges.h"
 #include "vlog.h"
@@ -76,7 +77,9 @@ struct memtable *memtable_new(size_t budget_bytes)
     if (!m)
         return NULL;
     m->filter_bytes = bloom_bytes(budget_bytes / FILTER_ENTRY_BYTES, FILTER_BITS);
-    m->filter = calloc(1, m->filter_bytes);
+    m->filter = env_alloc(m->filter_bytes);
+    if (m->filter)
+        memset(m->filter, 0, m->filter_bytes);
     if (!m->filter) {
         memtable_unref(m);
         return NULL;
@@ -114,7 +117,7 @@ void memtable_unref(struct memtable *m)
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
     memtable_ranges_release(&m->ranges);
-    free(m->filter);
+    env_free(m->filter, m->filter_bytes);
     free(m->segments);
     arena_release(&m->arena);
     mutex_release(&m->mu);

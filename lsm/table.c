@@ -68,10 +68,11 @@ static int read_filter(struct table *t)
 
     if (size == 0)
         return 0;
-    bytes = aligned_alloc(BLOOM_LINE, (size + BLOOM_LINE - 1) / BLOOM_LINE * BLOOM_LINE);
+    bytes = env_alloc(size);
     if (!bytes)
         return -ENOMEM;
     t->filter = bytes;
+    t->filter_alloc = size;
     rc = table_read(t, at, bytes, size);
     if (!rc)
         rc = table_block_open(slice_of(bytes, size), t->path, t->number, at, &payload);
@@ -193,7 +194,7 @@ void table_free(struct table *t)
     (void)env_file_close(t->file); /* nothing was written */
     table_index_release(&t->index);
     table_meta_release(&t->meta);
-    free(t->filter);
+    env_free(t->filter, t->filter_alloc);
     free(t->range_deletes);
     free(t->range_bytes);
     free(t->path);
@@ -272,14 +273,12 @@ int table_pin_loaded(struct table *t, uint32_t i, struct loaded_block *lb,
 {
     struct cache_entry *e;
 
-    if (!t->cache) {
+    if (!lb->entry) {
         *pin = (struct table_pin){.owned = (uint8_t *)lb};
         *out = &lb->block;
         return 0;
     }
-    e = cache_put(t->cache, t->number, t->index.at[i], lb, loaded_block_bytes(lb), free);
-    if (!e)
-        return -ENOMEM;
+    e = cache_insert(t->cache, lb->entry);
     *pin = (struct table_pin){.cache = t->cache, .entry = e};
     *out = &((struct loaded_block *)cache_value(e))->block;
     return 0;

@@ -88,6 +88,7 @@ int table_unpack(const struct table *t, uint64_t offset, struct slice bytes,
     lb = malloc(sizeof(*lb) + payload.raw_len);
     if (!lb)
         return -ENOMEM;
+    lb->entry = NULL;
     rc = unpack_payload(t, offset, &payload, dict, lb->bytes);
     if (rc) {
         free(lb);
@@ -152,6 +153,7 @@ static int unpack_once(const struct table *t, uint32_t i, struct slice bytes,
 static int keep(const struct table *t, uint32_t i, struct slice raw,
                 struct loaded_block **out)
 {
+    struct cache_entry *e;
     struct loaded_block *lb;
     struct block b;
     size_t front;
@@ -159,14 +161,17 @@ static int keep(const struct table *t, uint32_t i, struct slice raw,
     if (block_init(&b, raw) != 0)
         return table_bad_block(t, i);
     front = block_prepare_bytes(&b);
-    lb = malloc(sizeof(*lb) + front + raw.len);
-    if (!lb)
+    e = cache_reserve(t->cache, t->number, t->index.at[i],
+                      sizeof(*lb) + front + raw.len);
+    if (!e)
         return -ENOMEM;
+    lb = cache_value(e);
+    lb->entry = e;
     memcpy(lb->bytes + front, raw.data, raw.len);
     lb->block = b;
     lb->block.data.data = lb->bytes + front;
     if (block_prepare(&lb->block, lb->bytes) != 0) {
-        free(lb);
+        cache_abandon(t->cache, e);
         return table_bad_block(t, i);
     }
     *out = lb;

@@ -60,6 +60,7 @@ int table_block_open(struct slice block, const char *path, uint64_t number,
  * blocks so, with what block_prepare made first in bytes. */
 struct loaded_block {
     struct block block;
+    struct cache_entry *entry; /* reserved for it; NULL: free() it */
     uint8_t bytes[];
 };
 
@@ -129,6 +130,7 @@ struct table {
     struct table_index index;
     uint8_t *filter; /* NULL: none; 64-byte aligned */
     size_t filter_bytes;
+    size_t filter_alloc; /* with its block's trailer */
     unsigned probes;
     struct range_tombstone *range_deletes;
     size_t n_range_deletes;
@@ -165,7 +167,8 @@ int table_dict_get(struct table *t, uint32_t k, struct table_dict_ref *ref);
 
 enum table_block_use {
     TABLE_BLOCK_ONCE,
-    TABLE_BLOCK_KEEP, /* prepared, because it will be searched often */
+    TABLE_BLOCK_KEEP, /* in memory of the table's cache, which there must be, and
+                         prepared, because it will be searched often */
 };
 /* Data block i of these bytes, or read from the file. Damage is logged. */
 int table_unpack_block(struct table *t, uint32_t i, struct slice bytes,

@@ -7,8 +7,6 @@
  */
 #include "table_impl.h"
 
-#include <stdlib.h>
-
 /* The 8 bytes of user from `from`, padded with zeros. Shorter keys sort first,
  * and equal integers are looked at again, so padding is harmless. */
 static uint64_t prefix_of(struct slice user, size_t from)
@@ -30,7 +28,7 @@ static int make_room(struct table_index *x, uint32_t n, size_t key_bytes,
 
     x->bytes = (size_t)n_dicts * sizeof(*x->dict) + (size_t)n * 8 + ((size_t)n + 1) * 12 +
                key_bytes;
-    p = malloc(x->bytes);
+    p = env_alloc(x->bytes);
     if (!p)
         return -ENOMEM;
     x->memory = p;
@@ -203,7 +201,7 @@ size_t table_index_size(const struct table_index *x, uint32_t i)
 
 void table_index_release(struct table_index *x)
 {
-    free(x->memory);
+    env_free(x->memory, x->bytes);
     memset(x, 0, sizeof(*x));
 }
 

@@ -60,10 +60,11 @@ static int fill_window(struct table_iter *ti, uint64_t at, size_t size)
         len = (size_t)rest;
     ti->window_len = 0;
     if (len > ti->window_cap) {
-        window = realloc(ti->window, len);
+        env_free(ti->window, ti->window_cap);
+        ti->window_cap = 0;
+        ti->window = window = env_alloc(len);
         if (!window)
             return -ENOMEM;
-        ti->window = window;
         ti->window_cap = len;
     }
     rc = table_read(ti->t, at, ti->window, len);
@@ -277,7 +278,7 @@ static void op_free(struct iter *it)
     drop_block(ti);
     table_dict_release(ti->t, &ti->dict);
     block_iter_release(&ti->bi);
-    free(ti->window);
+    env_free(ti->window, ti->window_cap);
     if (ti->on_free)
         ti->on_free(ti->arg);
     free(ti);

@@ -68,7 +68,7 @@ START_TEST(taking_memory_shrinks_the_cache_at_once)
 
     ck_ok(memory_init(&m, 1 << 20, 256 << 10));
     for (i = 0; i < 4096; i++)
-        cache_unpin(m.cache, cache_put(m.cache, 1, i, malloc(8), 1024, free));
+        cache_unpin(m.cache, cache_insert(m.cache, cache_reserve(m.cache, 1, i, 1024)));
     cache_get_stats(m.cache, &s);
     ck_assert_uint_le(s.bytes, 768 << 10);
     ck_assert_uint_gt(s.bytes, 600 << 10);
@@ -80,7 +80,7 @@ START_TEST(taking_memory_shrinks_the_cache_at_once)
     ck_assert_uint_le(s.bytes, 268 << 10);
     memory_give(&m, MEMORY_TABLES, 500 << 10);
     for (i = 0; i < 4096; i++)
-        cache_unpin(m.cache, cache_put(m.cache, 1, i, malloc(8), 1024, free));
+        cache_unpin(m.cache, cache_insert(m.cache, cache_reserve(m.cache, 1, i, 1024)));
     cache_get_stats(m.cache, &s);
     ck_assert_uint_gt(s.bytes, 600 << 10);
     memory_release(&m);
