@@ -17,7 +17,8 @@
  * What counts is the memory that the shard has from the system (cache_room.h), not
  * what is used of it. To make room, the hand evicts until a slot of the right size is
  * free. When that takes long, or the shard has to shrink, the region of what was
- * evicted last is emptied: a few blocks that might have stayed go with it.
+ * evicted last is emptied: a few blocks that might have stayed go with it. And when too
+ * much lies idle in slots of other sizes, the emptiest region is.
  */
 #include "cache.h"
 
@@ -29,13 +30,14 @@
 
 enum {
     SHARD_BITS = 4,
-    SHARD_MIN_BYTES = 256 * 1024, /* fewer shards rather than smaller ones */
+    SHARD_MIN_BYTES = 1024 * 1024, /* fewer shards rather than smaller ones */
     SLAB_ENTRIES = 128,
     BUCKET_BYTES = 4096, /* a bucket for so many bytes of capacity */
     CHAIN_MAX = 32,      /* steps without the lock before asking with it */
     EVICT_MAX = 8,       /* evicted in vain before a region is emptied */
+    FREE_SHARE = 8,      /* at most a part in so many lies idle in free slots */
     REGION_SHARE = 32,   /* a shard has about so many regions */
-    REGION_MIN = 16 * 1024,
+    REGION_MIN = 32 * 1024,
     REGION_MAX = 256 * 1024,
     STRIPES = 16, /* of counters */
 };
@@ -386,6 +388,20 @@ static void shrink_locked(struct shard *s)
     }
 }
 
+/* Much of the memory is in free slots of other sizes: give a region of them up. */
+static bool join_free_locked(struct shard *s, size_t capacity)
+{
+    size_t before = s->room.bytes;
+    struct region *g;
+
+    if (before - s->room.used <= capacity / FREE_SHARE)
+        return false;
+    g = room_emptiest(&s->room);
+    if (g)
+        empty_region_locked(s, g);
+    return s->room.bytes < before;
+}
+
 /* Memory for e, within the capacity unless all is pinned. NULL: there is none. */
 static void *find_room_locked(struct shard *s, struct cache_entry *e, size_t size)
 {
@@ -400,8 +416,11 @@ static void *find_room_locked(struct shard *s, struct cache_entry *e, size_t siz
         struct region *g;
         bool last;
 
-        if (s->room.bytes + more > capacity)
+        if (s->room.bytes + more > capacity) {
+            if (join_free_locked(s, capacity))
+                continue;
             cold = next_cold_locked(s, &steps);
+        }
         if (!cold) {
             p = room_grow(&s->room, size, target, e, &e->region);
             break;

@@ -93,6 +93,7 @@ static void *take_from(struct room *r, struct region *g, void *owner)
 
     g->free &= g->free - 1;
     g->owner[i] = owner;
+    r->used += g->slot_bytes;
     if (!g->free)
         unlist(r, g);
     return g->memory + i * g->slot_bytes;
@@ -133,6 +134,25 @@ void *room_grow(struct room *r, size_t size, size_t target, void *owner,
     return take_from(r, g, owner);
 }
 
+struct region *room_emptiest(const struct room *r)
+{
+    struct region *best = NULL, *g;
+    size_t least = SIZE_MAX;
+    unsigned i;
+
+    for (i = 0; i < ROOM_CLASSES; i++) {
+        for (g = r->partial[i]; g; g = g->next) {
+            size_t used = (g->slots - (unsigned)__builtin_popcountll(g->free)) * g->slot_bytes;
+
+            if (used < least) {
+                least = used;
+                best = g;
+            }
+        }
+    }
+    return best;
+}
+
 void room_give(struct room *r, struct region *g, void *slot)
 {
     uint64_t all = g->slots < 64 ? (1ull << g->slots) - 1 : UINT64_MAX;
@@ -141,6 +161,7 @@ void room_give(struct room *r, struct region *g, void *slot)
     if (!g->free)
         list(r, g);
     g->free |= bit;
+    r->used -= g->slot_bytes;
     if (g->free != all)
         return;
     unlist(r, g);

@@ -34,6 +34,7 @@ struct region {
 struct room {
     struct region *partial[ROOM_CLASSES]; /* regions with free slots */
     size_t bytes;                         /* of all regions */
+    size_t used;                          /* of them, by slots in use */
 };
 
 /* A free slot for size bytes, given to owner; NULL: none, or out of memory. */
@@ -43,6 +44,8 @@ size_t room_growth(size_t size, size_t target);
 /* As room_take, in a new region. */
 void *room_grow(struct room *r, size_t size, size_t target, void *owner,
                 struct region **region);
+/* Of the regions with free slots, the one that the least is used of; NULL: none. */
+struct region *room_emptiest(const struct room *r);
 /* Unmaps the region with its last slot. */
 void room_give(struct room *r, struct region *region, void *slot);
 

@@ -199,6 +199,7 @@ static int open_output(struct run *r)
         .filter_bits = r->filter_bits,
         .compression = (enum compression)db->o.compression[r->job->output_level],
         .dictionary_bytes = last ? db->o.dictionary_bytes : 0,
+        .memory = &db->memory,
         .wrote = r->job->flush || !db->o.workers ? NULL : pay,
         .arg = db,
     };

@@ -371,6 +371,7 @@ struct lsm_stats {
     uint64_t memory_memtables;      /* taken of it: by memtables, old ones of iterators and
                                        those of transactions too */
     uint64_t memory_tables;         /* by open tables, besides their cached blocks */
+    uint64_t memory_work;           /* by what is read ahead, and tables being written */
     uint64_t tables_open;           /* of all tables */
     uint64_t tables_opened, tables_closed; /* since open; closed for want of memory */
     uint64_t flushes, compactions, moves;

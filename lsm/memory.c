@@ -8,6 +8,9 @@
 enum {
     CACHE_SHARE = 8,    /* tables leave a part in so many to the cache */
     LEAST_SHARE = 64,   /* with memory all gone, tables and cache still work */
+    WINDOW_SHARE = 512, /* a compaction of many tables has many windows */
+    WINDOW_MIN = 16 * 1024,
+    WINDOW_MAX = 256 * 1024,
     MEMTABLE_MIN = 4096,
     MEMTABLE_MAX = 64 << 20, /* longer logs are slower to recover */
 };
@@ -30,13 +33,18 @@ static size_t rest(size_t of, size_t taken)
 struct memory_plan memory_plan(const struct memory_use *u)
 {
     size_t left = rest(u->budget, max(u->reserved, u->used[MEMORY_MEMTABLES]));
+    size_t taken = u->used[MEMORY_TABLES] + u->used[MEMORY_WORK];
     size_t least = u->budget / LEAST_SHARE;
-    size_t floor = min(u->budget / CACHE_SHARE, left / 2);
 
     return (struct memory_plan){
-        .tables = max(left - floor, least),
-        .cache = max(rest(left, u->used[MEMORY_TABLES]), least),
+        .tables = max(left - left / CACHE_SHARE, least),
+        .cache = max(rest(left, taken), least),
     };
+}
+
+size_t memory_window(const struct memory *m)
+{
+    return m ? min(max(m->budget / WINDOW_SHARE, WINDOW_MIN), WINDOW_MAX) : WINDOW_MAX;
 }
 
 size_t memory_memtable_bytes(size_t budget, unsigned memtables)

@@ -1,8 +1,9 @@
 /*
  * memory.h - one budget for what the engine keeps in memory: memtables, open
- * tables (index, filter, range deletes) and the block cache.
+ * tables (index, filter, range deletes), what iterators read ahead and tables that
+ * are being written, and the block cache.
  *
- * Memtables and tables tell what they take; the cache gets what is left, at
+ * Each tells what it takes; the cache gets what is left, at
  * once. What memtables are configured to take is set aside for them, so that the
  * cache need not breathe with each one that fills and is flushed: what it gives
  * up in pieces of a block, malloc would not find again as a memtable.
@@ -19,6 +20,7 @@
 enum memory_kind {
     MEMORY_MEMTABLES,
     MEMORY_TABLES,
+    MEMORY_WORK, /* windows of iterators, buffers of tables being written */
     MEMORY_KINDS,
 };
 
@@ -49,6 +51,9 @@ struct memory {
 /* Makes m->cache, with what there is to have. -ENOMEM. */
 int memory_init(struct memory *m, size_t budget, size_t reserved);
 void memory_release(struct memory *m);
+
+/* How much of a file is read or written at once, where that is sequential. */
+size_t memory_window(const struct memory *m);
 
 /* m may be NULL: nobody counts. Not under a lock of rank LOCK_CACHE or above. */
 void memory_take(struct memory *m, enum memory_kind kind, size_t bytes);

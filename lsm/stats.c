@@ -117,6 +117,7 @@ static void add_memory(struct lsm *db, struct lsm_stats *s)
     s->memory_bytes = u.budget;
     s->memory_memtables = u.used[MEMORY_MEMTABLES];
     s->memory_tables = u.used[MEMORY_TABLES];
+    s->memory_work = u.used[MEMORY_WORK];
     table_cache_get_stats(&db->tables, &ts);
     s->tables_open = ts.open;
     s->tables_opened = ts.opened;

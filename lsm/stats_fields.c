@@ -61,6 +61,7 @@ const struct stats_field stats_fields[] = {
     U64(memory_bytes, "memory_budget_bytes", "Memory that the store may use."),
     U64(memory_memtables, "memory_memtables_bytes", "Of it, in memtables."),
     U64(memory_tables, "memory_tables_bytes", "Of it, in open tables: indexes, filters."),
+    U64(memory_work, "memory_work_bytes", "Of it, in buffers of reads and compactions."),
     U64(tables_open, "tables_open", "Tables open."),
     U64(tables_opened, "tables_opened_total", "Tables opened."),
     U64(tables_closed, "tables_closed_total", "Tables closed for want of memory."),

@@ -71,9 +71,10 @@ static void print_holding(const struct lsm_stats *s, FILE *out)
             mib(s->disk_bytes), mib(s->live_bytes), s->space_amp);
     fprintf(out,
             "memory %.1f MiB: memtables %.1f, open tables %.1f (%" PRIu64
-            " open; %" PRIu64 " opened, %" PRIu64 " closed), blocks %.1f\n",
+            " open; %" PRIu64 " opened, %" PRIu64 " closed), work %.1f, blocks %.1f\n",
             mib(s->memory_bytes), mib(s->memory_memtables), mib(s->memory_tables),
-            s->tables_open, s->tables_opened, s->tables_closed, mib(s->cache_bytes));
+            s->tables_open, s->tables_opened, s->tables_closed, mib(s->memory_work),
+            mib(s->cache_bytes));
 }
 
 static void print_reading(const struct lsm_stats *s, FILE *out)

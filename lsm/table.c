@@ -171,6 +171,7 @@ int table_open(const struct table_open_options *o, struct table **out)
         return rc;
     t->number = o->number;
     t->cache = o->cache;
+    t->memory = o->memory;
     t->path = strdup(o->path);
     if (!t->path)
         goto fail;

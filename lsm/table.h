@@ -19,6 +19,7 @@ struct table_open_options {
     uint64_t number;
     uint64_t size;      /* as the manifest has it; another size is -EUCLEAN */
     struct cache *cache; /* NULL: blocks are read anew each time */
+    struct memory *memory; /* counts what iterators read ahead; NULL: nobody does */
 };
 
 /* Reads footer, properties, index, filter and range deletes, and keeps them. */

@@ -17,10 +17,7 @@
 #include "table_hold.h"
 #include "vlog.h"
 
-enum {
-    WRITE_BYTES = 256 * 1024,
-    WRITEBACK_BYTES = 1024 * 1024,
-};
+enum { WRITEBACK_BYTES = 1024 * 1024 };
 
 struct table_builder {
     struct table_builder_options o; /* path is ours */
@@ -49,6 +46,7 @@ struct table_builder {
     uint64_t range_seq;
     struct table_meta meta;
     size_t cap_refs;
+    size_t counted; /* in o.memory */
 };
 
 static int fail(struct table_builder *tb, int err)
@@ -93,8 +91,21 @@ fail:
     return rc;
 }
 
+/* The buffers that grow with the table, or are large. */
+static void count_memory(struct table_builder *tb)
+{
+    size_t now = tb->out.cap + tb->index.cap + tb->hashes.cap + tb->ranges.cap +
+                 tb->hold.raw.cap + tb->hold.keys.cap;
+
+    if (now > tb->counted) {
+        memory_take(tb->o.memory, MEMORY_WORK, now - tb->counted);
+        tb->counted = now;
+    }
+}
+
 static void builder_free(struct table_builder *tb)
 {
+    memory_give(tb->o.memory, MEMORY_WORK, tb->counted);
     buf_release(&tb->out);
     block_builder_release(&tb->data);
     table_hold_release(&tb->hold);
@@ -159,7 +170,7 @@ static int write_payload(struct table_builder *tb, struct slice raw, struct slic
 
     table_block_append(&tb->out, payload, did, raw.len, tb->o.number, at);
     *size = position(tb) - at;
-    return tb->out.failed || tb->out.len >= WRITE_BYTES ? write_out(tb) : 0;
+    return tb->out.failed || tb->out.len >= memory_window(tb->o.memory) ? write_out(tb) : 0;
 }
 
 static int write_block(struct table_builder *tb, struct slice raw, enum compression want,
@@ -291,6 +302,7 @@ static int flush_block(struct table_builder *tb)
     tb->waiting = true;
     buf_assign(&tb->last_key, buf_slice(&tb->data.last_key));
     block_builder_reset(&tb->data);
+    count_memory(tb);
     return tb->last_key.failed ? fail(tb, -ENOMEM) : 0;
 }
 

@@ -27,7 +27,10 @@
 #include "err.h"
 #include "names.h"
 
-enum { PIN_CLOSING = 1 << 30 };
+enum {
+    PIN_CLOSING = 1 << 30,
+    LIMBO_SHARE = 4,
+};
 
 void table_cache_init(struct table_cache *c, struct env *env, const char *dir,
                       struct cache *blocks, void (*dead)(void *arg, uint64_t number),
@@ -168,10 +171,13 @@ static void push(struct table **list, struct table *t)
 static bool close_locked(struct table_cache *c, struct tfile *f)
 {
     unsigned none = 0;
+    struct table *t;
 
     if (!atomic_compare_exchange_strong(&f->pins, &none, PIN_CLOSING))
         return false;
-    push(&c->fresh, remove_open_locked(c, f));
+    t = remove_open_locked(c, f);
+    c->limbo_bytes += table_memory(t);
+    push(&c->fresh, t);
     atomic_fetch_sub(&f->pins, PIN_CLOSING);
     c->closed++;
     return true;
@@ -180,13 +186,16 @@ static bool close_locked(struct table_cache *c, struct tfile *f)
 static bool is_over_locked(const struct table_cache *c)
 {
     struct memory_use u;
+    size_t share;
 
     if (!c->limits.memory)
         return false;
     if (c->n_open > c->limits.max_open)
         return true;
     memory_get(c->limits.memory, &u);
-    return c->open_bytes > memory_plan(&u).tables;
+    share = memory_plan(&u).tables;
+    /* With much in limbo, closing more frees nothing, and who needs it opens it again. */
+    return c->open_bytes > share && c->limbo_bytes <= share / LIMBO_SHARE;
 }
 
 /* The hand goes around at most twice: then all that is left is pinned, or `but`. */
@@ -210,18 +219,33 @@ static void close_cold_locked(struct table_cache *c, const struct tfile *but)
 /* What may be freed. */
 static struct table *leave_limbo_locked(struct table_cache *c)
 {
-    const struct table_cache_limits *l = &c->limits;
-    struct table *gone = NULL;
+    struct table *gone = NULL, *t;
 
-    if (c->limbo.first && l->readers_left(c->arg, &c->limbo.readers)) {
+    if (c->limbo.first && c->limits.readers_left(c->arg, &c->limbo.readers)) {
         gone = c->limbo.first;
         c->limbo.first = NULL;
+        for (t = gone; t; t = *table_link(t))
+            c->limbo_bytes -= table_memory(t);
     }
-    if (!c->limbo.first && c->fresh) {
-        c->limbo.first = c->fresh;
-        c->fresh = NULL;
-        l->note_readers(c->arg, &c->limbo.readers);
-    }
+    return gone;
+}
+
+static void enter_limbo_locked(struct table_cache *c)
+{
+    if (c->limbo.first || !c->fresh)
+        return;
+    c->limbo.first = c->fresh;
+    c->fresh = NULL;
+    c->limits.note_readers(c->arg, &c->limbo.readers);
+}
+
+/* Close what is too much; gives what may be freed. */
+static struct table *tend_locked(struct table_cache *c, const struct tfile *but)
+{
+    struct table *gone = leave_limbo_locked(c);
+
+    close_cold_locked(c, but);
+    enter_limbo_locked(c);
     return gone;
 }
 
@@ -230,8 +254,7 @@ void table_cache_tend(struct table_cache *c)
     struct table *gone;
 
     mutex_lock(&c->mu);
-    close_cold_locked(c, NULL);
-    gone = leave_limbo_locked(c);
+    gone = tend_locked(c, NULL);
     mutex_unlock(&c->mu);
     free_tables(c, gone);
 }
@@ -245,6 +268,7 @@ static int read_table(struct tfile *f, struct table **out)
         .number = f->meta.number,
         .size = f->meta.size,
         .cache = f->home->blocks,
+        .memory = f->home->limits.memory,
     };
     char *path = file_path(f->home->dir, FILE_TABLE, f->meta.number);
     int rc;
@@ -274,8 +298,7 @@ int tfile_open(struct tfile *f, struct table **out)
     seen = atomic_load(&f->table);
     if (!seen) {
         add_open_locked(c, f, t);
-        close_cold_locked(c, f);
-        gone = leave_limbo_locked(c);
+        gone = tend_locked(c, f);
     }
     mutex_unlock(&c->mu);
     if (seen)

@@ -76,6 +76,7 @@ struct table_cache {
     unsigned n_open;
     size_t open_bytes;
     uint64_t opened, closed; /* for want of room; so far */
+    size_t limbo_bytes;    /* of limbo and fresh */
     struct limbo limbo;    /* waiting for its readers to leave */
     struct table *fresh;   /* closed since; they wait next */
 };

@@ -126,6 +126,7 @@ struct table {
     char *path;
     uint64_t number;
     struct cache *cache;
+    struct memory *memory;
     struct table_layout layout;
     struct table_index index;
     uint8_t *filter; /* NULL: none; 64-byte aligned */

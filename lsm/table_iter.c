@@ -14,7 +14,6 @@
 
 enum {
     WINDOW_MIN = 16 * 1024,
-    WINDOW_MAX = 256 * 1024,
 };
 
 struct table_iter {
@@ -48,24 +47,31 @@ static bool in_window(const struct table_iter *ti, uint64_t at, size_t size)
            at - ti->window_at <= ti->window_len - size;
 }
 
+static void drop_window(struct table_iter *ti)
+{
+    env_free(ti->window, ti->window_cap);
+    memory_give(ti->t->memory, MEMORY_WORK, ti->window_cap);
+    ti->window = NULL;
+    ti->window_cap = 0;
+}
+
 /* At least size bytes at `at`, and as much after them as may be worth it. */
 static int fill_window(struct table_iter *ti, uint64_t at, size_t size)
 {
     uint64_t rest = ti->t->layout.filter - at; /* of the data blocks */
     size_t len = size > ti->ahead ? size : ti->ahead;
-    uint8_t *window;
     int rc;
 
     if (len > rest)
         len = (size_t)rest;
     ti->window_len = 0;
     if (len > ti->window_cap) {
-        env_free(ti->window, ti->window_cap);
-        ti->window_cap = 0;
-        ti->window = window = env_alloc(len);
-        if (!window)
+        drop_window(ti);
+        ti->window = env_alloc(len);
+        if (!ti->window)
             return -ENOMEM;
         ti->window_cap = len;
+        memory_take(ti->t->memory, MEMORY_WORK, len);
     }
     rc = table_read(ti->t, at, ti->window, len);
     if (rc)
@@ -98,16 +104,18 @@ static int load_block(struct table_iter *ti, uint32_t i, struct loaded_block **o
 /* A read that misses block after block reads ahead, more and more. */
 static void watch_sequence(struct table_iter *ti, uint32_t i)
 {
+    size_t most = memory_window(ti->t->memory);
+
     if (ti->use == TABLE_ITER_COMPACT) {
-        ti->ahead = WINDOW_MAX;
+        ti->ahead = most;
         return;
     }
     if (i != ti->next_miss)
         ti->ahead = 0;
     else if (!in_window(ti, ti->t->index.at[i], table_block_size(ti->t, i)))
         ti->ahead = ti->ahead == 0               ? WINDOW_MIN
-                    : ti->ahead < WINDOW_MAX / 2 ? 2 * ti->ahead
-                                                 : WINDOW_MAX;
+                    : ti->ahead < most / 2 ? 2 * ti->ahead
+                                           : most;
     ti->next_miss = i + 1;
 }
 
@@ -278,7 +286,7 @@ static void op_free(struct iter *it)
     drop_block(ti);
     table_dict_release(ti->t, &ti->dict);
     block_iter_release(&ti->bi);
-    env_free(ti->window, ti->window_cap);
+    drop_window(ti);
     if (ti->on_free)
         ti->on_free(ti->arg);
     free(ti);

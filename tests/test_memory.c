@@ -189,10 +189,10 @@ static void tell(const char *when, size_t start)
     const struct lsm_stats *s = &load.at_peak;
 
     printf("%s: %.1f MiB above the start at the peak, now %.1f; then memtables %.1f, tables "
-           "%.1f (%llu open, %llu closed), blocks %.1f\n",
+           "%.1f (%llu open, %llu closed), work %.1f, blocks %.1f\n",
            when, mib(load.peak - start), mib(resident() - start), mib(s->memory_memtables),
            mib(s->memory_tables), (unsigned long long)s->tables_open,
-           (unsigned long long)s->tables_closed, mib(s->cache_bytes));
+           (unsigned long long)s->tables_closed, mib(s->memory_work), mib(s->cache_bytes));
     fflush(stdout);
 }
 
