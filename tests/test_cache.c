@@ -107,7 +107,7 @@ START_TEST(capacity_holds_for_blocks_of_all_sizes)
         sum++;
         cache_unpin(c, e);
     }
-    ck_assert_uint_ge(sum, CAPACITY / 3500 / 2); /* and it is used */
+    ck_assert_uint_ge(sum, CAPACITY / 3500 / 3); /* and it is used, by the usual sizes better */
     cache_free(c);
 }
 END_TEST
