@@ -38,7 +38,8 @@ enum {
     FREE_SHARE = 8,      /* at most a part in so many lies idle in free slots */
     REGION_SHARE = 32,   /* a shard has about so many regions */
     REGION_MIN = 32 * 1024,
-    REGION_MAX = 256 * 1024,
+    REGION_MAX = 64 * 1024, /* but for huge caches: mappings are not for nothing */
+    REGIONS_MAX = 4096,     /* of a shard, about */
     STRIPES = 16, /* of counters */
 };
 
@@ -57,7 +58,8 @@ struct cache_entry {
     struct cache_entry *_Atomic next; /* in its chain, or the free list */
     void *value;
     size_t size;
-    struct region *region; /* that value is in; NULL: malloc'ed */
+    struct region *region; /* that value is in; or */
+    void (*free_value)(void *);
 } __attribute__((aligned(64)));
 
 struct slab {
@@ -68,9 +70,10 @@ struct shard {
     struct cache_entry *_Atomic *buckets;
     uint64_t mask;
     _Atomic size_t capacity;
-    _Atomic size_t bytes; /* of room; changed under mu */
+    _Atomic size_t bytes; /* of room, and foreign ones; changed under mu */
     struct mutex mu;
     struct room room;
+    size_t foreign; /* bytes of values made elsewhere */
     size_t region_bytes;
     struct slab **slabs;
     size_t n_slabs;
@@ -118,16 +121,19 @@ static void push_free_locked(struct shard *s, struct cache_entry *e)
 
 static void note_bytes_locked(struct shard *s)
 {
-    atomic_store_explicit(&s->bytes, s->room.bytes, memory_order_relaxed);
+    atomic_store_explicit(&s->bytes, s->room.bytes + s->foreign, memory_order_relaxed);
 }
 
-/* The entry is nobody's and in no chain: its memory, and itself, to be used again. */
-static void release_locked(struct shard *s, struct cache_entry *e)
+/* The entry is nobody's and in no chain: its memory, and itself, to be used again.
+ * detached: it was not counted. */
+static void release_locked(struct shard *s, struct cache_entry *e, bool detached)
 {
-    if (e->region)
+    if (e->region) {
         room_give(&s->room, e->region, e->value);
-    else
-        free(e->value);
+    } else {
+        e->free_value(e->value);
+        s->foreign -= detached ? 0 : e->size;
+    }
     e->value = NULL;
     e->region = NULL;
     atomic_store_explicit(&e->state, 0, memory_order_relaxed);
@@ -153,6 +159,8 @@ static int shard_init(struct shard *s, size_t capacity)
         s->region_bytes = REGION_MIN;
     if (s->region_bytes > REGION_MAX)
         s->region_bytes = REGION_MAX;
+    if (s->region_bytes < capacity / REGIONS_MAX)
+        s->region_bytes = capacity / REGIONS_MAX;
     mutex_init(&s->mu, LOCK_CACHE);
     return 0;
 }
@@ -165,8 +173,10 @@ static void shard_release(struct shard *s)
         for (k = 0; k < SLAB_ENTRIES; k++) {
             struct cache_entry *e = &s->slabs[i]->entries[k];
 
-            if (atomic_load(&e->state))
-                release_locked(s, e);
+            uint32_t state = atomic_load(&e->state);
+
+            if (state)
+                release_locked(s, e, state & STATE_DETACHED);
         }
         free(s->slabs[i]);
     }
@@ -328,7 +338,7 @@ static bool try_kill(struct cache_entry *e, bool visited_too)
 static void evict_locked(struct shard *s, struct cache_entry *e)
 {
     unlink_locked(s, e);
-    release_locked(s, e);
+    release_locked(s, e, false);
 }
 
 /* Evict what is in the region, so that it goes. Pinned entries, and with them the
@@ -373,19 +383,24 @@ static struct cache_entry *next_cold_locked(struct shard *s, size_t *steps)
     return NULL;
 }
 
+/* Evict e, and what else is in its region. */
+static void evict_with_region_locked(struct shard *s, struct cache_entry *e)
+{
+    struct region *g = e->region;
+    bool alone = !g || region_is_last(g);
+
+    evict_locked(s, e);
+    if (!alone)
+        empty_region_locked(s, g);
+}
+
 static void shrink_locked(struct shard *s)
 {
     struct cache_entry *e;
     size_t steps = 0;
 
-    while (is_over(s) && (e = next_cold_locked(s, &steps)) != NULL) {
-        struct region *g = e->region;
-        bool last = region_is_last(g);
-
-        evict_locked(s, e);
-        if (!last)
-            empty_region_locked(s, g);
-    }
+    while (is_over(s) && (e = next_cold_locked(s, &steps)) != NULL)
+        evict_with_region_locked(s, e);
 }
 
 /* Much of the memory is in free slots of other sizes: give a region of them up. */
@@ -413,10 +428,8 @@ static void *find_room_locked(struct shard *s, struct cache_entry *e, size_t siz
 
     while (!(p = room_take(&s->room, size, e, &e->region))) {
         struct cache_entry *cold = NULL;
-        struct region *g;
-        bool last;
 
-        if (s->room.bytes + more > capacity) {
+        if (s->room.bytes + s->foreign + more > capacity) {
             if (join_free_locked(s, capacity))
                 continue;
             cold = next_cold_locked(s, &steps);
@@ -425,11 +438,10 @@ static void *find_room_locked(struct shard *s, struct cache_entry *e, size_t siz
             p = room_grow(&s->room, size, target, e, &e->region);
             break;
         }
-        g = cold->region;
-        last = region_is_last(g);
-        evict_locked(s, cold);
-        if (++evicted % EVICT_MAX == 0 && !last)
-            empty_region_locked(s, g);
+        if (++evicted % EVICT_MAX == 0)
+            evict_with_region_locked(s, cold);
+        else
+            evict_locked(s, cold);
     }
     note_bytes_locked(s);
     return p;
@@ -463,25 +475,41 @@ struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset)
     return e;
 }
 
+/* An entry for the key that nobody can pin, being not alive, and nobody evict. */
+static struct cache_entry *begin_locked(struct cache *c, struct shard *s, uint64_t file,
+                                        uint64_t offset, size_t size, bool keep)
+{
+    struct cache_entry *e = take_free_locked(c, s);
+
+    if (!e)
+        return NULL;
+    atomic_store_explicit(&e->state, STATE_PIN | (keep ? 0 : STATE_DETACHED),
+                          memory_order_relaxed);
+    atomic_store_explicit(&e->file, file, memory_order_relaxed);
+    atomic_store_explicit(&e->offset, offset, memory_order_relaxed);
+    e->size = size;
+    return e;
+}
+
+static bool is_kept(const struct shard *s, size_t size)
+{
+    return size <= atomic_load_explicit(&s->capacity, memory_order_relaxed) / 4;
+}
+
 struct cache_entry *cache_reserve(struct cache *c, uint64_t file, uint64_t offset,
                                   size_t size)
 {
     struct shard *s = shard_of(c, mix(file, offset));
-    bool keep = size <= atomic_load_explicit(&s->capacity, memory_order_relaxed) / 4;
+    bool keep = is_kept(s, size);
     struct cache_entry *e;
 
     mutex_lock(&s->mu);
-    e = take_free_locked(c, s);
+    e = begin_locked(c, s, file, offset, size, keep);
     if (e) {
-        /* Without STATE_ALIVE nobody can pin it, and nobody evict it. */
-        atomic_store_explicit(&e->state, STATE_PIN | (keep ? 0 : STATE_DETACHED),
-                              memory_order_relaxed);
-        atomic_store_explicit(&e->file, file, memory_order_relaxed);
-        atomic_store_explicit(&e->offset, offset, memory_order_relaxed);
-        e->size = size;
+        e->free_value = free;
         e->value = keep ? find_room_locked(s, e, size) : malloc(size);
         if (!e->value) {
-            release_locked(s, e);
+            release_locked(s, e, true);
             e = NULL;
         }
     }
@@ -489,12 +517,17 @@ struct cache_entry *cache_reserve(struct cache *c, uint64_t file, uint64_t offse
     return e;
 }
 
+static bool is_detached(const struct cache_entry *e)
+{
+    return atomic_load_explicit(&e->state, memory_order_relaxed) & STATE_DETACHED;
+}
+
 void cache_abandon(struct cache *c, struct cache_entry *e)
 {
     struct shard *s = &c->shards[e->shard];
 
     mutex_lock(&s->mu);
-    release_locked(s, e);
+    release_locked(s, e, is_detached(e));
     mutex_unlock(&s->mu);
 }
 
@@ -506,24 +539,56 @@ static void link_locked(struct shard *s, uint64_t hash, struct cache_entry *e)
     atomic_store_explicit(bucket, e, memory_order_release);
 }
 
+static struct cache_entry *insert_locked(struct shard *s, uint64_t hash,
+                                         struct cache_entry *e)
+{
+    uint32_t state = atomic_load_explicit(&e->state, memory_order_relaxed);
+    struct cache_entry *first =
+        find_locked(s, hash, atomic_load_explicit(&e->file, memory_order_relaxed),
+                    atomic_load_explicit(&e->offset, memory_order_relaxed));
+
+    if (first) {
+        release_locked(s, e, state & STATE_DETACHED);
+        return first;
+    }
+    atomic_store_explicit(&e->state, state | STATE_ALIVE, memory_order_release);
+    if (!(state & STATE_DETACHED))
+        link_locked(s, hash, e);
+    return e;
+}
+
 struct cache_entry *cache_insert(struct cache *c, struct cache_entry *e)
 {
-    uint64_t file = atomic_load_explicit(&e->file, memory_order_relaxed);
-    uint64_t offset = atomic_load_explicit(&e->offset, memory_order_relaxed);
-    uint64_t hash = mix(file, offset);
-    struct shard *s = shard_of(c, hash);
-    uint32_t state = atomic_load_explicit(&e->state, memory_order_relaxed);
-    struct cache_entry *first;
+    struct shard *s = &c->shards[e->shard];
 
     mutex_lock(&s->mu);
-    first = find_locked(s, hash, file, offset);
-    if (first) {
-        release_locked(s, e);
-        e = first;
+    e = insert_locked(s,
+                      mix(atomic_load_explicit(&e->file, memory_order_relaxed),
+                          atomic_load_explicit(&e->offset, memory_order_relaxed)),
+                      e);
+    mutex_unlock(&s->mu);
+    return e;
+}
+
+struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
+                              void *value, size_t size, void (*free_value)(void *))
+{
+    uint64_t hash = mix(file, offset);
+    struct shard *s = shard_of(c, hash);
+    bool keep = is_kept(s, size);
+    struct cache_entry *e;
+
+    mutex_lock(&s->mu);
+    e = begin_locked(c, s, file, offset, size, keep);
+    if (e) {
+        e->value = value;
+        e->free_value = free_value;
+        s->foreign += keep ? size : 0;
+        note_bytes_locked(s);
+        e = insert_locked(s, hash, e);
+        shrink_locked(s);
     } else {
-        atomic_store_explicit(&e->state, state | STATE_ALIVE, memory_order_release);
-        if (!(state & STATE_DETACHED))
-            link_locked(s, hash, e);
+        free_value(value);
     }
     mutex_unlock(&s->mu);
     return e;
@@ -545,7 +610,7 @@ static void free_detached(struct shard *s, struct cache_entry *e)
     if ((old & STATE_ALIVE) && (old & STATE_DETACHED) && old < STATE_PIN &&
         atomic_compare_exchange_strong_explicit(&e->state, &old, 0, memory_order_acquire,
                                                 memory_order_relaxed))
-        release_locked(s, e);
+        release_locked(s, e, true);
     mutex_unlock(&s->mu);
 }
 
@@ -563,8 +628,10 @@ void cache_unpin(struct cache *c, struct cache_entry *e)
     if (!is_over(s))
         return;
     mutex_lock(&s->mu);
-    if (e->region) /* else it was evicted in between */
+    if (e->region) /* else it was evicted in between, or is of another kind */
         empty_region_locked(s, e->region);
+    else
+        shrink_locked(s);
     mutex_unlock(&s->mu);
 }
 
@@ -604,7 +671,8 @@ void cache_get_stats(struct cache *c, struct cache_stats *out)
             struct cache_entry *e =
                 &s->slabs[k / SLAB_ENTRIES]->entries[k % SLAB_ENTRIES];
 
-            out->used += e->region ? e->size : 0;
+            if (e->value && !is_detached(e))
+                out->used += e->size;
             if (atomic_load_explicit(&e->state, memory_order_relaxed) >= STATE_PIN)
                 out->pinned += e->size;
         }

@@ -43,6 +43,14 @@ struct cache_entry *cache_reserve(struct cache *c, uint64_t file, uint64_t offse
 struct cache_entry *cache_insert(struct cache *c, struct cache_entry *e);
 void cache_abandon(struct cache *c, struct cache_entry *e);
 
+/*
+ * The same for a value of another kind, made elsewhere: takes value, which free_value
+ * will free (not under locks of its own); size is what it takes. NULL, with value
+ * freed, when memory is out.
+ */
+struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
+                              void *value, size_t size, void (*free_value)(void *));
+
 void *cache_value(const struct cache_entry *e);
 void cache_unpin(struct cache *c, struct cache_entry *e);
 void cache_get_stats(struct cache *c, struct cache_stats *out);

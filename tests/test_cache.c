@@ -137,6 +137,44 @@ START_TEST(a_smaller_capacity_gives_memory_back_at_once)
 }
 END_TEST
 
+static unsigned freed;
+
+static void free_counted(void *p)
+{
+    freed++;
+    free(p);
+}
+
+START_TEST(values_made_elsewhere_count_and_are_freed)
+{
+    enum { CAPACITY = 1 << 20, SIZE = 60000, N = 100 };
+    struct cache *c = cache_new(CAPACITY);
+    struct cache_entry *a, *b;
+    unsigned i, found = 0;
+
+    a = cache_put(c, 1, 1, malloc(SIZE), SIZE, free_counted);
+    b = cache_put(c, 1, 1, malloc(SIZE), SIZE, free_counted);
+    ck_assert_ptr_eq(a, b);
+    ck_assert_uint_eq(freed, 1);
+    cache_unpin(c, a);
+    cache_unpin(c, b);
+    ck_assert_uint_eq(stats(c).bytes, SIZE);
+    for (i = 0; i < N; i++) {
+        cache_unpin(c, cache_put(c, 2, i, malloc(SIZE), SIZE, free_counted));
+        cache_unpin(c, put(c, 3, i, i, 4000));
+        ck_assert_uint_le(stats(c).bytes, CAPACITY);
+    }
+    for (i = 0; i < N; i++)
+        found += has(c, 2, i);
+    ck_assert_uint_gt(found, 3);
+    ck_assert_uint_ge(freed, N + 1 - found);
+    cache_unpin(c, cache_put(c, 2, N, malloc(CAPACITY), CAPACITY, free_counted));
+    ck_assert(!has(c, 2, N));
+    cache_free(c);
+    ck_assert_uint_eq(freed, N + 3);
+}
+END_TEST
+
 START_TEST(what_is_abandoned_is_not_found_and_takes_nothing)
 {
     struct cache *c = cache_new(1 << 20);
@@ -292,6 +330,7 @@ TEST_MAIN("cache", TEST_CASE(what_is_put_is_found),
           TEST_CASE(capacity_holds),
           TEST_CASE(capacity_holds_for_blocks_of_all_sizes),
           TEST_CASE(a_smaller_capacity_gives_memory_back_at_once),
+          TEST_CASE(values_made_elsewhere_count_and_are_freed),
           TEST_CASE(what_is_abandoned_is_not_found_and_takes_nothing),
           TEST_CASE(pinned_stays_and_is_given_up_when_unpinned),
           TEST_CASE(the_first_of_two_puts_wins),
