@@ -49,9 +49,9 @@ struct table_meta {
     uint64_t range_deletes;
     uint64_t raw_bytes; /* keys and values before compression */
     /* Not in the encoding; the manifest tells them beside. 0: none, or not known. */
-    uint64_t filter_bytes; /* of its filter */
-    uint64_t delete_run;   /* in some stretch of the table, so many more tombstones
-                              than other points */
+    uint64_t filter_bytes;    /* of its filter */
+    uint64_t delete_run;      /* in some stretch of the table, so many more tombstones
+                                 than other points */
     struct segment_ref *refs; /* ascending by segment, owned */
     size_t n_refs;
 };
