@@ -6,12 +6,13 @@
  * meanwhile). Run it under TSan.
  */
 #include "tests/env_mem.h"
+#include "tests/options_draw.h"
 #include "tests/test.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { WRITERS = 4, READERS = 3, GROUP = 9, LARGE = 3000, RUN_MS = 2500 };
+enum { WRITERS = 4, READERS = 3, GROUP = 9, LARGE = 3000, RUN_MS = 1500, DRAWN_MS = 500 };
 
 struct shared {
     struct lsm *db;
@@ -169,16 +170,49 @@ static void *disturb(void *arg)
     return NULL;
 }
 
-static void run(unsigned workers)
+/* For so long, in a store with these options. */
+static void run(struct lsm_options *o, unsigned run_ms, struct soak *soak)
 {
     struct shared s = {.env = env_mem_new(1)};
     struct thread t[WRITERS + READERS + 1];
-    struct lsm_options o;
-    char total[16];
     int i, w;
 
+    o->env = s.env;
+    ck_ok(lsm_open("/s", o, &s.db));
+    for (i = 0; i < WRITERS + READERS + 1; i++) {
+        t[i] = (struct thread){.s = &s, .number = i};
+        pthread_create(&t[i].id, NULL,
+                       i < WRITERS             ? write_group
+                       : i < WRITERS + READERS ? read_groups
+                                               : disturb,
+                       &t[i]);
+    }
+    env_sleep_ns(env_posix(), run_ms * 1000000ull);
+    atomic_store(&s.stop, true);
+    for (i = 0; i < WRITERS + READERS + 1; i++)
+        pthread_join(t[i].id, NULL);
+    ck_assert_int_eq(atomic_load(&s.bad), 0);
+    for (w = 0; w < WRITERS; w++)
+        ck_assert_int_eq(get_group(s.db, NULL, w), (int64_t)s.acknowledged[w]);
+    ck_ok(lsm_verify(s.db));
+    ck_ok(lsm_close(s.db));
+    ck_ok(lsm_open("/s", o, &s.db));
+    for (w = 0; w < WRITERS; w++)
+        ck_assert_int_eq(scan_group(s.db, NULL, w, false), (int64_t)s.acknowledged[w]);
+    ck_ok(lsm_close(s.db));
+    env_mem_free(s.env);
+    if (soak)
+        soak->operations += s.writes + s.reads;
+    else
+        printf("%u workers: %llu batches, %llu group reads\n", o->workers,
+               (unsigned long long)s.writes, (unsigned long long)s.reads);
+}
+
+static struct lsm_options options(unsigned workers)
+{
+    struct lsm_options o;
+
     lsm_options_init(&o);
-    o.env = s.env;
     o.create = true;
     o.memtable_bytes = 64 << 10;
     o.table_bytes = 16 << 10;
@@ -188,45 +222,40 @@ static void run(unsigned workers)
     o.memory_bytes = 320 << 10;
     o.workers = workers;
     o.sync_interval_ms = 30;
-    ck_ok(lsm_open("/s", &o, &s.db));
-    for (i = 0; i < WRITERS + READERS + 1; i++) {
-        t[i] = (struct thread){.s = &s, .number = i};
-        pthread_create(&t[i].id, NULL,
-                       i < WRITERS             ? write_group
-                       : i < WRITERS + READERS ? read_groups
-                                               : disturb,
-                       &t[i]);
-    }
-    env_sleep_ns(env_posix(), RUN_MS * 1000000ull);
-    atomic_store(&s.stop, true);
-    for (i = 0; i < WRITERS + READERS + 1; i++)
-        pthread_join(t[i].id, NULL);
-    ck_assert_int_eq(atomic_load(&s.bad), 0);
-    for (w = 0; w < WRITERS; w++)
-        ck_assert_int_eq(get_group(s.db, NULL, w), (int64_t)s.acknowledged[w]);
-    ck_ok(lsm_verify(s.db));
-    ck_ok(lsm_close(s.db));
-    ck_ok(lsm_open("/s", &o, &s.db));
-    for (w = 0; w < WRITERS; w++)
-        ck_assert_int_eq(scan_group(s.db, NULL, w, false), (int64_t)s.acknowledged[w]);
-    ck_ok(lsm_close(s.db));
-    env_mem_free(s.env);
-    snprintf(total, sizeof(total), "%u", workers);
-    printf("%s workers: %llu batches, %llu group reads\n", total,
-           (unsigned long long)s.writes, (unsigned long long)s.reads);
+    return o;
 }
 
 START_TEST(readers_find_whole_batches_while_writers_write)
 {
-    run(2);
+    struct lsm_options o = options(2);
+
+    run(&o, RUN_MS, NULL);
 }
 END_TEST
 
 START_TEST(one_worker_suffices)
 {
-    run(1);
+    struct lsm_options o = options(1);
+
+    run(&o, RUN_MS, NULL);
+}
+END_TEST
+
+START_TEST(they_do_under_drawn_options)
+{
+    struct soak s;
+
+    for (soak_begin(&s); soak_on(&s); s.option_sets++) {
+        struct lsm_options o;
+        char text[OPTIONS_TEXT];
+
+        options_draw(&o, options_seed(soak_seed(&s), 0), DRAW_THREADS);
+        soak_tell(&s, "options: %s", options_text(&o, text));
+        run(&o, DRAWN_MS, &s);
+    }
+    soak_end(&s);
 }
 END_TEST
 
 TEST_MAIN("db threads", TEST_CASE(readers_find_whole_batches_while_writers_write),
-          TEST_CASE(one_worker_suffices))
+          TEST_CASE(one_worker_suffices), TEST_CASE_SOAK(they_do_under_drawn_options))

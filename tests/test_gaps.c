@@ -131,7 +131,7 @@ END_TEST
 
 START_TEST(a_gap_that_is_filled_in_order_shrinks)
 {
-    char key[8];
+    char key[16];
     int i;
 
     gaps_init(&g);
