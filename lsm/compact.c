@@ -308,7 +308,7 @@ static bool wants_cut(struct run *r, struct slice user)
 }
 
 /*
- * A value in a segment that is to be emptied moves to the active one; *value
+ * A value in a segment that is to be emptied moves to an active one; *value
  * becomes the new pointer. One that cannot be read stays: whoever asks for it
  * gets the error, and the rest of its segment stays with it.
  */
@@ -334,7 +334,7 @@ static int move_value(struct run *r, struct slice *value)
         return 0;
     }
     if (!rc)
-        rc = vlog_append(db->vlog, slice_of(to, p.len), &p);
+        rc = vlog_append_moved(db->vlog, slice_of(to, p.len), &p);
     if (rc)
         return rc;
     r->job->moved += p.stored;
@@ -468,7 +468,7 @@ int compact_run(struct compact_job *job)
 int compact_make_durable(struct lsm *db, bool moved)
 {
     /* Values first, then the tables that point to them become durable. */
-    int rc = moved ? vlog_sync(db->vlog) : 0;
+    int rc = moved ? vlog_sync_moved(db->vlog) : 0;
 
     return rc ? rc : env_sync_dir(db->env, db->dir);
 }

@@ -183,6 +183,7 @@ static void db_free(struct lsm *db)
     segment_set_release(&db->victims);
     segment_set_release(&db->unmovable);
     db_times_free(db);
+    free(db->moving_floor);
     free(db->sealed);
     free(db->dead);
     free(db->dir);

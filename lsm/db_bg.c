@@ -3,8 +3,8 @@
  * (db_compact.c), one keeps time (periodic sync, idle flush, deleting files). With
  * workers == 0 there are no threads, and db_bg_inline does all that is due.
  *
- * Only the timekeeper deletes value-log segments: that takes `values` for
- * writing, which a writer may hold while it waits for the flusher.
+ * Deleting value-log segments takes `values` for writing; no writer waits for the
+ * background while it holds that.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,8 @@
 enum {
     TICK_MS = 200,
     IDLE_TICKS = 15,          /* without a write: the store rests */
-    TOMBSTONES_MIN = 32,      /* deletes in a resting memtable worth a flush */
+    TOMBSTONES_MIN = 32,      /* deletes in a resting memtable worth a flush; */
+    DELETED_MIN = 1 << 20,     /* or the bytes of values that they delete */
     UNSYNCED_MAX = 64 << 20,  /* bytes of values that start a sync early */
     MEMTABLE_AGE_S = 30,      /* deletes do not wait longer for their effect */
     INLINE_ROUNDS = 1000,
@@ -41,7 +42,7 @@ struct pick_options db_pick_options(struct lsm *db)
         .l1_bytes = db->o.l1_bytes,
         .table_bytes = db->o.table_bytes,
         .recompress = db->o.compression[LSM_LEVELS - 2] != db->o.compression[LSM_LEVELS - 1],
-        .at_rest = atomic_load(&db->at_rest),
+        .at_rest = atomic_load(&db->at_rest) || atomic_load(&db->urgent),
         .oldest_seq = oldest_read(db),
         .l0_ref_bytes = db->o.garbage_ratio > 0 ? db->o.memtable_bytes : 0,
     };
@@ -98,6 +99,7 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
 int db_flush_one(struct lsm *db)
 {
     struct memtable *oldest = NULL;
+    struct version *version = NULL;
     struct view *v;
     uint64_t log_number = 0;
     int rc = 0;
@@ -106,21 +108,24 @@ int db_flush_one(struct lsm *db)
     while (db->flushing)
         cond_wait(&db->room, &db->state_mu);
     v = atomic_load(&db->view);
-    atomic_fetch_add(&v->refs, 1);
     if (v->n_imm) {
         struct memtable *after = v->n_imm > 1 ? v->imm[v->n_imm - 2] : v->mem;
 
         oldest = v->imm[v->n_imm - 1];
         log_number = memtable_place(after)->log_number;
         db->flushing = true;
+        /* Not the view: segments that it reads would be kept. */
+        memtable_ref(oldest);
+        version_ref(version = v->version);
     }
     mutex_unlock(&db->state_mu);
     if (oldest)
-        rc = run_flush(db, oldest, v->version, log_number);
+        rc = run_flush(db, oldest, version, log_number);
     atomic_store(&db->flush_done_bytes, 0);
     if (rc == -ENOSPC && db_reserve_release(db))
-        rc = run_flush(db, oldest, v->version, log_number);
-    db_view_unref(v);
+        rc = run_flush(db, oldest, version, log_number);
+    memtable_unref(oldest);
+    version_unref(version);
     mutex_lock(&db->state_mu);
     if (oldest)
         db->flushing = false;
@@ -205,10 +210,11 @@ static void flush_resting(struct lsm *db, unsigned idle_ticks)
     mutex_lock(&db->write_mu);
     m = db->mem;
     age = env_now_ns(db->env) - memtable_place(m)->born_ns;
-    if (memtable_deletes(m) && atomic_load(&db->low_space))
+    if (memtable_deletes(m) && (atomic_load(&db->low_space) || db_memtable_full(db)))
         (void)db_switch_locked(db);
-    else if ((memtable_deletes(m) >= TOMBSTONES_MIN || memtable_has_range_deletes(m)) &&
-        (idle_ticks >= IDLE_TICKS || age > MEMTABLE_AGE_S * 1000000000ull))
+    else if ((memtable_deletes(m) >= TOMBSTONES_MIN || memtable_has_range_deletes(m) ||
+              atomic_load(&memtable_place(m)->deleted_bytes) >= DELETED_MIN) &&
+             (idle_ticks >= IDLE_TICKS || age > MEMTABLE_AGE_S * 1000000000ull))
         (void)db_switch_locked(db); /* if it cannot be now, then later */
     mutex_unlock(&db->write_mu);
 }
@@ -266,8 +272,12 @@ static void tick(struct lsm *db, struct timekeeping *t)
     if (!db_writable(db))
         flush_resting(db, t->idle_ticks);
     atomic_store(&db->at_rest, t->idle_ticks >= IDLE_TICKS);
-    if (t->idle_ticks == IDLE_TICKS)
+    if (t->idle_ticks == IDLE_TICKS) {
         db_drop_spare(db);
+        mutex_lock(&db->state_mu);
+        db_bg_wake_locked(db);
+        mutex_unlock(&db->state_mu);
+    }
     table_cache_tend(&db->tables);
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);

@@ -418,7 +418,8 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     mutex_lock(&db->state_mu);
     set_compacting_locked(c, false);
     db->compactions_running--;
-    db->moving -= c->victims.n > 0;
+    if (c->victims.n)
+        db_moving_end_locked(db, c->moving_floor);
     if (c->reason == PICK_GARBAGE)
         db->collecting = false;
     if (rc && rc != -ECANCELED)
@@ -428,7 +429,11 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     mutex_unlock(&db->state_mu);
     compaction_release(c);
     version_unref(v);
-    atomic_store(&db->purge_due, true);
+    /* At once: what it emptied takes room that writers may wait for. */
+    db_purge(db);
+    mutex_lock(&db->state_mu);
+    pthread_cond_broadcast(&db->room);
+    mutex_unlock(&db->state_mu);
     if (rc && rc != -ECANCELED && rc != -EROFS)
         err_log("%s: a compaction failed: %s; it will be tried again", db->dir,
                 strerror(-rc));
@@ -454,15 +459,15 @@ static int choose_work(struct lsm *db, const struct version *v, bool full,
     return rc || c->reason ? rc : pick_compaction(v, &o, c);
 }
 
-/* From here on c may move values; where to, is not deleted under it. */
+/* c moves values of what are victims now. */
 static int note_moving_locked(struct lsm *db, struct compaction *c)
 {
-    int rc = segment_set_copy(&c->victims, &db->victims);
+    int rc = c->move ? 0 : segment_set_copy(&c->victims, &db->victims);
 
-    if (rc || !c->victims.n || c->move)
+    if (!rc && c->victims.n)
+        rc = db_moving_begin_locked(db, &c->moving_floor);
+    if (rc)
         segment_set_release(&c->victims);
-    else if (!db->moving++)
-        db->moving_floor = atomic_load(&db->victims_floor);
     return rc;
 }
 

@@ -153,15 +153,18 @@ struct lsm {
     struct segment_set victims;   /* segments to be emptied */
     struct segment_set unmovable; /* segments that hold a damaged value */
     bool collecting;              /* a compaction runs on the victims' account */
-    unsigned moving;       /* compactions that may move values */
-    uint64_t moving_floor; /* values that they moved are in segments from here on */
+    uint64_t *moving_floor; /* each of a compaction that may move values: these are in
+                               segments from here on */
+    unsigned n_moving;
     uint64_t retry_at_ns;  /* no compaction before: the last one failed */
     _Atomic bool purge_due, covered_due;
     _Atomic bool at_rest; /* nothing was written for some time */
     pthread_cond_t tick;   /* wakes the timekeeper early */
-    _Atomic uint64_t victims_floor; /* above all segments sealed when they were chosen */
-    _Atomic uint64_t garbage_debt_permille; /* see vlog_gc_debt */
-    _Atomic uint64_t ref_bytes; /* of the value log that the tables refer to */
+    _Atomic uint64_t space_live;  /* of the value log: see db_space.c */
+    _Atomic uint64_t space_mean;  /* live bytes of it for an entry of the tables */
+    _Atomic uint64_t space_deleted; /* of the live bytes, by memtables and L0, about */
+    _Atomic uint64_t space_held;  /* dead segments that old readers keep */
+    _Atomic uint64_t space_stuck; /* garbage beside damaged values */
     _Atomic bool has_reserve, low_space; /* reserve.c */
     _Atomic bool need_room; /* all memtables are full: writers wait first */
     struct rate rate; /* of compactions */
@@ -293,14 +296,43 @@ int db_install(struct lsm *db, struct edit *e, struct memtable *imm);
 /* Edit that describes everything, to begin a manifest with. */
 int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_number,
                      struct edit *e);
-/* Delete files that nothing refers to any more: tables, segments, logs. */
+/* db_install, for one who holds manifest_mu. */
+int db_install_locked(struct lsm *db, struct edit *e, struct memtable *imm);
+/* Delete files that nothing refers to any more: tables, segments. */
 void db_purge(struct lsm *db);
-/* The value in segment cannot be read, so it stays where it is. */
-void db_note_unmovable(struct lsm *db, uint64_t segment);
 /* Forget and delete logs below number, keeping one for recycling if keep_spare. */
 void db_drop_logs(struct lsm *db, uint64_t number, bool keep_spare);
 /* Delete the spare log, if any. */
 void db_drop_spare(struct lsm *db);
+
+/* ---- db_space.c: the space of the value log ---- */
+
+/*
+ * What is garbage in the version v, which is about to be current; view: the current
+ * one, imm: of its memtables the one that v has as a table. Segments to be emptied go
+ * to *victims. Under manifest_mu.
+ */
+int db_space_account(struct lsm *db, const struct version *v, const struct view *view,
+                     struct memtable *imm, struct segment_set *victims);
+/* The value in segment cannot be read, so it stays where it is. */
+void db_note_unmovable(struct lsm *db, uint64_t segment);
+void db_purge_segments(struct lsm *db);
+/* From here on a compaction may move values: where to, is not deleted before the end,
+ * when tables refer to it. */
+int db_moving_begin_locked(struct lsm *db, uint64_t *floor);
+void db_moving_end_locked(struct lsm *db, uint64_t floor);
+/* May a compaction under way have moved values there, that only it knows of? */
+bool db_is_moved_to_locked(const struct lsm *db, const struct vlog_segment *s);
+/* Note in m how much b's deletes may have turned into garbage. */
+void db_space_note(struct lsm *db, struct memtable *m, const struct lsm_batch *b);
+/* The active memtable holds, points to or deletes as much as it may. Under write_mu. */
+bool db_memtable_full(const struct lsm *db);
+/* Nanoseconds to pay for b: for what it writes, and for a delete as much as writing a
+ * value. A range delete is free. */
+uint64_t db_space_price(struct lsm *db, const struct lsm_batch *b);
+/* Wait while the log is as large as it may be and something is being done about it;
+ * nanoseconds. No locks may be held. */
+uint64_t db_space_wait(struct lsm *db);
 
 /* ---- db_write.c ---- */
 
@@ -325,7 +357,7 @@ void db_wait_visible(struct lsm *db, uint64_t seq);
 /* ---- stall.c ---- */
 
 /* Before a write: pay for it, by sleeping if need be. No locks may be held. */
-void db_throttle(struct lsm *db, size_t bytes);
+void db_throttle(struct lsm *db, const struct lsm_batch *b);
 /*
  * All memtables are full: wait for a flush. No locks may be held. -ENOSPC when
  * flushing fails for want of space: then writing does, too.
@@ -342,6 +374,8 @@ void db_note_flush(struct lsm *db, uint64_t bytes, uint64_t ns);
 
 /* ---- reserve.c ---- */
 
+/* Bytes that the reserve takes. */
+uint64_t db_reserve_bytes(const struct lsm_options *o);
 /* Have the reserve, if there is room for it; then the disk is not full any more. */
 void db_reserve_take(struct lsm *db);
 /* The disk is full. True when room was made: it is worth another try. */

@@ -44,22 +44,18 @@ static void forget_sealed(struct lsm *db, uint64_t number)
             db->sealed[i--] = db->sealed[--db->n_sealed];
 }
 
-/* Segments sealed since the last edit: their size goes into this one. */
+/* Segments that have become final and durable since the last edit: their size goes
+ * into this one. The others can wait, and no edit for them. */
 static int add_sealed(struct lsm *db, struct edit *e)
 {
     struct vlog_segment *list = NULL;
-    bool synced = false;
     size_t n, i;
     int rc = vlog_segments(db->vlog, &list, &n);
 
     for (i = 0; i < n && !rc; i++) {
-        if (list[i].active || is_sealed_known(db, list[i].number))
+        if (!list[i].durable || is_sealed_known(db, list[i].number))
             continue;
-        if (!synced)
-            rc = vlog_sync(db->vlog);
-        synced = true;
-        if (!rc)
-            rc = edit_seal_segment(e, list[i].number, list[i].size);
+        rc = edit_seal_segment(e, list[i].number, list[i].size);
     }
     free(list);
     return rc;
@@ -154,107 +150,6 @@ static void mark_obsolete(const struct version *base, const struct version *v)
     }
 }
 
-/* ---- which segments to empty ---- */
-
-void db_note_unmovable(struct lsm *db, uint64_t segment)
-{
-    struct segment_set *s = &db->unmovable;
-    void *p;
-
-    mutex_lock(&db->state_mu);
-    p = segment_set_has(s, segment)
-            ? NULL
-            : realloc(s->number, (s->n + 1) * sizeof(*s->number));
-    if (p) {
-        size_t i = s->n++;
-
-        s->number = p;
-        for (; i > 0 && s->number[i - 1] > segment; i--)
-            s->number[i] = s->number[i - 1];
-        s->number[i] = segment;
-    }
-    mutex_unlock(&db->state_mu);
-}
-
-struct marking {
-    const struct vlog_segment *list; /* ascending */
-    size_t n;
-    bool *live;
-};
-
-static void mark_segment(void *arg, uint64_t segment, uint64_t bytes)
-{
-    struct marking *m = arg;
-    size_t lo = 0, hi = m->n;
-
-    (void)bytes;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (m->list[mid].number < segment)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (lo < m->n && m->list[lo].number == segment)
-        m->live[lo] = true;
-}
-
-/* Memtables of the view but imm. */
-static void mark_view(const struct view *v, const struct memtable *imm, struct marking *m)
-{
-    unsigned i;
-
-    memtable_segments(v->mem, mark_segment, m);
-    for (i = 0; i < v->n_imm; i++)
-        if (v->imm[i] != imm)
-            memtable_segments(v->imm[i], mark_segment, m);
-}
-
-/*
- * Victims of the version that is about to be current. A segment that memtables
- * point to is left alone: how much of it is garbage is not known yet.
- */
-static int choose_victims(struct lsm *db, const struct version *v, const struct view *view,
-                          const struct memtable *imm, struct segment_set *out)
-{
-    struct marking m = {0};
-    struct vlog_segment *list = NULL;
-    struct segment_use *uses = NULL;
-    size_t n = 0, i;
-    int rc = vlog_segments(db->vlog, &list, &m.n);
-
-    memset(out, 0, sizeof(*out));
-    if (rc)
-        return rc;
-    m.list = list;
-    m.live = calloc(m.n + 1, sizeof(*m.live));
-    uses = calloc(m.n + 1, sizeof(*uses));
-    rc = m.live && uses ? 0 : -ENOMEM;
-    if (!rc)
-        mark_view(view, imm, &m);
-    mutex_lock(&db->state_mu);
-    for (i = 0; i < m.n && !rc; i++) {
-        if (list[i].active)
-            continue;
-        atomic_store(&db->victims_floor, list[i].number + 1);
-        if (!m.live[i] && !segment_set_has(&db->unmovable, list[i].number))
-            uses[n++] = (struct segment_use){list[i].number, list[i].size, 0};
-    }
-    mutex_unlock(&db->state_mu);
-    if (!rc) {
-        atomic_store(&db->ref_bytes, segment_uses(v, uses, n));
-        atomic_store(&db->garbage_debt_permille,
-                     (uint64_t)(1000 * vlog_gc_debt(uses, n, db->o.garbage_ratio,
-                                                    db->o.segment_bytes)));
-        rc = vlog_gc_victims(uses, n, db->o.garbage_ratio, db->o.segment_bytes, out);
-    }
-    free(m.live);
-    free(uses);
-    free(list);
-    return rc;
-}
-
 /* The view with the new version, and without imm; victims move into db. */
 static int swap_view(struct lsm *db, struct version *v, const struct memtable *imm,
                      struct segment_set *victims)
@@ -300,7 +195,7 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
     if (!rc)
         rc = version_apply(view->version, e, &db->tables, db->dir, &v);
     if (!rc)
-        rc = choose_victims(db, v, view, imm, &victims);
+        rc = db_space_account(db, v, view, imm, &victims);
     if (!rc)
         rc = manifest_append(db->manifest, e);
     if (!rc)
@@ -320,7 +215,7 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
     return rc;
 }
 
-static int try_install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
+int db_install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
 {
     int rc = atomic_load(&db->error) ? -EROFS : install_locked(db, e, imm);
 
@@ -335,7 +230,7 @@ int db_install(struct lsm *db, struct edit *e, struct memtable *imm)
     int rc;
 
     mutex_lock(&db->manifest_mu);
-    rc = try_install_locked(db, e, imm);
+    rc = db_install_locked(db, e, imm);
     mutex_unlock(&db->manifest_mu);
     db_view_reap(db);
     atomic_store(&db->purge_due, true);
@@ -372,66 +267,6 @@ static void purge_tables(struct lsm *db)
     }
 }
 
-/*
- * Which segments does anything alive refer to? With `values` held for writing
- * no pointer is on its way into a memtable. Every memtable alive is in a view
- * that is current or waits for its readers.
- */
-static void mark_live(struct lsm *db, struct marking *m)
-{
-    struct view *v;
-    size_t i;
-
-    rwlock_write(&db->values);
-    mutex_lock(&db->state_mu);
-    mark_view(atomic_load(&db->view), NULL, m);
-    for (v = db->replaced; v; v = v->next)
-        mark_view(v, NULL, m);
-    table_cache_segments(&db->tables, mark_segment, m);
-    /* Values that compactions move are referred to only when those are done. */
-    for (i = 0; i < m->n && db->moving; i++)
-        if (m->list[i].number >= db->moving_floor)
-            m->live[i] = true;
-    mutex_unlock(&db->state_mu);
-    rwlock_unlock(&db->values);
-}
-
-static void purge_segments(struct lsm *db)
-{
-    struct marking m = {0};
-    struct vlog_segment *list = NULL;
-    struct edit e = {0};
-    size_t n, i;
-    int rc = vlog_segments(db->vlog, &list, &n);
-
-    if (rc || !n)
-        goto out;
-    m.list = list;
-    m.n = n;
-    m.live = calloc(n, sizeof(*m.live));
-    if (!m.live)
-        goto out;
-    mark_live(db, &m);
-    for (i = 0; i < n && !rc; i++)
-        if (!list[i].active && !m.live[i])
-            rc = edit_drop_segment(&e, list[i].number);
-    if (rc || !e.n_dropped)
-        goto out;
-    /*
-     * The manifest first: a segment that it expects must be there. Under one
-     * lock, or an edit in between would note the segment as sealed again.
-     */
-    mutex_lock(&db->manifest_mu);
-    rc = try_install_locked(db, &e, NULL);
-    for (i = 0; i < e.n_dropped && !rc; i++)
-        rc = vlog_delete_segment(db->vlog, e.dropped[i]);
-    mutex_unlock(&db->manifest_mu);
-out:
-    edit_release(&e);
-    free(m.live);
-    free(list);
-}
-
 void db_purge(struct lsm *db)
 {
     bool busy;
@@ -441,11 +276,13 @@ void db_purge(struct lsm *db)
     busy = db->purging;
     db->purging = true;
     mutex_unlock(&db->dead_mu);
-    if (busy)
+    if (busy) {
+        atomic_store(&db->purge_due, true); /* it may have looked too early */
         return;
+    }
     purge_tables(db);
     if (!db_writable(db))
-        purge_segments(db);
+        db_purge_segments(db);
     mutex_lock(&db->dead_mu);
     db->purging = false;
     mutex_unlock(&db->dead_mu);

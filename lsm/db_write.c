@@ -16,7 +16,6 @@ enum {
     LOG_CHUNK = 4 << 20, /* preallocated at a time */
     SPINS = 64,
     SYNC_AHEAD = 256,        /* logs that one sync covers */
-    REF_SHARE = 32,          /* of all separated bytes, what one memtable may add */
 };
 
 /* ---- logs and memtables ---- */
@@ -238,20 +237,6 @@ int db_apply(struct memtable *m, struct slice wire)
 }
 
 /*
- * Values that a memtable points to count too, or it would hold pointers to far
- * more garbage than garbage_ratio allows before any table knew of it.
- */
-static bool memtable_full(const struct lsm *db)
-{
-    uint64_t refs = atomic_load_explicit(&db->ref_bytes, memory_order_relaxed) / REF_SHARE;
-
-    if (refs < db->o.memtable_bytes)
-        refs = db->o.memtable_bytes;
-    return memtable_bytes(db->mem) >= db->o.memtable_bytes ||
-           memtable_ref_bytes(db->mem) >= refs || memtable_crowded(db->mem);
-}
-
-/*
  * Batches that have their numbers but are not in the memtable yet count too.
  * They need no lock of ours to get there, so waiting for them here is safe, and
  * short; nobody gets in between, so what holds now holds when b gets its numbers.
@@ -270,7 +255,7 @@ static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64
     int rc = 0;
 
     mutex_lock(&db->write_mu);
-    if (memtable_full(db))
+    if (db_memtable_full(db))
         rc = db_switch_locked(db);
     if (rc == -EAGAIN)
         rc = 0; /* over the limit by what is in flight; the next ones wait first */
@@ -353,6 +338,7 @@ static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t 
     rc = db_apply(mem, buf_slice(&b->wire));
     if (rc)
         db_fail(db, rc, "filling the memtable"); /* the log has it: reopen to see it */
+    db_space_note(db, mem, b);
     db_wait_visible(db, first - 1);
     count_batch(db, b);
     atomic_store_explicit(&db->visible_seq, *last, memory_order_release);
@@ -388,7 +374,7 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
         return d == LSM_SYNC ? lsm_sync(db) : 0;
     if (!db_reserve_admits(db, b))
         return -ENOSPC;
-    db_throttle(db, b->user_bytes);
+    db_throttle(db, b);
     if (atomic_load_explicit(&db->need_room, memory_order_relaxed))
         rc = db_wait_for_room(db);
     if (rc)

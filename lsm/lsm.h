@@ -80,7 +80,8 @@ struct lsm_options {
                                    store: upper levels get more, the last one less;
                                    0: no filters, of memtables neither */
     size_t separate_bytes;      /* values this large go to the value log; 0: none */
-    uint64_t segment_bytes;     /* a value-log segment is sealed at this size */
+    uint64_t segment_bytes;     /* a value-log segment is sealed at this size, or earlier
+                                   while there are few */
     double garbage_ratio;       /* garbage in the value log over live bytes, at most;
                                    0: only empty segments are freed */
     enum lsm_compression compression[LSM_LEVELS]; /* of the tables of a level; what
@@ -471,6 +472,15 @@ struct lsm_repair_result {
 typedef void lsm_repair_fn(void *arg, const char *line);
 int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *report,
                void *arg, struct lsm_repair_result *out);
+
+/*
+ * The bytes that an open store takes at most, whatever is overwritten and deleted,
+ * while separated values of so many bytes (records of the value log, headers
+ * included) and so many bytes of tables are live: what readers could still ask for,
+ * snapshots and iterators included. What that is made of: DESIGN.md, "Space".
+ * UINT64_MAX when garbage_ratio is 0.
+ */
+uint64_t lsm_space_bound(const struct lsm_options *o, uint64_t values, uint64_t tables);
 
 /* Bytes of the filesystem that the store is on. */
 int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail);

@@ -65,6 +65,7 @@ struct memtable_place {
     uint64_t log_number; /* the first log that holds what is in m */
     uint64_t last_seq;   /* once no new batch goes to it */
     uint64_t born_ns;
+    _Atomic uint64_t deleted_bytes; /* of separated values below, about */
 };
 struct memtable_place *memtable_place(struct memtable *m);
 

@@ -47,23 +47,36 @@ void pick_targets(const struct version *v, const struct pick_options *o,
     t->bytes[level] = size;
 }
 
-/*
- * The values that the tables of L0 point to: what they overwrote counts as live until
- * L0 has met it below.
- */
+/* Bytes of values that the tables of L0 point to or delete: what they overwrote and
+ * deleted counts as live until L0 has met it below. */
+static double l0_hides(const struct version *v, uint64_t below, uint64_t entries)
+{
+    double points = (double)v->deletes[0] * (double)below / (double)entries;
+    uint64_t told = 0;
+    size_t i;
+
+    for (i = 0; i < v->n[0]; i++)
+        told += atomic_load(&v->file[0][i]->deleted_bytes);
+    return (double)v->ref_bytes[0] + (points > (double)told ? points : (double)told);
+}
+
 static double ref_score(const struct version *v, const struct pick_options *o)
 {
-    uint64_t below = 0, allowed;
+    uint64_t below = 0, entries = 1, allowed;
     unsigned level;
 
     if (!o->l0_ref_bytes)
         return 0;
-    for (level = 1; level < LSM_LEVELS; level++)
+    if (o->at_rest && v->ref_bytes[0])
+        return 1;
+    for (level = 1; level < LSM_LEVELS; level++) {
         below += v->ref_bytes[level];
+        entries += v->entries[level];
+    }
     allowed = below / L0_REF_SHARE;
     if (allowed < o->l0_ref_bytes)
         allowed = o->l0_ref_bytes;
-    return (double)v->ref_bytes[0] / (double)allowed;
+    return l0_hides(v, below, entries) / (double)allowed;
 }
 
 static double l0_score(const struct version *v, const struct pick_options *o)

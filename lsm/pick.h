@@ -72,6 +72,7 @@ struct compaction {
     bool move; /* one table, no overlap: only the manifest changes */
     bool drop; /* the inputs vanish unread */
     struct segment_set victims; /* values in them are moved as they pass */
+    uint64_t moving_floor;      /* where to: db_moving_begin_locked */
 };
 
 void compaction_release(struct compaction *c);

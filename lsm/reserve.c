@@ -18,17 +18,17 @@ enum {
     SMALL_BATCH = 2048, /* bytes of a batch that deletes more than it adds */
 };
 
-static uint64_t reserve_bytes(const struct lsm *db)
+uint64_t db_reserve_bytes(const struct lsm_options *o)
 {
     /* A chunk or two of log, tables, and something for a compaction. */
-    uint64_t bytes = 3 * (uint64_t)db->o.memtable_bytes;
+    uint64_t bytes = 3 * (uint64_t)o->memtable_bytes;
 
     return bytes < RESERVE_BYTES ? bytes : RESERVE_BYTES;
 }
 
 void db_reserve_take(struct lsm *db)
 {
-    uint64_t total, avail, size, bytes = reserve_bytes(db);
+    uint64_t total, avail, size, bytes = db_reserve_bytes(&db->o);
     struct env_file *f = NULL;
     char *path;
     int rc = -ENOSPC;

@@ -4,7 +4,7 @@
  * A price for each KiB written, in nanoseconds, is the greatest of three:
  *
  *   the levels   grows with the square of what L0 or a level is over its measure
- *   garbage      of the value log beyond what is allowed (vlog_gc.h)
+ *   the space    of the value log, near its limit (db_space.c); there writers wait
  *   the flush    so that the memtables that are left last as long as flushing the
  *                full ones takes: with R bytes to flush at F bytes a second, and room
  *                for S, writers may write F * S / R a second
@@ -19,7 +19,6 @@ enum {
     L0_SLOW_FACTOR = 3,       /* L0 tables over its trigger that slow writers down */
     LEVEL_SLOW_SCORE = 3,     /* a level's score, likewise */
     DELAY_UNIT_NS = 100,      /* a KiB, for each table squared */
-    DELAY_GARBAGE_NS = 80,    /* a KiB, for each permille */
     DELAY_MIN_NS = 1000000,   /* shorter delays are saved up */
     DELAY_MAX_NS = 50000000,  /* no single one is longer */
     REPRICE_BYTES = 64 << 10, /* written between looks at the memtables */
@@ -28,20 +27,14 @@ enum {
 
 /* ---- paying ---- */
 
-void db_throttle(struct lsm *db, size_t bytes)
+/* Pay ns. */
+static void pay(struct lsm *db, uint64_t ns)
 {
-    uint64_t price = atomic_load_explicit(&db->price_ns_per_kib, memory_order_relaxed);
-    uint64_t flush = atomic_load_explicit(&db->flush_price_ns_per_kib, memory_order_relaxed);
-    uint64_t now, old, until;
+    uint64_t now = env_now_ns(db->env), until;
+    uint64_t old = atomic_load_explicit(&db->paid_ns, memory_order_relaxed);
 
-    if (flush > price)
-        price = flush;
-    if (!price)
-        return;
-    now = env_now_ns(db->env);
-    old = atomic_load_explicit(&db->paid_ns, memory_order_relaxed);
     do
-        until = (old > now ? old : now) + price * (bytes + 64) / 1024;
+        until = (old > now ? old : now) + ns;
     while (!atomic_compare_exchange_weak_explicit(&db->paid_ns, &old, until,
                                                   memory_order_relaxed,
                                                   memory_order_relaxed));
@@ -56,6 +49,24 @@ void db_throttle(struct lsm *db, size_t bytes)
     env_about_to_block();
     env_sleep_ns(db->env, until);
     db_took(db, LSM_TIME_STALL, env_now_ns(db->env) - now);
+}
+
+void db_throttle(struct lsm *db, const struct lsm_batch *b)
+{
+    uint64_t price = atomic_load_explicit(&db->price_ns_per_kib, memory_order_relaxed);
+    uint64_t flush = atomic_load_explicit(&db->flush_price_ns_per_kib, memory_order_relaxed);
+    uint64_t ns, space = db_space_price(db, b), waited;
+
+    if (flush > price)
+        price = flush;
+    ns = price * (b->user_bytes + 64) / 1024;
+    if (space > ns)
+        ns = space;
+    if (ns)
+        pay(db, ns);
+    waited = space && db->o.workers ? db_space_wait(db) : 0;
+    if (waited)
+        db_took(db, LSM_TIME_STALL, waited);
 }
 
 int db_wait_for_room(struct lsm *db)
@@ -103,10 +114,9 @@ static double levels_behind(struct lsm *db)
 void db_set_delay_locked(struct lsm *db)
 {
     double over = levels_behind(db);
-    uint64_t levels = over < 1e6 ? (uint64_t)(over * over * DELAY_UNIT_NS) : UINT32_MAX;
-    uint64_t garbage = atomic_load(&db->garbage_debt_permille) * DELAY_GARBAGE_NS;
 
-    atomic_store(&db->price_ns_per_kib, levels > garbage ? levels : garbage);
+    atomic_store(&db->price_ns_per_kib,
+                 over < 1e6 ? (uint64_t)(over * over * DELAY_UNIT_NS) : UINT32_MAX);
 }
 
 void db_count_waiting_locked(struct lsm *db)

@@ -34,18 +34,14 @@ static void mark_pending(void *arg, uint64_t segment, uint64_t bytes)
         f->list[lo].pending = true;
 }
 
-/* Into segments from moving_floor on values are being moved. */
-static void mark_moving(struct lsm *db, struct found *f)
+static void mark_moving(struct lsm *db, const struct vlog_segment *list, struct found *f)
 {
-    uint64_t floor = UINT64_MAX;
     size_t i;
 
     mutex_lock(&db->state_mu);
-    if (db->moving)
-        floor = db->moving_floor;
-    mutex_unlock(&db->state_mu);
     for (i = 0; i < f->n; i++)
-        f->list[i].pending |= f->list[i].number >= floor;
+        f->list[i].pending |= db_is_moved_to_locked(db, &list[i]);
+    mutex_unlock(&db->state_mu);
 }
 
 static int count_live(const struct version *v, struct found *f)
@@ -82,9 +78,9 @@ static int find(struct lsm *db, struct found *f)
     for (i = 0; i < f->n; i++)
         f->list[i] = (struct lsm_segment_stats){
             .number = list[i].number, .size = list[i].size, .pending = list[i].active};
-    free(list);
     /* Moves before the view: those that end in between have become tables of it. */
-    mark_moving(db, f);
+    mark_moving(db, list, f);
+    free(list);
     v = db_view_ref(db);
     memtable_segments(v->mem, mark_pending, f);
     for (j = 0; j < v->n_imm; j++)

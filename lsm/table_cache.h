@@ -48,6 +48,7 @@ struct tfile {
     bool compacting; /* under the database's state lock */
     struct table_cache *home;
     struct table_meta meta;
+    _Atomic uint64_t deleted_bytes; /* of one in L0: memtable_place's of its memtable */
 
     _Alignas(64) _Atomic unsigned refs;
     _Atomic unsigned pins;

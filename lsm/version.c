@@ -237,6 +237,8 @@ static int build_level(struct version *v, struct version *base, const struct edi
         const struct table_meta *m = &v->file[level][i]->meta;
 
         v->bytes[level] += m->size;
+        v->entries[level] += m->entries;
+        v->deletes[level] += m->deletes;
         v->has_ranges[level] |= m->range_deletes > 0;
         for (j = 0; j < m->n_refs; j++)
             v->ref_bytes[level] += m->refs[j].bytes;

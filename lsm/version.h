@@ -19,6 +19,7 @@ struct version {
     size_t n[LSM_LEVELS];
     uint64_t bytes[LSM_LEVELS];
     uint64_t ref_bytes[LSM_LEVELS]; /* of the value log that tables refer to */
+    uint64_t entries[LSM_LEVELS], deletes[LSM_LEVELS]; /* points */
     bool has_ranges[LSM_LEVELS]; /* some table holds range deletes */
 };
 

@@ -31,8 +31,10 @@ int vlog_open(const struct vlog_options *o, struct vlog **out)
         return -ENOMEM;
     }
     v->o.dir = v->dir;
+    v->segment_bytes = o->segment_bytes;
     segment_files_init(&v->files, o->env, v->dir);
-    mutex_init(&v->sync_mu, LOCK_VLOG_SYNC);
+    mutex_init(&v->stream[VLOG_FRESH].sync_mu, LOCK_VLOG_SYNC);
+    mutex_init(&v->stream[VLOG_MOVED].sync_mu, LOCK_VLOG_SYNC);
     mutex_init(&v->mu, LOCK_VLOG);
     *out = v;
     return 0;
@@ -47,7 +49,8 @@ int vlog_close(struct vlog *v)
     rc = vlog_seal(v);
     files_rc = segment_files_release(&v->files);
     mutex_release(&v->mu);
-    mutex_release(&v->sync_mu);
+    mutex_release(&v->stream[VLOG_FRESH].sync_mu);
+    mutex_release(&v->stream[VLOG_MOVED].sync_mu);
     free(v->dir);
     free(v);
     return rc ? rc : files_rc;
@@ -56,33 +59,37 @@ int vlog_close(struct vlog *v)
 int vlog_add_segment(struct vlog *v, uint64_t number, uint64_t size)
 {
     struct segment *seg;
+    int rc = segment_add(&v->files, number, size, false, NULL, &seg);
 
-    return segment_add(&v->files, number, size, NULL, &seg);
+    if (rc == 0)
+        __atomic_fetch_add(&v->bytes, size, __ATOMIC_RELAXED);
+    return rc;
 }
 
 /* ---- append ---- */
 
-/* End the active segment, if any. */
-static int retire_locked(struct vlog *v)
+/* End the stream's active segment, if any. */
+static int retire_locked(struct vlog *v, struct stream *s)
 {
-    struct segment *seg = v->active;
+    struct segment *seg = s->active;
     int rc;
 
     if (!seg)
         return 0;
-    if (v->litter) {
+    if (s->litter) {
         rc = env_file_truncate(seg->file, seg->size);
         if (rc)
             return rc;
-        v->litter = false;
+        s->litter = false;
     }
-    v->active = NULL;
+    s->active = NULL;
     segment_retire(&v->files, seg);
     return 0;
 }
 
-static int start_segment_locked(struct vlog *v)
+static int start_segment_locked(struct vlog *v, struct stream *s)
 {
+    bool moved = s == &v->stream[VLOG_MOVED];
     uint64_t number = v->o.next_number(v->o.arg);
     char *path = file_path(v->dir, FILE_SEGMENT, number);
     struct env_file *file;
@@ -92,10 +99,12 @@ static int start_segment_locked(struct vlog *v)
         return -ENOMEM;
     rc = env_open(v->o.env, path, ENV_CREATE, 0, &file);
     if (rc == 0) {
-        rc = segment_add(&v->files, number, 0, file, &v->active);
+        rc = segment_add(&v->files, number, 0, moved, file, &s->active);
         if (rc) {
             env_file_close(file);
             env_unlink(v->o.env, path);
+        } else if (moved) {
+            __atomic_store_n(&v->newest_moved, number, __ATOMIC_RELEASE);
         }
     }
     free(path);
@@ -103,43 +112,46 @@ static int start_segment_locked(struct vlog *v)
 }
 
 /* An active segment with room for a record of that size. */
-static int make_room_locked(struct vlog *v, uint64_t stored)
+static int make_room_locked(struct vlog *v, struct stream *s, uint64_t stored)
 {
+    uint64_t most = __atomic_load_n(&v->segment_bytes, __ATOMIC_RELAXED);
     int rc;
 
-    if (v->active && v->active->size && v->active->size + stored > v->o.segment_bytes) {
-        rc = retire_locked(v);
+    if (s->active && s->active->size && s->active->size + stored > most) {
+        rc = retire_locked(v, s);
         if (rc)
             return rc;
     }
-    return v->active ? 0 : start_segment_locked(v);
+    return s->active ? 0 : start_segment_locked(v, s);
 }
 
-static int write_locked(struct vlog *v, struct record *r, struct vptr *out)
+static int write_locked(struct vlog *v, struct stream *s, struct record *r,
+                        struct vptr *out)
 {
     struct segment *seg;
     int rc = sticky_error(v);
 
     if (rc == 0)
-        rc = make_room_locked(v, r->stored);
+        rc = make_room_locked(v, s, r->stored);
     if (rc)
         return rc;
-    seg = v->active;
+    seg = s->active;
     out->segment = seg->number;
     out->offset = seg->size;
     record_place(r, out->segment, out->offset);
     rc = env_file_append(seg->file, r->parts, r->n_parts);
     if (rc) {
-        v->litter = true;
+        s->litter = true;
         return rc;
     }
     __atomic_store_n(&seg->size, seg->size + r->stored, __ATOMIC_RELEASE);
     /* Release: a sync that counts these bytes finds them in the segment's size. */
-    __atomic_store_n(&v->written, v->written + r->stored, __ATOMIC_RELEASE);
+    __atomic_store_n(&s->written, s->written + r->stored, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&v->bytes, r->stored, __ATOMIC_RELAXED);
     return 0;
 }
 
-int vlog_append(struct vlog *v, struct slice value, struct vptr *out)
+static int append(struct vlog *v, struct stream *s, struct slice value, struct vptr *out)
 {
     struct record r = {0};
     struct vptr p = {0};
@@ -148,7 +160,7 @@ int vlog_append(struct vlog *v, struct slice value, struct vptr *out)
     rc = record_build(&r, value, v->o.compression);
     if (rc == 0) {
         mutex_lock(&v->mu);
-        rc = write_locked(v, &r, &p);
+        rc = write_locked(v, s, &r, &p);
         mutex_unlock(&v->mu);
     }
     if (rc == 0) {
@@ -160,16 +172,32 @@ int vlog_append(struct vlog *v, struct slice value, struct vptr *out)
     return rc;
 }
 
+int vlog_append(struct vlog *v, struct slice value, struct vptr *out)
+{
+    return append(v, &v->stream[VLOG_FRESH], value, out);
+}
+
+int vlog_append_moved(struct vlog *v, struct slice value, struct vptr *out)
+{
+    return append(v, &v->stream[VLOG_MOVED], value, out);
+}
+
+uint64_t vlog_newest_moved(struct vlog *v)
+{
+    return __atomic_load_n(&v->newest_moved, __ATOMIC_ACQUIRE);
+}
+
 /* ---- sync ---- */
 
-/* Sync each segment that is not. sync_mu is held. */
-static int sync_segments(struct vlog *v)
+/* Sync each segment of the stream that is not. Its sync_mu is held. */
+static int sync_segments(struct vlog *v, struct stream *s)
 {
     struct segment *seg;
     uint64_t number = 0, size;
     int rc = 0;
 
-    while (rc == 0 && (seg = segment_next_unsynced(&v->files, number, &size))) {
+    while (rc == 0 && (seg = segment_next_unsynced(
+                           &v->files, s == &v->stream[VLOG_MOVED], number, &size))) {
         number = seg->number;
         rc = env_file_sync(seg->file);
         if (rc == 0 && !seg->named)
@@ -181,45 +209,71 @@ static int sync_segments(struct vlog *v)
     return rc;
 }
 
-int vlog_sync(struct vlog *v)
+static int sync_stream(struct vlog *v, struct stream *s)
 {
-    uint64_t target = __atomic_load_n(&v->written, __ATOMIC_ACQUIRE);
+    uint64_t target = __atomic_load_n(&s->written, __ATOMIC_ACQUIRE);
     int rc;
 
-    mutex_lock(&v->sync_mu);
+    mutex_lock(&s->sync_mu);
     rc = sticky_error(v);
-    if (rc == 0 && v->synced < target) {
-        target = __atomic_load_n(&v->written, __ATOMIC_ACQUIRE);
-        rc = sync_segments(v);
+    if (rc == 0 && s->synced < target) {
+        target = __atomic_load_n(&s->written, __ATOMIC_ACQUIRE);
+        rc = sync_segments(v, s);
         /* The kernel may have dropped the pages: a retry would prove nothing. */
-        __atomic_store_n(&v->error, rc, __ATOMIC_RELAXED);
-        if (rc == 0)
-            __atomic_store_n(&v->synced, target, __ATOMIC_RELAXED);
+        if (rc)
+            __atomic_store_n(&v->error, rc, __ATOMIC_RELAXED);
+        else
+            __atomic_store_n(&s->synced, target, __ATOMIC_RELAXED);
     }
-    mutex_unlock(&v->sync_mu);
+    mutex_unlock(&s->sync_mu);
     return rc;
+}
+
+int vlog_sync(struct vlog *v)
+{
+    return sync_stream(v, &v->stream[VLOG_FRESH]);
+}
+
+int vlog_sync_moved(struct vlog *v)
+{
+    return sync_stream(v, &v->stream[VLOG_MOVED]);
 }
 
 uint64_t vlog_unsynced(struct vlog *v)
 {
-    uint64_t synced = __atomic_load_n(&v->synced, __ATOMIC_RELAXED);
+    const struct stream *s = &v->stream[VLOG_FRESH];
+    uint64_t synced = __atomic_load_n(&s->synced, __ATOMIC_RELAXED);
 
-    return __atomic_load_n(&v->written, __ATOMIC_RELAXED) - synced;
+    return __atomic_load_n(&s->written, __ATOMIC_RELAXED) - synced;
 }
 
 int vlog_seal(struct vlog *v)
 {
-    int rc;
+    int rc = 0, i;
 
     mutex_lock(&v->mu);
-    rc = retire_locked(v);
+    for (i = 0; i < VLOG_STREAMS && !rc; i++)
+        rc = retire_locked(v, &v->stream[i]);
     mutex_unlock(&v->mu);
-    return rc ? rc : vlog_sync(v);
+    for (i = 0; i < VLOG_STREAMS && !rc; i++)
+        rc = sync_stream(v, &v->stream[i]);
+    return rc;
 }
 
 uint64_t vlog_written(struct vlog *v)
 {
-    return __atomic_load_n(&v->written, __ATOMIC_RELAXED);
+    return __atomic_load_n(&v->stream[VLOG_FRESH].written, __ATOMIC_RELAXED) +
+           __atomic_load_n(&v->stream[VLOG_MOVED].written, __ATOMIC_RELAXED);
+}
+
+uint64_t vlog_bytes(struct vlog *v)
+{
+    return __atomic_load_n(&v->bytes, __ATOMIC_RELAXED);
+}
+
+void vlog_set_segment_bytes(struct vlog *v, uint64_t bytes)
+{
+    __atomic_store_n(&v->segment_bytes, bytes, __ATOMIC_RELAXED);
 }
 
 /* ---- segments ---- */
@@ -232,25 +286,29 @@ int vlog_segments(struct vlog *v, struct vlog_segment **list, size_t *n)
 
     mutex_lock(&s->mu);
     out = malloc((s->n + 1) * sizeof(*out));
-    for (i = 0; out && i < s->n; i++)
-        out[i] = (struct vlog_segment){s->list[i]->number, segment_size(s->list[i]),
-                                       s->list[i]->active};
+    for (i = 0; out && i < s->n; i++) {
+        const struct segment *seg = s->list[i];
+
+        out[i] = (struct vlog_segment){seg->number, segment_size(seg), seg->active,
+                                       !seg->pinned, seg->moved};
+    }
     *n = s->n;
     mutex_unlock(&s->mu);
     *list = out;
     return out ? 0 : -ENOMEM;
 }
 
-int vlog_delete_segment(struct vlog *v, uint64_t number)
+int vlog_forget_segment(struct vlog *v, uint64_t number, uint64_t *size)
+{
+    return segment_forget(&v->files, number, size);
+}
+
+int vlog_unlink_segment(struct vlog *v, uint64_t number, uint64_t size)
 {
     char *path = file_path(v->dir, FILE_SEGMENT, number);
-    int rc;
+    int rc = path ? env_unlink(v->o.env, path) : -ENOMEM;
 
-    if (!path)
-        return -ENOMEM;
-    rc = segment_forget(&v->files, number);
-    if (rc == 0)
-        rc = env_unlink(v->o.env, path);
     free(path);
+    __atomic_fetch_sub(&v->bytes, size, __ATOMIC_RELAXED);
     return rc;
 }

@@ -1,8 +1,10 @@
 /*
  * vlog.h - the value log: large values, written once (WiscKey's separation).
  *
- * Values are records in segment files "N.vlog", appended to one active segment
- * until it reaches its size, then sealed. A record is a header and frames of
+ * Values are records in segment files "N.vlog", appended to an active segment until
+ * it reaches its size, then sealed. Values that moved go to an active segment of their
+ * own: they are old, will live longer than fresh ones, and are not to be moved again
+ * on account of those. A record is a header and frames of
  * VLOG_FRAME bytes of value, each compressed and checksummed by itself, so that
  * a part can be read without the rest. Bytes: FORMAT.md, "Value log".
  *
@@ -48,7 +50,7 @@ struct vlog;
 struct vlog_options {
     struct env *env;
     const char *dir;      /* copied */
-    uint64_t segment_bytes;
+    uint64_t segment_bytes; /* at first: see vlog_set_segment_bytes */
     enum compression compression;
     /* A fresh file number; called with the log's lock held. */
     uint64_t (*next_number)(void *arg);
@@ -56,7 +58,7 @@ struct vlog_options {
 };
 
 int vlog_open(const struct vlog_options *o, struct vlog **out);
-/* Seals the active segment (see vlog_seal) and frees in any case. NULL is fine. */
+/* Seals the active segments (see vlog_seal) and frees in any case. NULL is fine. */
 int vlog_close(struct vlog *v);
 
 /* Make an existing, sealed segment known. size: its bytes that count. */
@@ -64,14 +66,20 @@ int vlog_add_segment(struct vlog *v, uint64_t number, uint64_t size);
 
 /* Write value to the active segment. Not durable before vlog_sync. */
 int vlog_append(struct vlog *v, struct slice value, struct vptr *out);
+/* As vlog_append, for a value that was in a segment before. */
+int vlog_append_moved(struct vlog *v, struct slice value, struct vptr *out);
+/* vlog_append_moved writes to this segment or to later ones. 0: to any. Cheap. */
+uint64_t vlog_newest_moved(struct vlog *v);
 
-/* What was appended before this call survives power loss when it returns 0
+/* What vlog_append wrote before this call survives power loss when it returns 0
  * (segments' names included). After a failure the caller must stop writing. */
 int vlog_sync(struct vlog *v);
-/* Bytes appended and not yet synced. */
+/* As vlog_sync, for what vlog_append_moved wrote. Neither waits for the other. */
+int vlog_sync_moved(struct vlog *v);
+/* Bytes that vlog_append wrote and that are not yet synced. */
 uint64_t vlog_unsynced(struct vlog *v);
 
-/* End the active segment, if any, and sync. */
+/* End the active segments, if any, and sync. */
 int vlog_seal(struct vlog *v);
 
 /*
@@ -87,16 +95,25 @@ int vlog_check(struct vlog *v, const struct vptr *p, bool quiet);
 struct vlog_segment {
     uint64_t number;
     uint64_t size;   /* bytes appended */
-    bool active;     /* else its size is final; it may be unsynced before a vlog_sync */
+    bool active;     /* else its size is final */
+    bool durable;    /* all of it, and its name */
+    bool moved;      /* written by vlog_append_moved since the log was opened */
 };
 /* Snapshot of the list, ascending; *list is malloc'ed. */
 int vlog_segments(struct vlog *v, struct vlog_segment **list, size_t *n);
 
-/* Forget and delete a segment; -EBUSY for the active one. Readers under way finish
- * unharmed. */
-int vlog_delete_segment(struct vlog *v, uint64_t number);
+/* Forget a segment, and tell its size; -EBUSY for an active one. Readers under way
+ * finish unharmed. */
+int vlog_forget_segment(struct vlog *v, uint64_t number, uint64_t *size);
+/* Delete the file of one that was forgotten. Slow: it may wait for the disk. */
+int vlog_unlink_segment(struct vlog *v, uint64_t number, uint64_t size);
+
+/* From now on a segment is sealed at this size. */
+void vlog_set_segment_bytes(struct vlog *v, uint64_t bytes);
 
 /* Bytes written to segments since open (records, headers included). */
 uint64_t vlog_written(struct vlog *v);
+/* Bytes in all segments that are not deleted. Cheap. */
+uint64_t vlog_bytes(struct vlog *v);
 
 #endif

@@ -202,7 +202,7 @@ int segment_get(struct segment_files *s, uint64_t number, struct segment **out)
 
 /* ---- life ---- */
 
-int segment_add(struct segment_files *s, uint64_t number, uint64_t size,
+int segment_add(struct segment_files *s, uint64_t number, uint64_t size, bool moved,
                 struct env_file *file, struct segment **out)
 {
     struct segment *seg = calloc(1, sizeof(*seg));
@@ -213,6 +213,7 @@ int segment_add(struct segment_files *s, uint64_t number, uint64_t size,
     seg->number = number;
     seg->size = size;
     seg->synced = size;
+    seg->moved = moved;
     seg->named = !file;
     seg->active = seg->pinned = file != NULL;
     mutex_lock(&s->mu);
@@ -254,8 +255,8 @@ void segment_retire(struct segment_files *s, struct segment *seg)
     env_file_close(file);
 }
 
-struct segment *segment_next_unsynced(struct segment_files *s, uint64_t number,
-                                      uint64_t *size)
+struct segment *segment_next_unsynced(struct segment_files *s, bool moved,
+                                      uint64_t number, uint64_t *size)
 {
     struct segment *found = NULL;
     unsigned left;
@@ -272,7 +273,7 @@ struct segment *segment_next_unsynced(struct segment_files *s, uint64_t number,
         if (!seg->pinned)
             continue;
         left--;
-        if (seg->synced < segment_size(seg) || !seg->named)
+        if (seg->moved == moved && (seg->synced < segment_size(seg) || !seg->named))
             found = seg;
     }
     if (found) {
@@ -296,7 +297,7 @@ void segment_synced(struct segment_files *s, struct segment *seg, uint64_t size)
     env_file_close(file);
 }
 
-int segment_forget(struct segment_files *s, uint64_t number)
+int segment_forget(struct segment_files *s, uint64_t number, uint64_t *size)
 {
     struct env_file *file = NULL;
     struct segment *seg;
@@ -310,6 +311,7 @@ int segment_forget(struct segment_files *s, uint64_t number)
         mutex_unlock(&s->mu);
         return seg ? -EBUSY : -ENOENT;
     }
+    *size = segment_size(seg);
     i = find(s, number);
     memmove(s->list + i, s->list + i + 1, (s->n - i - 1) * sizeof(*s->list));
     s->n--;

@@ -5,21 +5,27 @@
 
 #include <stdlib.h>
 
-/* Start before the limit is reached, and go on until there is some distance: a
- * collection that stops at the limit begins again at once. */
-static const double START = 0.8, STOP = 0.6;
-/* Moving a segment that is fuller than this frees too little for its cost. */
+/* Collect until there is some distance: a collection that stops at the limit begins
+ * again at once. */
+static const double STOP = 0.85;
+/* Moving a segment that is fuller than this frees too little for its cost, unless
+ * the ratio asks for it. */
 static const double FULL = 0.9;
 
 enum {
     /* A round moves this part of all live bytes, so that its victims, which take
      * room until it ends, are few, and only the emptiest are moved at all. */
     ROUND_SHARE = 20,
+    SEGMENT_SHARE = 64, /* of the live bytes; */
+    SEGMENT_LEAST = 16, /* but at least this part of the option, */
+    SEGMENT_BYTES = 64 << 10, /* and worth a file */
+    HIDDEN_MOST = 4,    /* a quarter of the garbage stays allowed, whatever is hidden */
+    PRICE_NS = 10000,   /* a KiB, where x * x / (1 - x) is 1 */
+    PRICE_MOST = 100,
 };
 
-uint64_t segment_uses(const struct version *v, struct segment_use *uses, size_t n)
+void segment_uses(const struct version *v, struct segment_use *uses, size_t n)
 {
-    uint64_t total = 0;
     unsigned level;
     size_t i, j;
 
@@ -30,7 +36,6 @@ uint64_t segment_uses(const struct version *v, struct segment_use *uses, size_t 
 
             /* Both ascend. */
             for (j = 0; j < m->n_refs; j++) {
-                total += m->refs[j].bytes;
                 while (at < n && uses[at].number < m->refs[j].segment)
                     at++;
                 if (at < n && uses[at].number == m->refs[j].segment)
@@ -38,7 +43,58 @@ uint64_t segment_uses(const struct version *v, struct segment_use *uses, size_t 
             }
         }
     }
-    return total;
+}
+
+uint64_t vlog_gc_segment_bytes(const struct vlog_gc_options *o, uint64_t live)
+{
+    uint64_t bytes = live / SEGMENT_SHARE, least = o->segment_bytes / SEGMENT_LEAST;
+
+    if (bytes < least)
+        bytes = least;
+    if (bytes < SEGMENT_BYTES)
+        bytes = SEGMENT_BYTES;
+    return bytes < o->segment_bytes ? bytes : o->segment_bytes;
+}
+
+/* Bytes that a round moves. */
+static uint64_t round_bytes(const struct vlog_gc_options *o, uint64_t live)
+{
+    return live / ROUND_SHARE + vlog_gc_segment_bytes(o, live);
+}
+
+uint64_t vlog_gc_allowed(const struct vlog_gc_options *o, uint64_t live, uint64_t hidden)
+{
+    uint64_t allowed = (uint64_t)(o->ratio * (double)live);
+    uint64_t least = allowed / HIDDEN_MOST;
+    uint64_t over = hidden > o->memtables ? hidden - o->memtables : 0;
+
+    allowed = over < allowed ? allowed - over : 0;
+    return (allowed > least ? allowed : least) + vlog_gc_segment_bytes(o, live);
+}
+
+/* What the limit allows beyond ratio. */
+static uint64_t room_bytes(const struct vlog_gc_options *o, uint64_t live)
+{
+    return o->memtables + o->memtable + round_bytes(o, live) +
+           2 * vlog_gc_segment_bytes(o, live);
+}
+
+uint64_t vlog_gc_limit(const struct vlog_gc_options *o, uint64_t live)
+{
+    return live + (uint64_t)(o->ratio * (double)live) + room_bytes(o, live);
+}
+
+uint64_t vlog_gc_price(const struct vlog_gc_options *o, uint64_t live, uint64_t bytes)
+{
+    uint64_t limit = vlog_gc_limit(o, live), room = room_bytes(o, live) / 2;
+    double x;
+
+    if (o->ratio <= 0 || bytes + room <= limit)
+        return 0;
+    x = (double)(bytes + room - limit) / (double)room;
+    if (x * x >= PRICE_MOST * (1 - x))
+        return PRICE_NS * PRICE_MOST;
+    return (uint64_t)(PRICE_NS * x * x / (1 - x));
 }
 
 static uint64_t garbage_of(const struct segment_use *u)
@@ -68,44 +124,28 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void sum_up(const struct segment_use *uses, size_t n, uint64_t *live,
-                   uint64_t *garbage)
+/* Of segments that something is left of; the others go by themselves. */
+static uint64_t sum_garbage(const struct segment_use *uses, size_t n)
 {
+    uint64_t garbage = 0;
     size_t i;
 
-    *live = *garbage = 0;
-    for (i = 0; i < n; i++) {
-        *live += uses[i].live;
-        *garbage += garbage_of(&uses[i]);
-    }
+    for (i = 0; i < n; i++)
+        garbage += uses[i].live ? garbage_of(&uses[i]) : 0;
+    return garbage;
 }
 
-double vlog_gc_debt(const struct segment_use *uses, size_t n, double ratio,
-                    uint64_t slack)
+int vlog_gc_victims(const struct vlog_gc_options *o, const struct segment_use *uses,
+                    size_t n, uint64_t live, uint64_t allowed, struct segment_set *out)
 {
-    uint64_t live, garbage;
-    double allowed;
-
-    sum_up(uses, n, &live, &garbage);
-    allowed = ratio * (double)live + (double)slack;
-    if (ratio <= 0 || (double)garbage <= allowed)
-        return 0;
-    return ((double)garbage - allowed) / allowed;
-}
-
-int vlog_gc_victims(const struct segment_use *uses, size_t n, double ratio,
-                    uint64_t slack, struct segment_set *out)
-{
+    double full = 1 - o->ratio / 2 > FULL ? 1 - o->ratio / 2 : FULL;
+    uint64_t garbage = sum_garbage(uses, n), moved = 0;
     struct segment_use *sorted;
-    uint64_t live, garbage, stop, moved = 0, most;
     size_t i;
 
     memset(out, 0, sizeof(*out));
-    sum_up(uses, n, &live, &garbage);
-    if (ratio <= 0 || (double)garbage <= START * ratio * (double)live + (double)slack)
+    if (o->ratio <= 0 || garbage <= allowed)
         return 0;
-    stop = (uint64_t)(STOP * ratio * (double)live);
-    most = live / ROUND_SHARE + slack;
     sorted = malloc((n + 1) * sizeof(*sorted));
     out->number = malloc((n + 1) * sizeof(*out->number));
     if (!sorted || !out->number) {
@@ -115,8 +155,11 @@ int vlog_gc_victims(const struct segment_use *uses, size_t n, double ratio,
     }
     memcpy(sorted, uses, n * sizeof(*sorted));
     qsort(sorted, n, sizeof(*sorted), by_fullness);
-    for (i = 0; i < n && garbage > stop && moved < most && fullness(&sorted[i]) < FULL;
+    for (i = 0; i < n && (double)garbage > STOP * (double)allowed &&
+                moved < round_bytes(o, live) && fullness(&sorted[i]) < full;
          i++) {
+        if (!sorted[i].live)
+            continue;
         out->number[out->n++] = sorted[i].number;
         garbage -= garbage_of(&sorted[i]);
         moved += sorted[i].live;
@@ -137,6 +180,26 @@ static uint64_t victim_bytes(const struct table_meta *m, const struct segment_se
     return bytes;
 }
 
+/* The level that L0 is compacted into, or LSM_LEVELS. */
+static unsigned first_level(const struct version *v)
+{
+    unsigned level;
+
+    for (level = 1; level < LSM_LEVELS && !v->n[level]; level++)
+        ;
+    return level;
+}
+
+static bool l0_points_to(const struct version *v, const struct segment_set *victims)
+{
+    size_t i;
+
+    for (i = 0; i < v->n[0]; i++)
+        if (victim_bytes(&v->file[0][i]->meta, victims))
+            return true;
+    return false;
+}
+
 int vlog_gc_pick(const struct version *v, const struct pick_options *o,
                  const struct segment_set *victims, struct compaction *c)
 {
@@ -144,12 +207,10 @@ int vlog_gc_pick(const struct version *v, const struct pick_options *o,
     uint64_t best_bytes = 0;
     unsigned level, best_level = 0;
     size_t i;
+    int rc = 0;
 
     if (!victims->n)
         return 0;
-    for (i = 0; i < v->n[0]; i++)
-        if (victim_bytes(&v->file[0][i]->meta, victims))
-            return pick_whole_l0(v, o, PICK_GARBAGE, c);
     for (level = 1; level < LSM_LEVELS; level++) {
         for (i = 0; i < v->n[level]; i++) {
             struct tfile *f = v->file[level][i];
@@ -162,5 +223,9 @@ int vlog_gc_pick(const struct version *v, const struct pick_options *o,
             }
         }
     }
-    return best ? pick_rewrite(best, best_level, PICK_GARBAGE, c) : 0;
+    if (l0_points_to(v, victims) || (v->n[0] && best && best_level == first_level(v)))
+        rc = pick_whole_l0(v, o, PICK_GARBAGE, c);
+    if (!rc && !c->reason && best)
+        rc = pick_rewrite(best, best_level, PICK_GARBAGE, c);
+    return rc;
 }

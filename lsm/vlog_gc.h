@@ -20,26 +20,51 @@ struct segment_use {
     uint64_t live; /* bytes that the tables refer to */
 };
 
-/* Fill `live` of uses[0..n), ascending by number, from v's tables. Returns the
- * bytes referred to in all, also in segments not listed. */
-uint64_t segment_uses(const struct version *v, struct segment_use *uses, size_t n);
+/* Fill `live` of uses[0..n), ascending by number, from v's tables. */
+void segment_uses(const struct version *v, struct segment_use *uses, size_t n);
+
+/* Options that decide. */
+struct vlog_gc_options {
+    double ratio;           /* garbage over live bytes, at most; 0: no collection */
+    uint64_t memtables;     /* bytes of all memtables, values that they point to included */
+    uint64_t memtable;      /* of one of them */
+    uint64_t segment_bytes; /* of a segment, at most */
+};
+
+/* Segments are a small part of the live bytes each, so that choosing between them
+ * means something, and a half-empty one is no loss. */
+uint64_t vlog_gc_segment_bytes(const struct vlog_gc_options *o, uint64_t live);
 
 /*
- * Choose victims so that garbage stays within ratio times the live bytes; the
- * emptiest first, and no more than a round of moderate size. slack bytes of garbage are always allowed. ratio 0: none.
- * *out is malloc'ed, ascending; may be empty. -ENOMEM.
+ * What the tables know to be garbage may grow to this. hidden: bytes that memtables
+ * and upper levels point to; as much below may be garbage and not known yet.
  */
-int vlog_gc_victims(const struct segment_use *uses, size_t n, double ratio,
-                    uint64_t slack, struct segment_set *out);
-
-/* Garbage beyond what is allowed, over what is allowed; 0 when within. */
-double vlog_gc_debt(const struct segment_use *uses, size_t n, double ratio,
-                    uint64_t slack);
+uint64_t vlog_gc_allowed(const struct vlog_gc_options *o, uint64_t live, uint64_t hidden);
 
 /*
- * A compaction that empties victims: L0 as a whole when it points into them,
- * else the table that points to most of their bytes, rewritten in its level.
- * PICK_NOTHING when there is none, or only ones being compacted.
+ * The log is never larger than this: ratio times the live bytes over them, the
+ * memtables, and what one compaction works with: an L0 as large as a memtable and
+ * a round of moved values.
+ */
+uint64_t vlog_gc_limit(const struct vlog_gc_options *o, uint64_t live);
+
+/* Nanoseconds that a KiB costs a writer while the log has so many bytes: nothing up
+ * to the middle between what is aimed at and the limit, and from there ever more. */
+uint64_t vlog_gc_price(const struct vlog_gc_options *o, uint64_t live, uint64_t bytes);
+
+/*
+ * Choose victims so that garbage stays within `allowed`; the emptiest first, and no
+ * more than a round of moderate size. *out is malloc'ed, ascending; may be empty.
+ * -ENOMEM.
+ */
+int vlog_gc_victims(const struct vlog_gc_options *o, const struct segment_use *uses,
+                    size_t n, uint64_t live, uint64_t allowed, struct segment_set *out);
+
+/*
+ * A compaction that empties victims: the table that points to most of their bytes,
+ * rewritten in its level; or L0 as a whole, when it points into them or would
+ * rewrite that table anyway. PICK_NOTHING when there is none, or only ones being
+ * compacted.
  */
 int vlog_gc_pick(const struct version *v, const struct pick_options *o,
                  const struct segment_set *victims, struct compaction *c);

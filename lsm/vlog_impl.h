@@ -87,11 +87,12 @@ bool record_frame_read(const struct record_frame *f, const uint8_t *stored, uint
 struct segment {
     uint64_t number;
     uint64_t size; /* atomic: grows under vlog.mu, read by anybody */
+    bool moved;    /* set before it is listed */
     /* under files.mu: */
     uint64_t synced; /* bytes known to be durable */
     bool active;
     bool pinned;  /* written by us and not yet synced whole: holds a reference */
-    bool named;   /* its directory entry is durable; changed under vlog.sync_mu too */
+    bool named;   /* its directory entry is durable; changed under stream.sync_mu too */
     bool doomed;  /* no longer listed; freed by the last put */
     bool opening; /* a thread is opening it without the lock */
     unsigned refs;
@@ -124,7 +125,7 @@ int segment_files_release(struct segment_files *s);
 
 /* List a new one. file: open and active, with the caller's reference; or NULL for
  * one that exists. Takes file only on 0. -EEXIST, -ENOMEM. */
-int segment_add(struct segment_files *s, uint64_t number, uint64_t size,
+int segment_add(struct segment_files *s, uint64_t number, uint64_t size, bool moved,
                 struct env_file *file, struct segment **out);
 
 /* A reference to an open segment; seg->file may be read until segment_put.
@@ -132,32 +133,42 @@ int segment_add(struct segment_files *s, uint64_t number, uint64_t size,
 int segment_get(struct segment_files *s, uint64_t number, struct segment **out);
 void segment_put(struct segment_files *s, struct segment *seg);
 
-/* The next segment above number with unsynced bytes, with a reference and how
- * many bytes it has now; NULL: none. */
-struct segment *segment_next_unsynced(struct segment_files *s, uint64_t number,
-                                      uint64_t *size);
+/* The next segment above number with unsynced bytes, of the moved or the others, with
+ * a reference and how many bytes it has now; NULL: none. */
+struct segment *segment_next_unsynced(struct segment_files *s, bool moved,
+                                      uint64_t number, uint64_t *size);
 /* The first `size` bytes of seg, and its name, are durable. */
 void segment_synced(struct segment_files *s, struct segment *seg, uint64_t size);
 void segment_retire(struct segment_files *s, struct segment *seg); /* no longer active */
 
-/* Unlist; -ENOENT, -EBUSY for the active one. The file is left to the caller. */
-int segment_forget(struct segment_files *s, uint64_t number);
+/* Unlist, and tell its size; -ENOENT, -EBUSY for an active one. The file is left
+ * to the caller. */
+int segment_forget(struct segment_files *s, uint64_t number, uint64_t *size);
 
 /* ---- the log ---- */
 
-/* Locks: sync_mu, then mu, then files.mu. */
+enum { VLOG_FRESH, VLOG_MOVED, VLOG_STREAMS };
+
+struct stream {
+    uint64_t written; /* atomic; bytes appended since open. Changed under vlog.mu */
+    uint64_t synced;  /* atomic; how many of them are durable. Under sync_mu */
+    struct mutex sync_mu; /* LOCK_VLOG_SYNC: one sync at a time */
+    /* under vlog.mu: */
+    struct segment *active;
+    bool litter; /* a failed append left bytes behind active's size */
+};
+
+/* Locks: a stream's sync_mu, then mu, then files.mu. */
 struct vlog {
     struct vlog_options o;
     char *dir;
     struct segment_files files;
-    int error;        /* atomic; of a failed sync, sticky */
-    uint64_t written; /* atomic; bytes appended since open. Changed under mu */
-    uint64_t synced;  /* atomic; how many of them are durable. Under sync_mu */
-
-    struct mutex sync_mu; /* LOCK_VLOG_SYNC: one sync at a time */
-    struct mutex mu;      /* LOCK_VLOG */
-    struct segment *active;
-    bool litter; /* a failed append left bytes behind active's size */
+    uint64_t segment_bytes; /* atomic */
+    uint64_t bytes;         /* atomic; in all listed segments */
+    uint64_t newest_moved;  /* atomic */
+    int error;              /* atomic; of a failed sync, sticky */
+    struct mutex mu;        /* LOCK_VLOG */
+    struct stream stream[VLOG_STREAMS];
 };
 
 #endif

@@ -95,6 +95,14 @@ static int read_whole(struct vlog *v, const struct vptr *p)
     return rc;
 }
 
+static int delete_segment(struct vlog *v, uint64_t number)
+{
+    uint64_t size;
+    int rc = vlog_forget_segment(v, number, &size);
+
+    return rc ? rc : vlog_unlink_segment(v, number, size);
+}
+
 /* ---- pointers ---- */
 
 START_TEST(pointer_golden_bytes)
@@ -434,7 +442,7 @@ START_TEST(missing_bytes_are_damage)
         p.segment = 9;
         ck_err(read_whole(v, &p), EUCLEAN);
         ck_err(vlog_check(v, &p, true), EUCLEAN);
-        ck_ok(vlog_delete_segment(v, 9));
+        ck_ok(delete_segment(v, 9));
     }
     p.segment = 77;
     ck_err(read_whole(v, &p), EUCLEAN);
@@ -529,7 +537,7 @@ START_TEST(seal_ends_the_active_segment)
 
     ck_ok(vlog_seal(v));
     p = append(v, slice_str("a"));
-    ck_err(vlog_delete_segment(v, p.segment), EBUSY);
+    ck_err(delete_segment(v, p.segment), EBUSY);
     ck_ok(vlog_seal(v));
     ck_assert_uint_eq(vlog_unsynced(v), 0);
     ck_ok(vlog_segments(v, &list, &n));
@@ -547,11 +555,11 @@ START_TEST(deleted_segment_is_gone)
     struct vptr p = append(v, slice_str("a"));
     uint64_t size;
 
-    ck_err(vlog_delete_segment(v, 99), ENOENT);
+    ck_err(delete_segment(v, 99), ENOENT);
     ck_ok(vlog_seal(v));
     ck_ok(read_whole(v, &p));
-    ck_ok(vlog_delete_segment(v, p.segment));
-    ck_err(vlog_delete_segment(v, p.segment), ENOENT);
+    ck_ok(delete_segment(v, p.segment));
+    ck_err(delete_segment(v, p.segment), ENOENT);
     ck_err(env_stat(env, "/d/000001.vlog", &size), ENOENT);
     ck_err(read_whole(v, &p), EUCLEAN);
     ck_assert_uint_eq(env_mem_open_files(env), 0);
@@ -565,10 +573,45 @@ START_TEST(unsynced_full_segment_can_be_deleted)
     struct vptr p = append(v, slice_str("first"));
 
     append(v, slice_str("second"));
-    ck_ok(vlog_delete_segment(v, p.segment));
+    ck_ok(delete_segment(v, p.segment));
     ck_assert_uint_eq(env_mem_open_files(env), 1);
     ck_ok(vlog_sync(v));
     ck_assert_uint_eq(vlog_unsynced(v), 0);
+    end(v);
+}
+END_TEST
+
+START_TEST(moved_values_go_to_segments_of_their_own)
+{
+    struct vlog *v = begin(1 << 20, COMPRESS_RAW);
+    struct buf value = {0};
+    struct vlog_segment *list;
+    struct vptr fresh, moved;
+    size_t n, i;
+
+    ck_assert_uint_eq(vlog_newest_moved(v), 0);
+    make_value(&value, 1000, 0);
+    fresh = append(v, buf_slice(&value));
+    ck_ok(vlog_append_moved(v, buf_slice(&value), &moved));
+    ck_assert_uint_ne(fresh.segment, moved.segment);
+    ck_assert_uint_eq(append(v, buf_slice(&value)).segment, fresh.segment);
+    ck_assert_uint_eq(vlog_newest_moved(v), moved.segment);
+    check_read(v, &moved, buf_slice(&value), 0, 1000);
+    ck_assert_uint_eq(vlog_bytes(v), vlog_written(v));
+    /* Neither sync is the other's. */
+    ck_ok(vlog_sync_moved(v));
+    ck_assert_uint_eq(vlog_unsynced(v), 2ull * fresh.stored);
+    ck_ok(vlog_sync(v));
+    ck_assert_uint_eq(vlog_unsynced(v), 0);
+    ck_ok(vlog_seal(v));
+    ck_ok(vlog_segments(v, &list, &n));
+    ck_assert_uint_eq(n, 2);
+    for (i = 0; i < n; i++) {
+        ck_assert(list[i].durable && !list[i].active);
+        ck_assert_int_eq(list[i].moved, list[i].number == moved.segment);
+    }
+    free(list);
+    buf_release(&value);
     end(v);
 }
 END_TEST
@@ -691,6 +734,7 @@ TEST_MAIN("vlog", TEST_CASE(pointer_golden_bytes),
           TEST_CASE(log_is_read_again_after_a_reopen),
           TEST_CASE(seal_ends_the_active_segment), TEST_CASE(deleted_segment_is_gone),
           TEST_CASE(unsynced_full_segment_can_be_deleted),
+          TEST_CASE(moved_values_go_to_segments_of_their_own),
           TEST_CASE(few_segments_are_open_at_a_time),
           TEST_CASE(failed_append_leaves_no_trace),
           TEST_CASE(append_fails_when_no_segment_can_be_made),

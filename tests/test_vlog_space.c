@@ -1,0 +1,462 @@
+/*
+ * test_vlog_space.c - the store stays within lsm_space_bound, whatever is done to it:
+ * a million overwrites, even and skewed, deletes, range deletes, snapshots, shares.
+ * What is live is kept account of here; what the disk holds is asked every few
+ * writes, while flushes, compactions and collection go on.
+ *
+ * SOAK=n multiplies the writes by n.
+ */
+#include "tests/env_mem.h"
+#include "tests/test.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lsm/names.h"
+
+enum {
+    KEYS = 20000,
+    LEAST = 100, /* bytes of a value */
+    MOST = 500,
+    ENTRY = 48,  /* bytes of a key, its pointer and its part of index and filter */
+    LOOK_EVERY = 16,
+    PASSED = 3000, /* writes, after which compaction has passed */
+    EFFECT_MS = 20000, /* in which garbage that was not known is gone */
+};
+
+struct store {
+    struct env *env;
+    struct lsm *db;
+    struct lsm_options o;
+    uint64_t rng;
+    uint32_t version[KEYS]; /* of the value, as it was written; 0: no such key */
+    uint32_t len[KEYS];
+    uint32_t clock;
+    uint64_t values, entries; /* live: bytes of records, number */
+    struct lsm_snapshot *snap;
+    uint32_t snap_clock;
+    uint64_t pinned, pinned_entries; /* what only it sees */
+    double worst; /* used over bound */
+};
+
+static uint64_t scale(void)
+{
+    const char *soak = getenv("SOAK");
+
+    return soak && atoi(soak) > 0 ? (uint64_t)atoi(soak) : 1;
+}
+
+/* The record: a header, and one for its only frame. */
+static uint64_t stored(uint32_t len)
+{
+    return 12 + 12 + len;
+}
+
+static struct slice key_of(uint32_t i, uint8_t to[8])
+{
+    store_le32(to, i * 2654435761u);
+    store_le32(to + 4, i);
+    return slice_of(to, 8);
+}
+
+static void fill(uint8_t *to, uint32_t len, uint32_t i, uint32_t version)
+{
+    uint64_t rng = ((uint64_t)i << 32 | version) | 1;
+    uint32_t k;
+
+    for (k = 0; k + 8 <= len; k += 8)
+        store_le64(to + k, test_random(&rng));
+    memset(to + k, (int)version, len - k);
+}
+
+static void open_store(struct store *s)
+{
+    lsm_options_init(&s->o);
+    s->rng = test_seed() | 1;
+    s->env = env_mem_new(s->rng);
+    s->o.env = s->env;
+    s->o.create = true;
+    s->o.memtable_bytes = 256 << 10;
+    s->o.cache_bytes = 1 << 20;
+    s->o.table_bytes = 1 << 20;
+    s->o.l1_bytes = 64 << 20;
+    s->o.separate_bytes = 64;
+    s->o.segment_bytes = 256 << 10;
+    s->o.vlog = LSM_RAW;
+    s->o.sync_interval_ms = 50;
+    ck_ok(lsm_open("/s", &s->o, &s->db));
+}
+
+static void close_store(struct store *s)
+{
+    ck_ok(lsm_close(s->db));
+    env_mem_free(s->env);
+}
+
+static bool within(struct store *s)
+{
+    uint64_t bound = lsm_space_bound(&s->o, s->values + s->pinned,
+                                     (s->entries + s->pinned_entries) * ENTRY);
+    uint64_t used = env_mem_used(s->env);
+
+    if ((double)used > s->worst * (double)bound)
+        s->worst = (double)used / (double)bound;
+    return used <= bound;
+}
+
+static void must_be_within(struct store *s, const char *when)
+{
+    struct lsm_stats st;
+
+    if (within(s))
+        return;
+    lsm_get_stats(s->db, &st);
+    ck_abort_msg("%s: %zu bytes used, %zu in segments, %zu of them referred to, %zu in "
+                 "tables, %zu in logs; live are %zu in values, %zu entries; pinned %zu",
+                 when, (size_t)env_mem_used(s->env), (size_t)st.segment_bytes,
+                 (size_t)st.segment_live,
+                 (size_t)(st.disk_bytes - st.segment_bytes - st.wal_bytes),
+                 (size_t)st.wal_bytes, (size_t)s->values, (size_t)s->entries,
+                 (size_t)s->pinned);
+}
+
+static void look(struct store *s)
+{
+    must_be_within(s, "at work");
+}
+
+/* Without a write of ours. */
+static void wait_within(struct store *s, const char *what)
+{
+    unsigned ms = 0;
+
+    while (!within(s) && ms++ < EFFECT_MS)
+        usleep(1000);
+    must_be_within(s, what);
+}
+
+/* The key is about to change. What a snapshot sees stays. */
+static void forget(struct store *s, uint32_t i)
+{
+    if (!s->version[i])
+        return;
+    if (s->snap && s->version[i] <= s->snap_clock) {
+        s->pinned += stored(s->len[i]);
+        s->pinned_entries++;
+    }
+    s->values -= stored(s->len[i]);
+    s->entries--;
+    s->version[i] = 0;
+}
+
+static void put(struct store *s, uint32_t i)
+{
+    uint32_t len = LEAST + (uint32_t)test_below(&s->rng, MOST - LEAST);
+    uint8_t key[8], value[MOST];
+
+    fill(value, len, i, ++s->clock);
+    ck_ok(lsm_put(s->db, key_of(i, key), slice_of(value, len)));
+    forget(s, i);
+    s->version[i] = s->clock;
+    s->len[i] = len;
+    s->values += stored(len);
+    s->entries++;
+}
+
+static void remove_key(struct store *s, uint32_t i)
+{
+    uint8_t key[8];
+
+    ck_ok(lsm_delete(s->db, key_of(i, key)));
+    forget(s, i);
+}
+
+static void check_key(struct store *s, uint32_t i, struct lsm_value *v)
+{
+    uint8_t key[8], value[MOST];
+    int rc = lsm_get(s->db, NULL, key_of(i, key), v);
+
+    if (!s->version[i]) {
+        ck_err(rc, ENOENT);
+        return;
+    }
+    ck_ok(rc);
+    fill(value, s->len[i], i, s->version[i]);
+    ck_assert(slice_eq(v->value, slice_of(value, s->len[i])));
+}
+
+static void check_all(struct store *s)
+{
+    struct lsm_value v = {0};
+    uint32_t i;
+
+    for (i = 0; i < KEYS; i++)
+        check_key(s, i, &v);
+    lsm_value_release(&v);
+}
+
+static void fill_store(struct store *s)
+{
+    uint32_t i;
+
+    for (i = 0; i < KEYS; i++) {
+        put(s, i);
+        if (i % LOOK_EVERY == 0)
+            look(s);
+    }
+}
+
+static uint32_t any_key(struct store *s)
+{
+    return (uint32_t)test_below(&s->rng, KEYS);
+}
+
+/* Nine of ten times one of a tenth, and of that again. */
+static uint32_t skewed_key(struct store *s)
+{
+    uint64_t n = KEYS;
+
+    while (n > 10 && test_below(&s->rng, 10))
+        n /= 10;
+    return (uint32_t)test_below(&s->rng, n);
+}
+
+static void report(struct store *s, const char *what)
+{
+    struct lsm_stats st;
+
+    lsm_get_stats(s->db, &st);
+    printf("%s: at most %.2f of the bound; write amplification %.2f, %.2f s of stalls, the "
+           "longest %.0f ms\n",
+           what, s->worst, (double)st.written_bytes / (double)st.user_bytes,
+           (double)st.stall_ns / 1e9, (double)st.stall_max_ns / 1e6);
+}
+
+static void overwrite(uint32_t (*choose)(struct store *s), uint64_t writes, const char *what)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    uint64_t i;
+
+    open_store(s);
+    fill_store(s);
+    for (i = 0; i < writes * scale(); i++) {
+        put(s, choose(s));
+        if (i % LOOK_EVERY == 0)
+            look(s);
+    }
+    report(s, what);
+    check_all(s);
+    close_store(s);
+    free(s);
+}
+
+START_TEST(a_million_overwrites_stay_within_the_bound)
+{
+    overwrite(any_key, 1000000, "even");
+}
+END_TEST
+
+START_TEST(skewed_overwrites_stay_within_the_bound)
+{
+    overwrite(skewed_key, 300000, "skewed");
+}
+END_TEST
+
+START_TEST(deletes_give_back_what_they_delete)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    uint64_t i;
+
+    open_store(s);
+    fill_store(s);
+    /* Waves: mostly deletes, then mostly writes. */
+    for (i = 0; i < 200000 * scale(); i++) {
+        uint32_t key = any_key(s);
+
+        if (test_below(&s->rng, 10) < (i / 25000 % 2 ? 2 : 7))
+            remove_key(s, key);
+        else
+            put(s, key);
+        if (i % LOOK_EVERY == 0)
+            look(s);
+    }
+    report(s, "deletes");
+    check_all(s);
+    for (i = 0; i < KEYS; i++) {
+        remove_key(s, (uint32_t)i);
+        if (i % LOOK_EVERY == 0)
+            look(s);
+    }
+    wait_within(s, "all deleted");
+    check_all(s);
+    close_store(s);
+    free(s);
+}
+END_TEST
+
+static int by_key(const void *a, const void *b)
+{
+    uint8_t x[8], y[8];
+
+    return memcmp(key_of(*(const uint32_t *)a, x).data, key_of(*(const uint32_t *)b, y).data,
+                  8);
+}
+
+/* The keys from the place `from` on in the order of keys. */
+static void delete_range(struct store *s, const uint32_t *sorted, uint32_t from, uint32_t n)
+{
+    struct lsm_batch *b = lsm_batch_new();
+    uint8_t lo[8], hi[8], all[9];
+    uint32_t i;
+
+    memset(all, 0xff, sizeof(all));
+    lsm_batch_delete_range(b, key_of(sorted[from], lo),
+                           from + n < KEYS ? key_of(sorted[from + n], hi)
+                                           : slice_of(all, sizeof(all)));
+    ck_ok(lsm_write(s->db, b, LSM_NOSYNC));
+    lsm_batch_free(b);
+    for (i = from; i < from + n; i++)
+        forget(s, sorted[i]);
+}
+
+START_TEST(range_deletes_give_back_what_they_delete)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    uint32_t *sorted = malloc(KEYS * sizeof(*sorted)), i, round;
+
+    open_store(s);
+    fill_store(s);
+    for (i = 0; i < KEYS; i++)
+        sorted[i] = i;
+    qsort(sorted, KEYS, sizeof(*sorted), by_key);
+    for (round = 0; round < 10 * scale(); round++) {
+        uint32_t n = 1 + (uint32_t)test_below(&s->rng, KEYS / 2);
+
+        delete_range(s, sorted, (uint32_t)test_below(&s->rng, KEYS - n), n);
+        wait_within(s, "a range deleted");
+        for (i = 0; i < 10000; i++) {
+            put(s, any_key(s));
+            if (i == PASSED)
+                wait_within(s, "compaction passed");
+            if (i % LOOK_EVERY == 0 && i > PASSED)
+                look(s);
+        }
+    }
+    check_all(s);
+    delete_range(s, sorted, 0, KEYS);
+    wait_within(s, "everything deleted");
+    ck_assert_uint_eq(s->values, 0);
+    report(s, "range deletes");
+    check_all(s);
+    close_store(s);
+    free(sorted);
+    free(s);
+}
+END_TEST
+
+/* What a snapshot sees, by the arrays of the moment. */
+static void check_snapshot(struct store *s, const uint32_t *version, const uint32_t *len)
+{
+    struct lsm_value v = {0};
+    uint32_t i;
+
+    for (i = 0; i < KEYS; i += 7) {
+        uint8_t key[8], value[MOST];
+
+        ck_ok(lsm_get(s->db, s->snap, key_of(i, key), &v));
+        fill(value, len[i], i, version[i]);
+        ck_assert(slice_eq(v.value, slice_of(value, len[i])));
+    }
+    lsm_value_release(&v);
+}
+
+START_TEST(what_a_snapshot_sees_is_kept_and_no_more)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    uint32_t *version = malloc(sizeof(s->version)), *len = malloc(sizeof(s->len));
+    uint64_t i, round;
+
+    open_store(s);
+    fill_store(s);
+    for (round = 0; round < 4 * scale(); round++) {
+        s->snap = lsm_snapshot_new(s->db);
+        ck_assert_ptr_nonnull(s->snap);
+        s->snap_clock = s->clock;
+        memcpy(version, s->version, sizeof(s->version));
+        memcpy(len, s->len, sizeof(s->len));
+        for (i = 0; i < 30000; i++) {
+            put(s, any_key(s));
+            if (i % LOOK_EVERY == 0)
+                look(s);
+        }
+        check_snapshot(s, version, len);
+        lsm_snapshot_free(s->db, s->snap);
+        s->snap = NULL;
+        /* Until compaction has passed, tables do not know. */
+        for (i = 0; i < PASSED; i++)
+            put(s, any_key(s));
+        s->pinned = s->pinned_entries = 0;
+        wait_within(s, "the snapshot gone");
+        for (i = 0; i < 20000; i++) {
+            put(s, any_key(s));
+            if (i % LOOK_EVERY == 0)
+                look(s);
+        }
+    }
+    report(s, "snapshots");
+    check_all(s);
+    close_store(s);
+    free(version);
+    free(len);
+    free(s);
+}
+END_TEST
+
+/* It reads segments that were emptied long ago. */
+START_TEST(a_long_iterator_reads_what_was)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    uint32_t *version, *len, n = 0, i;
+    struct lsm_iter *it;
+
+    open_store(s);
+    fill_store(s);
+    version = malloc(sizeof(s->version));
+    len = malloc(sizeof(s->len));
+    memcpy(version, s->version, sizeof(s->version));
+    memcpy(len, s->len, sizeof(s->len));
+    ck_ok(lsm_iter_new(s->db, &(struct lsm_iter_options){0}, &it));
+    /* Whole segments are kept, garbage in them too. */
+    s->pinned = s->values * 2;
+    s->pinned_entries = s->entries;
+    for (lsm_iter_first(it); lsm_iter_valid(it); lsm_iter_next(it), n++) {
+        uint8_t value[MOST];
+        struct slice v;
+
+        for (i = 0; i < 5; i++)
+            put(s, any_key(s));
+        look(s);
+        i = load_le32(lsm_iter_key(it).data + 4);
+        ck_ok(lsm_iter_value(it, &v));
+        fill(value, len[i], i, version[i]);
+        ck_assert(slice_eq(v, slice_of(value, len[i])));
+    }
+    ck_ok(lsm_iter_error(it));
+    ck_assert_uint_eq(n, KEYS);
+    lsm_iter_free(it);
+    s->pinned = s->pinned_entries = 0;
+    wait_within(s, "the iterator gone");
+    check_all(s);
+    close_store(s);
+    free(version);
+    free(len);
+    free(s);
+}
+END_TEST
+
+TEST_MAIN("vlog space", TEST_CASE(a_million_overwrites_stay_within_the_bound),
+          TEST_CASE(skewed_overwrites_stay_within_the_bound),
+          TEST_CASE(deletes_give_back_what_they_delete),
+          TEST_CASE(range_deletes_give_back_what_they_delete),
+          TEST_CASE(what_a_snapshot_sees_is_kept_and_no_more),
+          TEST_CASE(a_long_iterator_reads_what_was))
