@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "db_impl.h"
+#include "ptr_map.h"
 #include "filter_bits.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
     GRANDPARENT_FACTOR = 10, /* an output overlaps at most so many tables' bytes */
     ALIGN_SHARE = 2,         /* this part of a table is enough to end it at a boundary */
     L0_PIECE = 8,            /* a merged run that stays in L0: tables' sizes a piece */
+    NOTES_MAX = 64 * 1024,   /* records that moved and are remembered in any case */
 };
 
 struct run {
@@ -45,8 +47,9 @@ struct run {
     bool has_span;
     double filter_bits; /* of the outputs */
 
-    struct buf value;   /* of an entry that moves */
-    struct buf pointer; /* where it went */
+    struct buf value;    /* of an entry that moves */
+    struct buf pointer;  /* where it went */
+    struct ptr_map moved; /* what parts of records moved, and where to */
 };
 
 /* ---- what may go ---- */
@@ -308,6 +311,71 @@ static bool wants_cut(struct run *r, struct slice user)
 }
 
 /*
+ * Those who share a record share it where it goes: p becomes the pointer if what it
+ * wants of its record has moved already.
+ */
+static bool moved_already(struct run *r, struct vptr *p)
+{
+    const struct ptr_note *note = ptr_map_find(&r->moved, p->segment, p->offset);
+    uint64_t from = note ? note->bytes : 0; /* where the part that moved begins */
+    struct vptr to;
+
+    if (!note || p->off < from || p->off + p->len > from + note->to.len)
+        return false;
+    to = note->to;
+    to.off = p->off - (uint32_t)from;
+    to.len = p->len;
+    to.shared = true;
+    *p = to;
+    return true;
+}
+
+/* Remember what moved, as far as memory is no matter: of records that nobody is known
+ * to share only so many. The wider of two parts is worth more. */
+static int note_moved(struct run *r, const struct vptr *from, const struct vptr *to)
+{
+    struct ptr_note *note;
+
+    if (!from->shared && r->moved.n >= NOTES_MAX)
+        return 0;
+    note = ptr_map_add(&r->moved, from->segment, from->offset);
+    if (!note)
+        return -ENOMEM;
+    if (note->to.len <= to->len) {
+        note->bytes = from->off;
+        note->to = *to;
+    }
+    return 0;
+}
+
+/* Copy what p points to out of its segment, no more; p becomes the new pointer.
+ * -ENODATA when it cannot be read. */
+static int copy_value(struct run *r, struct vptr *p)
+{
+    struct lsm *db = r->job->db;
+    struct vptr to;
+    uint8_t *bytes;
+    int rc;
+
+    buf_clear(&r->value);
+    bytes = buf_reserve(&r->value, p->len + 1);
+    if (!bytes)
+        return -ENOMEM;
+    rc = vlog_read(db->vlog, p, 0, p->len, bytes);
+    if (rc == -EUCLEAN || rc == -EIO)
+        return -ENODATA;
+    if (!rc)
+        rc = vlog_append_moved(db->vlog, slice_of(bytes, p->len), &to);
+    if (rc)
+        return rc;
+    r->job->moved += to.stored;
+    to.shared = p->shared;
+    rc = note_moved(r, p, &to);
+    *p = to;
+    return rc;
+}
+
+/*
  * A value in a segment that is to be emptied moves to an active one; *value
  * becomes the new pointer. One that cannot be read stays: whoever asks for it
  * gets the error, and the rest of its segment stays with it.
@@ -317,27 +385,18 @@ static int move_value(struct run *r, struct slice *value)
     struct lsm *db = r->job->db;
     struct slice in = *value;
     struct vptr p;
-    uint8_t *to;
-    int rc;
+    int rc = 0;
 
     if (!vptr_decode(&in, &p))
         return err_corrupt(db->dir, 0, "a value is not a pointer");
     if (!segment_set_has(&r->job->c->victims, p.segment))
         return 0;
-    buf_clear(&r->value);
-    to = buf_reserve(&r->value, p.len + 1);
-    if (!to)
-        return -ENOMEM;
-    rc = vlog_read(db->vlog, &p, 0, p.len, to);
-    if (rc == -EUCLEAN || rc == -EIO) {
+    if (!moved_already(r, &p))
+        rc = copy_value(r, &p);
+    if (rc == -ENODATA)
         db_note_unmovable(db, p.segment);
-        return 0;
-    }
-    if (!rc)
-        rc = vlog_append_moved(db->vlog, slice_of(to, p.len), &p);
     if (rc)
-        return rc;
-    r->job->moved += p.stored;
+        return rc == -ENODATA ? 0 : rc;
     buf_clear(&r->pointer);
     vptr_append(&r->pointer, &p);
     *value = buf_slice(&r->pointer);
@@ -462,6 +521,7 @@ int compact_run(struct compact_job *job)
     buf_release(&r.lower);
     buf_release(&r.value);
     buf_release(&r.pointer);
+    ptr_map_release(&r.moved);
     return rc;
 }
 

@@ -167,6 +167,7 @@ static int take_part(struct lsm_batch *b, struct batch_op *op, const struct look
         return -EINVAL;
     p.off += (uint32_t)off;
     p.len = (uint32_t)len;
+    p.shared = true;
     return set_pointer(b, op, &p);
 }
 

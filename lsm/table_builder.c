@@ -15,6 +15,7 @@
 #include "bloom.h"
 #include "hash.h"
 #include "table_hold.h"
+#include "ptr_map.h"
 #include "vlog.h"
 
 enum { WRITEBACK_BYTES = 1024 * 1024 };
@@ -47,6 +48,7 @@ struct table_builder {
     struct table_meta meta;
     size_t cap_refs;
     size_t counted; /* in o.memory */
+    struct ptr_map shared; /* bytes counted of records that are shared */
 };
 
 static int fail(struct table_builder *tb, int err)
@@ -119,6 +121,7 @@ static void builder_free(struct table_builder *tb)
     buf_release(&tb->range_start);
     buf_release(&tb->range_end);
     table_meta_release(&tb->meta);
+    ptr_map_release(&tb->shared);
     free((char *)tb->o.path);
     free(tb);
 }
@@ -313,15 +316,53 @@ static struct slice last_key(const struct table_builder *tb)
     return buf_slice(tb->data.count ? &tb->data.last_key : &tb->last_key);
 }
 
+/* What p adds to the bytes referred to. Parts that are shared may overlap, or be the
+ * same many times over: they count up to the record's bytes. */
+static int new_bytes(struct table_builder *tb, const struct vptr *p, uint64_t *bytes)
+{
+    struct ptr_note *note;
+    uint64_t left;
+
+    *bytes = vptr_stored(p);
+    if (!p->shared)
+        return 0;
+    note = ptr_map_add(&tb->shared, p->segment, p->offset);
+    if (!note)
+        return fail(tb, -ENOMEM);
+    left = note->bytes < p->stored ? p->stored - note->bytes : 0;
+    if (*bytes > left)
+        *bytes = left;
+    note->bytes += *bytes;
+    return 0;
+}
+
+/* Index of the first reference that is not to a segment below. */
+static size_t find_ref(const struct table_meta *m, uint64_t segment)
+{
+    size_t lo = 0, hi = m->n_refs;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (m->refs[mid].segment < segment)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 static int count_ref(struct table_builder *tb, const struct vptr *p)
 {
     struct table_meta *m = &tb->meta;
-    size_t i = m->n_refs;
+    size_t i = find_ref(m, p->segment);
+    uint64_t bytes;
+    int rc = new_bytes(tb, p, &bytes);
 
-    while (i > 0 && m->refs[i - 1].segment > p->segment)
-        i--;
-    if (i > 0 && m->refs[i - 1].segment == p->segment) {
-        m->refs[i - 1].bytes += vptr_stored(p);
+    if (rc)
+        return rc;
+    if (i < m->n_refs && m->refs[i].segment == p->segment) {
+        m->refs[i].bytes += bytes;
         return 0;
     }
     if (m->n_refs == tb->cap_refs) {
@@ -334,7 +375,7 @@ static int count_ref(struct table_builder *tb, const struct vptr *p)
         tb->cap_refs = cap;
     }
     memmove(m->refs + i + 1, m->refs + i, (m->n_refs - i) * sizeof(*m->refs));
-    m->refs[i] = (struct segment_ref){p->segment, vptr_stored(p)};
+    m->refs[i] = (struct segment_ref){p->segment, bytes};
     m->n_refs++;
     return 0;
 }

@@ -31,7 +31,8 @@ struct table_builder_options {
 /* Bytes that a table refers to in one value-log segment. */
 struct segment_ref {
     uint64_t segment;
-    uint64_t bytes; /* of the segment: vptr_stored of each pointer, in sum */
+    uint64_t bytes; /* of the segment: vptr_stored of each pointer, in sum; of the
+                       shared ones to a record no more than it has */
 };
 
 /* What is told of a table in its properties and in the manifest. Keys are user

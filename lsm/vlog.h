@@ -30,12 +30,13 @@ struct vptr {
     uint32_t raw;       /* bytes of the record's whole value */
     uint32_t off;       /* the part: offset in the record's value */
     uint32_t len;       /*           and length */
+    bool shared;        /* others may point into the record, too: made by sharing */
 };
 
 enum { VPTR_MAX = 40 }; /* encoded bytes at most */
 
 void vptr_append(struct buf *to, const struct vptr *p);
-/* Checks off + len <= raw. False: not a pointer. Consumes from in. */
+/* Checks off + len <= raw < 2^31. False: not a pointer. Consumes from in. */
 bool vptr_decode(struct slice *in, struct vptr *p);
 
 /* Bytes of the segment that p stands for: the record's, in proportion to the part,

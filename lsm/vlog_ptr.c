@@ -4,6 +4,9 @@
  */
 #include "vlog.h"
 
+/* In the length of the value, which is far from having that bit. */
+static const uint32_t SHARED = 1u << 31;
+
 void vptr_append(struct buf *to, const struct vptr *p)
 {
     uint8_t tmp[VPTR_MAX];
@@ -12,7 +15,7 @@ void vptr_append(struct buf *to, const struct vptr *p)
     n += store_varint(tmp + n, p->segment);
     n += store_varint(tmp + n, p->offset);
     n += store_varint(tmp + n, p->stored);
-    n += store_varint(tmp + n, p->raw);
+    n += store_varint(tmp + n, p->raw | (p->shared ? SHARED : 0));
     n += store_varint(tmp + n, p->off);
     n += store_varint(tmp + n, p->len);
     buf_append(to, tmp, n);
@@ -21,12 +24,14 @@ void vptr_append(struct buf *to, const struct vptr *p)
 bool vptr_decode(struct slice *in, struct vptr *p)
 {
     struct slice at = *in;
-    struct vptr v;
+    struct vptr v = {0};
 
     if (!get_varint(&at, &v.segment) || !get_varint(&at, &v.offset) ||
         !get_varint32(&at, &v.stored) || !get_varint32(&at, &v.raw) ||
         !get_varint32(&at, &v.off) || !get_varint32(&at, &v.len))
         return false;
+    v.shared = v.raw & SHARED;
+    v.raw &= ~SHARED;
     if (v.off > v.raw || v.len > v.raw - v.off)
         return false;
     *in = at;

@@ -105,10 +105,19 @@ static int delete_segment(struct vlog *v, uint64_t number)
 
 /* ---- pointers ---- */
 
+static bool same_pointer(const struct vptr *a, const struct vptr *b)
+{
+    return a->segment == b->segment && a->offset == b->offset && a->stored == b->stored &&
+           a->raw == b->raw && a->off == b->off && a->len == b->len &&
+           a->shared == b->shared;
+}
+
 START_TEST(pointer_golden_bytes)
 {
     static const uint8_t want[] = {7, 0x80, 0x80, 4, 0x9c, 0x20, 0x80, 0x20, 5, 0x80, 1};
-    struct vptr p = {7, 65536, 4124, 4096, 5, 128}, back = {0};
+    static const uint8_t want_shared[] = {7,    0x80, 0x80, 4,    0x9c, 0x20, 0x80,
+                                          0xa0, 0x80, 0x80, 0x08, 5,    0x80, 1};
+    struct vptr p = {7, 65536, 4124, 4096, 5, 128, false}, back = {0};
     struct buf b = {0};
     struct slice in;
 
@@ -118,15 +127,23 @@ START_TEST(pointer_golden_bytes)
     put_u8(&b, 99);
     in = buf_slice(&b);
     ck_assert(vptr_decode(&in, &back));
-    ck_assert(memcmp(&p, &back, sizeof(p)) == 0);
+    ck_assert(same_pointer(&p, &back));
     ck_assert_uint_eq(in.len, 1);
+    buf_clear(&b);
+    p.shared = true;
+    vptr_append(&b, &p);
+    ck_assert_uint_eq(b.len, sizeof(want_shared));
+    ck_assert_mem_eq(b.data, want_shared, sizeof(want_shared));
+    in = buf_slice(&b);
+    ck_assert(vptr_decode(&in, &back));
+    ck_assert(same_pointer(&p, &back));
     buf_release(&b);
 }
 END_TEST
 
 START_TEST(pointer_of_extremes_fits_and_comes_back)
 {
-    struct vptr p = {UINT64_MAX, UINT64_MAX, UINT32_MAX, UINT32_MAX, 1u << 31, 1u << 30};
+    struct vptr p = {UINT64_MAX, UINT64_MAX, UINT32_MAX, INT32_MAX, 1u << 30, 1u << 29, true};
     struct vptr back = {0};
     struct buf b = {0};
     struct slice in;
@@ -136,7 +153,7 @@ START_TEST(pointer_of_extremes_fits_and_comes_back)
     ck_assert_uint_eq(b.len, VPTR_MAX);
     in = buf_slice(&b);
     ck_assert(vptr_decode(&in, &back));
-    ck_assert(memcmp(&p, &back, sizeof(p)) == 0);
+    ck_assert(same_pointer(&p, &back));
     for (len = 0; len < b.len; len++) {
         in = slice_of(b.data, len);
         ck_assert(!vptr_decode(&in, &back));
@@ -149,11 +166,11 @@ END_TEST
 START_TEST(pointer_outside_its_value_is_refused)
 {
     static const struct vptr bad[] = {
-        {1, 0, 100, 50, 51, 0},         {1, 0, 100, 50, 0, 51},
-        {1, 0, 100, 50, 50, 1},         {1, 0, 100, 50, 2, UINT32_MAX},
-        {1, 0, 100, 50, UINT32_MAX, 2},
+        {1, 0, 100, 50, 51, 0, false},  {1, 0, 100, 50, 0, 51, false},
+        {1, 0, 100, 50, 50, 1, false},  {1, 0, 100, 50, 2, UINT32_MAX, false},
+        {1, 0, 100, 50, UINT32_MAX, 2, false},
     };
-    struct vptr good = {1, 0, 100, 50, 50, 0}, p;
+    struct vptr good = {1, 0, 100, 50, 50, 0, false}, p;
     struct buf b = {0};
     struct slice in;
     size_t i;

@@ -3,8 +3,6 @@
  * a million overwrites, even and skewed, deletes, range deletes, snapshots, shares.
  * What is live is kept account of here; what the disk holds is asked every few
  * writes, while flushes, compactions and collection go on.
- *
- * SOAK=n multiplies the writes by n.
  */
 #include "tests/env_mem.h"
 #include "tests/test.h"
@@ -31,6 +29,7 @@ struct store {
     uint64_t rng;
     uint32_t version[KEYS]; /* of the value, as it was written; 0: no such key */
     uint32_t len[KEYS];
+    uint32_t origin[KEYS]; /* the key, plus 1, that the value was written for; 0: this one */
     uint32_t clock;
     uint64_t values, entries; /* live: bytes of records, number */
     struct lsm_snapshot *snap;
@@ -38,13 +37,6 @@ struct store {
     uint64_t pinned, pinned_entries; /* what only it sees */
     double worst; /* used over bound */
 };
-
-static uint64_t scale(void)
-{
-    const char *soak = getenv("SOAK");
-
-    return soak && atoi(soak) > 0 ? (uint64_t)atoi(soak) : 1;
-}
 
 /* The record: a header, and one for its only frame. */
 static uint64_t stored(uint32_t len)
@@ -69,21 +61,25 @@ static void fill(uint8_t *to, uint32_t len, uint32_t i, uint32_t version)
     memset(to + k, (int)version, len - k);
 }
 
-static void open_store(struct store *s)
+static void set_options(struct store *s, uint64_t seed)
 {
     lsm_options_init(&s->o);
-    s->rng = test_seed() | 1;
+    s->rng = seed | 1;
     s->env = env_mem_new(s->rng);
     s->o.env = s->env;
     s->o.create = true;
     s->o.memtable_bytes = 256 << 10;
-    s->o.cache_bytes = 1 << 20;
     s->o.table_bytes = 1 << 20;
     s->o.l1_bytes = 64 << 20;
     s->o.separate_bytes = 64;
     s->o.segment_bytes = 256 << 10;
     s->o.vlog = LSM_RAW;
     s->o.sync_interval_ms = 50;
+}
+
+static void open_store(struct store *s)
+{
+    set_options(s, test_seed());
     ck_ok(lsm_open("/s", &s->o, &s->db));
 }
 
@@ -146,7 +142,7 @@ static void forget(struct store *s, uint32_t i)
     }
     s->values -= stored(s->len[i]);
     s->entries--;
-    s->version[i] = 0;
+    s->version[i] = s->origin[i] = 0;
 }
 
 static void put(struct store *s, uint32_t i)
@@ -181,7 +177,7 @@ static void check_key(struct store *s, uint32_t i, struct lsm_value *v)
         return;
     }
     ck_ok(rc);
-    fill(value, s->len[i], i, s->version[i]);
+    fill(value, s->len[i], s->origin[i] ? s->origin[i] - 1 : i, s->version[i]);
     ck_assert(slice_eq(v->value, slice_of(value, s->len[i])));
 }
 
@@ -239,7 +235,7 @@ static void overwrite(uint32_t (*choose)(struct store *s), uint64_t writes, cons
 
     open_store(s);
     fill_store(s);
-    for (i = 0; i < writes * scale(); i++) {
+    for (i = 0; i < writes; i++) {
         put(s, choose(s));
         if (i % LOOK_EVERY == 0)
             look(s);
@@ -270,7 +266,7 @@ START_TEST(deletes_give_back_what_they_delete)
     open_store(s);
     fill_store(s);
     /* Waves: mostly deletes, then mostly writes. */
-    for (i = 0; i < 200000 * scale(); i++) {
+    for (i = 0; i < 200000; i++) {
         uint32_t key = any_key(s);
 
         if (test_below(&s->rng, 10) < (i / 25000 % 2 ? 2 : 7))
@@ -329,7 +325,7 @@ START_TEST(range_deletes_give_back_what_they_delete)
     for (i = 0; i < KEYS; i++)
         sorted[i] = i;
     qsort(sorted, KEYS, sizeof(*sorted), by_key);
-    for (round = 0; round < 10 * scale(); round++) {
+    for (round = 0; round < 10; round++) {
         uint32_t n = 1 + (uint32_t)test_below(&s->rng, KEYS / 2);
 
         delete_range(s, sorted, (uint32_t)test_below(&s->rng, KEYS - n), n);
@@ -378,7 +374,7 @@ START_TEST(what_a_snapshot_sees_is_kept_and_no_more)
 
     open_store(s);
     fill_store(s);
-    for (round = 0; round < 4 * scale(); round++) {
+    for (round = 0; round < 4; round++) {
         s->snap = lsm_snapshot_new(s->db);
         ck_assert_ptr_nonnull(s->snap);
         s->snap_clock = s->clock;
@@ -454,9 +450,177 @@ START_TEST(a_long_iterator_reads_what_was)
 }
 END_TEST
 
-TEST_MAIN("vlog space", TEST_CASE(a_million_overwrites_stay_within_the_bound),
+/* ---- shares ---- */
+
+enum { SHARERS = 1000, SHARED = 100 << 10 };
+
+static void share(struct store *s, uint32_t i)
+{
+    struct lsm_batch *b = lsm_batch_new();
+    char name[16];
+
+    snprintf(name, sizeof(name), "~%05u", i);
+    /* The whole, or a part. */
+    lsm_batch_share(b, slice_str(name), slice_str("~source"), i % 3 ? i : 0,
+                    i % 3 ? SHARED - 2 * i : SHARED);
+    ck_ok(lsm_write(s->db, b, LSM_NOSYNC));
+    lsm_batch_free(b);
+}
+
+static void check_shares(struct store *s, const uint8_t *source)
+{
+    struct lsm_value v = {0};
+    char name[16];
+    uint32_t i;
+
+    for (i = 0; i < SHARERS; i++) {
+        snprintf(name, sizeof(name), "~%05u", i);
+        ck_ok(lsm_get(s->db, NULL, slice_str(name), &v));
+        ck_assert(slice_eq(v.value, i % 3 ? slice_of(source + i, SHARED - 2 * i)
+                                          : slice_of(source, SHARED)));
+    }
+    lsm_value_release(&v);
+}
+
+/* A hundred megabytes if they were copied. One table, so they are moved as one. */
+START_TEST(a_thousand_that_share_a_record_move_as_one)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    uint8_t *source = malloc(SHARED);
+    struct lsm_stats st;
+    uint32_t i;
+
+    set_options(s, test_seed());
+    s->o.table_bytes = 64 << 20;
+    ck_ok(lsm_open("/s", &s->o, &s->db));
+    for (i = 0; i < SHARED; i++)
+        source[i] = (uint8_t)test_random(&s->rng);
+    fill_store(s);
+    ck_ok(lsm_put(s->db, slice_str("~source"), slice_of(source, SHARED)));
+    for (i = 0; i < SHARERS; i++)
+        share(s, i);
+    /* The record twice: in a table an original counts beside those who share it. */
+    s->values += 2 * (SHARED + 200);
+    s->entries += SHARERS + 1;
+    /* Their neighbours go, again and again. */
+    for (i = 0; i < 200000; i++) {
+        put(s, any_key(s));
+        if (i == 100000) {
+            ck_ok(lsm_delete(s->db, slice_str("~source")));
+            s->values -= SHARED + 200;
+        }
+        if (i % LOOK_EVERY == 0)
+            look(s);
+    }
+    check_shares(s, source);
+    ck_ok(lsm_compact(s->db, true));
+    look(s);
+    lsm_get_stats(s->db, &st);
+    ck_assert_uint_gt(st.moved_bytes, SHARED);
+    check_shares(s, source);
+    check_all(s);
+    ck_ok(lsm_verify(s->db));
+    report(s, "shares");
+    close_store(s);
+    free(source);
+    free(s);
+}
+END_TEST
+
+/* Copies multiply only as far as that shrinks a segment: many tables, many sharers. */
+START_TEST(sharers_in_many_tables_stay_within_the_bound)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    uint32_t i;
+
+    set_options(s, test_seed());
+    s->o.table_bytes = 32 << 10;
+    ck_ok(lsm_open("/s", &s->o, &s->db));
+    fill_store(s);
+    for (i = 0; i < 100000; i++) {
+        /* Any key may share any other's value: copies of files. */
+        uint32_t from = any_key(s), to = any_key(s);
+
+        if (i % 4) {
+            put(s, to);
+        } else if (s->version[from] && from != to) {
+            struct lsm_batch *b = lsm_batch_new();
+            uint8_t x[8], y[8];
+
+            lsm_batch_share(b, key_of(to, x), key_of(from, y), 0, s->len[from]);
+            ck_ok(lsm_write(s->db, b, LSM_NOSYNC));
+            lsm_batch_free(b);
+            forget(s, to);
+            s->origin[to] = s->origin[from] ? s->origin[from] : from + 1;
+            s->version[to] = s->version[from];
+            s->len[to] = s->len[from];
+            s->values += stored(s->len[to]);
+            s->entries++;
+        }
+        if (i % LOOK_EVERY == 0)
+            look(s);
+    }
+    check_all(s);
+    ck_ok(lsm_verify(s->db));
+    report(s, "copies");
+    close_store(s);
+    free(s);
+}
+END_TEST
+
+/* One level, so that no other one hides what the bound does not know of. */
+static void draw_options(struct store *s)
+{
+    s->o.memtable_bytes = (64u << 10) << test_below(&s->rng, 4);
+    s->o.memtables = 2 + (unsigned)test_below(&s->rng, 3);
+    s->o.segment_bytes = (32u << 10) << test_below(&s->rng, 6);
+    s->o.garbage_ratio = 0.1 + (double)test_below(&s->rng, 10) / 10;
+    s->o.workers = 1 + (unsigned)test_below(&s->rng, 3);
+    s->o.l0_trigger = 1 + (unsigned)test_below(&s->rng, 5);
+    s->o.table_bytes = (64u << 10) << test_below(&s->rng, 6);
+}
+
+START_TEST(whatever_the_options_the_bound_holds)
+{
+    struct soak soak;
+    uint64_t i;
+
+    for (soak_begin(&soak); soak_on(&soak); soak.option_sets++) {
+        struct store *s = calloc(1, sizeof(*s));
+        bool skewed;
+
+        set_options(s, soak_seed(&soak));
+        draw_options(s);
+        skewed = test_below(&s->rng, 2);
+        soak_tell(&soak, "%u memtables of %zu, segments %zu, ratio %.1f, %u workers", s->o.memtables,
+                  s->o.memtable_bytes, (size_t)s->o.segment_bytes, s->o.garbage_ratio,
+                  s->o.workers);
+        ck_ok(lsm_open("/s", &s->o, &s->db));
+        fill_store(s);
+        for (i = 0; i < 200000; i++) {
+            uint32_t key = skewed ? skewed_key(s) : any_key(s);
+
+            if (test_below(&s->rng, 10))
+                put(s, key);
+            else
+                remove_key(s, key);
+            if (i % LOOK_EVERY == 0)
+                look(s);
+        }
+        soak.operations += i;
+        check_all(s);
+        close_store(s);
+        free(s);
+    }
+    soak_end(&soak);
+}
+END_TEST
+
+TEST_MAIN("vlog space", TEST_CASE_SOAK_ONLY(whatever_the_options_the_bound_holds), TEST_CASE(a_million_overwrites_stay_within_the_bound),
           TEST_CASE(skewed_overwrites_stay_within_the_bound),
           TEST_CASE(deletes_give_back_what_they_delete),
           TEST_CASE(range_deletes_give_back_what_they_delete),
           TEST_CASE(what_a_snapshot_sees_is_kept_and_no_more),
-          TEST_CASE(a_long_iterator_reads_what_was))
+          TEST_CASE(a_long_iterator_reads_what_was),
+          TEST_CASE(a_thousand_that_share_a_record_move_as_one),
+          TEST_CASE(sharers_in_many_tables_stay_within_the_bound))
