@@ -21,6 +21,10 @@ struct ptr_map {
 };
 
 void ptr_map_release(struct ptr_map *m);
+static inline size_t ptr_map_bytes(const struct ptr_map *m)
+{
+    return m->cap * sizeof(*m->slot);
+}
 /* NULL when it is not there. Valid until the next ptr_map_add. */
 struct ptr_note *ptr_map_find(const struct ptr_map *m, uint64_t segment, uint64_t offset);
 /* The one that is there, or a new one, zeroed but for the place. NULL: no memory. */

@@ -97,7 +97,7 @@ fail:
 static void count_memory(struct table_builder *tb)
 {
     size_t now = tb->out.cap + tb->index.cap + tb->hashes.cap + tb->ranges.cap +
-                 tb->hold.raw.cap + tb->hold.keys.cap;
+                 tb->hold.raw.cap + tb->hold.keys.cap + ptr_map_bytes(&tb->shared);
 
     if (now > tb->counted) {
         memory_take(tb->o.memory, MEMORY_WORK, now - tb->counted);

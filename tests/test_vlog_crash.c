@@ -96,6 +96,17 @@ struct run {
 static uint64_t segment_bytes = 50000;
 static enum compression codec = COMPRESS_LZ4;
 
+static int append_moved(struct vlog *v, uint64_t i, struct vptr *p)
+{
+    struct buf value = {0};
+    int rc;
+
+    make_value(&value, i);
+    rc = vlog_append_moved(v, buf_slice(&value), p);
+    buf_release(&value);
+    return rc;
+}
+
 static void run(struct env *env, uint64_t seed, struct run *r)
 {
     struct vlog *v = open_vlog(env, "/d", segment_bytes, codec);
@@ -106,9 +117,12 @@ static void run(struct env *env, uint64_t seed, struct run *r)
     while (r->appended < VALUES && rc == 0) {
         if (test_below(&rng, 20) == 0) {
             rc = vlog_sync(v);
+            if (rc == 0)
+                rc = vlog_sync_moved(v);
             r->synced = rc == 0 ? r->appended : r->synced;
         } else {
-            rc = append(v, r->appended, &r->p[r->appended]);
+            rc = (r->appended % 3 ? append : append_moved)(v, r->appended,
+                                                           &r->p[r->appended]);
             r->appended += rc == 0;
         }
     }

@@ -568,6 +568,97 @@ START_TEST(sharers_in_many_tables_stay_within_the_bound)
 }
 END_TEST
 
+/* ---- damage ---- */
+
+static int note_segment(void *arg, const char *name)
+{
+    uint64_t number, *first = arg;
+
+    if (file_parse(name, &number) == FILE_SEGMENT && (!*first || number < *first))
+        *first = number;
+    return 0;
+}
+
+/* Flip a bit in the middle of the first segment. */
+static uint64_t damage(struct store *s)
+{
+    uint64_t segment = 0, size;
+    char *path;
+
+    ck_ok(env_list(s->env, "/s", note_segment, &segment));
+    path = file_path("/s", FILE_SEGMENT, segment);
+    ck_ok(env_stat(s->env, path, &size));
+    ck_ok(env_mem_flip(s->env, path, size / 2, 1));
+    free(path);
+    return segment;
+}
+
+/* The only key that cannot be read. */
+static uint32_t find_damaged(struct store *s)
+{
+    struct lsm_value v = {0};
+    uint32_t found = KEYS, i;
+    uint8_t key[8];
+
+    for (i = 0; i < KEYS; i++) {
+        int rc = lsm_get(s->db, NULL, key_of(i, key), &v);
+
+        ck_assert(rc == 0 || (rc == -EUCLEAN && found == KEYS));
+        if (rc)
+            found = i;
+    }
+    ck_assert_uint_lt(found, KEYS);
+    lsm_value_release(&v);
+    return found;
+}
+
+static uint32_t key_but(struct store *s, uint32_t not)
+{
+    uint32_t i;
+
+    while ((i = any_key(s)) == not)
+        ;
+    return i;
+}
+
+START_TEST(a_value_that_cannot_be_read_stays_until_it_is_overwritten)
+{
+    struct store *s = calloc(1, sizeof(*s));
+    uint32_t damaged, i;
+    uint64_t segment, size;
+    char *path;
+
+    test_log_capture();
+    open_store(s);
+    fill_store(s);
+    ck_ok(lsm_close(s->db));
+    segment = damage(s);
+    path = file_path("/s", FILE_SEGMENT, segment);
+    s->o.verify_bytes = 0;
+    ck_ok(lsm_open("/s", &s->o, &s->db));
+    damaged = find_damaged(s);
+    for (i = 0; i < 100000; i++)
+        put(s, key_but(s, damaged));
+    ck_ok(lsm_compact(s->db, true));
+    ck_assert_uint_eq(find_damaged(s), damaged);
+    ck_ok(env_stat(s->env, path, &size));
+    ck_assert(test_log_has("checksum"));
+    ck_err(lsm_verify(s->db), EUCLEAN);
+    s->values += size; /* it stays with all that is in it */
+    look(s);
+    s->values -= size;
+    put(s, damaged);
+    ck_ok(lsm_compact(s->db, true));
+    wait_within(s, "the damaged value overwritten");
+    ck_err(env_stat(s->env, path, &size), ENOENT);
+    ck_ok(lsm_verify(s->db));
+    check_all(s);
+    close_store(s);
+    free(path);
+    free(s);
+}
+END_TEST
+
 /* One level, so that no other one hides what the bound does not know of. */
 static void draw_options(struct store *s)
 {
@@ -623,4 +714,5 @@ TEST_MAIN("vlog space", TEST_CASE_SOAK_ONLY(whatever_the_options_the_bound_holds
           TEST_CASE(what_a_snapshot_sees_is_kept_and_no_more),
           TEST_CASE(a_long_iterator_reads_what_was),
           TEST_CASE(a_thousand_that_share_a_record_move_as_one),
-          TEST_CASE(sharers_in_many_tables_stay_within_the_bound))
+          TEST_CASE(sharers_in_many_tables_stay_within_the_bound),
+          TEST_CASE(a_value_that_cannot_be_read_stays_until_it_is_overwritten))
