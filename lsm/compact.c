@@ -14,6 +14,7 @@
 #include "db_impl.h"
 #include "ptr_map.h"
 #include "filter_bits.h"
+#include "search.h"
 
 enum {
     FLUSH_SYNC_PERCENT = 20, /* of the time of a flush, what the sync may take */
@@ -57,17 +58,7 @@ struct run {
 /* Index of the first snapshot that sees seq. */
 static size_t stripe_of(const struct run *r, uint64_t seq)
 {
-    size_t lo = 0, hi = r->n_snaps - 1;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (r->snaps[mid] < seq)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return search_numbers(r->snaps, r->n_snaps - 1, seq);
 }
 
 static bool is_bottom(const struct run *r, struct slice lo, struct slice hi, bool hi_open)

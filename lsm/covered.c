@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "pick_impl.h"
+#include "search.h"
 
 struct cover {
     const uint64_t *snaps;
@@ -24,17 +25,9 @@ struct cover {
 /* Is there a snapshot s with from <= s < to? It would see the one and not the other. */
 static bool snapshot_between(const struct cover *k, uint64_t from, uint64_t to)
 {
-    size_t lo = 0, hi = k->n_snaps;
+    size_t i = search_numbers(k->snaps, k->n_snaps, from);
 
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (k->snaps[mid] < from)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < k->n_snaps && k->snaps[lo] < to;
+    return i < k->n_snaps && k->snaps[i] < to;
 }
 
 /* Fragments [i, end) are of one range, newest first. Does one of them hide m? */

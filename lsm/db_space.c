@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "db_impl.h"
+#include "search.h"
 
 enum {
     REF_SHARE = 32, /* of all separated bytes, what one memtable may point to */
@@ -64,19 +65,11 @@ struct marking {
 static void mark_segment(void *arg, uint64_t segment, uint64_t bytes)
 {
     struct marking *m = arg;
-    size_t lo = 0, hi = m->n;
+    size_t i = search_records(m->list, m->n, sizeof(*m->list), segment);
 
     (void)bytes;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (m->list[mid].number < segment)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (lo < m->n && m->list[lo].number == segment)
-        m->live[lo] = true;
+    if (i < m->n && m->list[i].number == segment)
+        m->live[i] = true;
 }
 
 static uint64_t memtable_deleted(struct memtable *m)

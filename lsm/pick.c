@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "search.h"
+
 enum {
     /* A table with this share of tombstones (in percent), and at least so many,
      * is compacted on its own account. */
@@ -111,17 +113,9 @@ void segment_set_release(struct segment_set *s)
 
 bool segment_set_has(const struct segment_set *s, uint64_t number)
 {
-    size_t lo = 0, hi = s->n;
+    size_t i = search_numbers(s->number, s->n, number);
 
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (s->number[mid] < number)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < s->n && s->number[lo] == number;
+    return i < s->n && s->number[i] == number;
 }
 
 int segment_set_copy(struct segment_set *to, const struct segment_set *from)

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "search.h"
+
 static int by_start(const void *a, const void *b)
 {
     const struct range_tombstone *x = a, *y = b;
@@ -59,17 +61,7 @@ struct sweep {
 
 static size_t stripe_of(const struct sweep *w, uint64_t seq)
 {
-    size_t lo = 0, hi = w->n_snaps;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (w->snaps[mid] < seq)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return search_numbers(w->snaps, w->n_snaps, seq);
 }
 
 static void heap_add(struct stripe *s, struct range_tombstone t)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "db_impl.h"
+#include "search.h"
 #include "stats_impl.h"
 
 struct found {
@@ -19,19 +20,11 @@ struct found {
 static void mark_pending(void *arg, uint64_t segment, uint64_t bytes)
 {
     struct found *f = arg;
-    size_t lo = 0, hi = f->n;
+    size_t i = search_records(f->list, f->n, sizeof(*f->list), segment);
 
     (void)bytes;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (f->list[mid].number < segment)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (lo < f->n && f->list[lo].number == segment)
-        f->list[lo].pending = true;
+    if (i < f->n && f->list[i].number == segment)
+        f->list[i].pending = true;
 }
 
 static void mark_moving(struct lsm *db, const struct vlog_segment *list, struct found *f)

@@ -14,6 +14,7 @@
 #include "block_builder.h"
 #include "bloom.h"
 #include "hash.h"
+#include "search.h"
 #include "table_hold.h"
 #include "ptr_map.h"
 #include "vlog.h"
@@ -336,26 +337,10 @@ static int new_bytes(struct table_builder *tb, const struct vptr *p, uint64_t *b
     return 0;
 }
 
-/* Index of the first reference that is not to a segment below. */
-static size_t find_ref(const struct table_meta *m, uint64_t segment)
-{
-    size_t lo = 0, hi = m->n_refs;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (m->refs[mid].segment < segment)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
 static int count_ref(struct table_builder *tb, const struct vptr *p)
 {
     struct table_meta *m = &tb->meta;
-    size_t i = find_ref(m, p->segment);
+    size_t i = search_records(m->refs, m->n_refs, sizeof(*m->refs), p->segment);
     uint64_t bytes;
     int rc = new_bytes(tb, p, &bytes);
 
