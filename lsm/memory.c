@@ -6,6 +6,7 @@
 #include <errno.h>
 
 enum {
+    UNCOUNTED_SHARE = 32, /* for stacks, contexts, lists, what malloc wastes on them */
     CACHE_SHARE = 8,    /* tables leave a part in so many to the cache */
     LEAST_SHARE = 64,   /* with memory all gone, tables and cache still work */
     WINDOW_SHARE = 512, /* a compaction of many tables has many windows */
@@ -32,7 +33,8 @@ static size_t rest(size_t of, size_t taken)
 
 struct memory_plan memory_plan(const struct memory_use *u)
 {
-    size_t left = rest(u->budget, max(u->reserved, u->used[MEMORY_MEMTABLES]));
+    size_t budget = u->budget - u->budget / UNCOUNTED_SHARE;
+    size_t left = rest(budget, max(u->reserved, u->used[MEMORY_MEMTABLES]));
     size_t taken = u->used[MEMORY_TABLES] + u->used[MEMORY_WORK];
     size_t least = u->budget / LEAST_SHARE;
 
