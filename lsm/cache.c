@@ -10,76 +10,22 @@
  * compare-and-swap, and only an entry that is ALIVE; eviction is the
  * compare-and-swap of an unpinned state to 0. So whoever has the pin has the
  * value. Hash chains, the free list and the slabs change under the mutex.
- *
- * The clock hand walks over the slabs. An entry starts unvisited, so that a scan
- * that touches each block once does not drive out what is used again.
- *
- * What counts is the memory that the shard has from the system (cache_room.h), not
- * what is used of it. To make room, the hand evicts until a slot of the right size is
- * free. When that takes long, or the shard has to shrink, the region of what was
- * evicted last is emptied: a few blocks that might have stayed go with it. And when too
- * much lies idle in slots of other sizes, the emptiest region is.
  */
-#include "cache.h"
+#include "cache_impl.h"
 
-#include "cache_room.h"
-
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 enum {
     SHARD_BITS = 4,
     SHARD_MIN_BYTES = 1024 * 1024, /* fewer shards rather than smaller ones */
-    SLAB_ENTRIES = 128,
     BUCKET_BYTES = 4096, /* a bucket for so many bytes of capacity */
     CHAIN_MAX = 32,      /* steps without the lock before asking with it */
-    EVICT_MAX = 8,       /* evicted in vain before a region is emptied */
-    FREE_SHARE = 8,      /* at most a part in so many lies idle in free slots */
     REGION_SHARE = 32,   /* a shard has about so many regions */
     REGION_MIN = 32 * 1024,
     REGION_MAX = 64 * 1024, /* but for huge caches: mappings are not for nothing */
     REGIONS_MAX = 4096,     /* of a shard, about */
     STRIPES = 16, /* of counters */
 };
-
-enum {
-    STATE_ALIVE = 1,
-    STATE_VISITED = 2,
-    STATE_DETACHED = 4, /* too large to keep: malloc'ed, in no chain, freed by unpin */
-    STATE_PIN = 8,      /* times the number of pins */
-};
-
-struct cache_entry {
-    _Atomic uint32_t state;
-    uint32_t shard;
-    _Atomic uint64_t file;
-    _Atomic uint64_t offset;
-    struct cache_entry *_Atomic next; /* in its chain, or the free list */
-    void *value;
-    size_t size;
-    struct region *region; /* that value is in; or */
-    void (*free_value)(void *);
-} __attribute__((aligned(64)));
-
-struct slab {
-    struct cache_entry entries[SLAB_ENTRIES];
-};
-
-struct shard {
-    struct cache_entry *_Atomic *buckets;
-    uint64_t mask;
-    _Atomic size_t capacity;
-    _Atomic size_t bytes; /* of room, and foreign ones; changed under mu */
-    struct mutex mu;
-    struct room room;
-    size_t foreign; /* bytes of values made elsewhere */
-    size_t region_bytes;
-    struct slab **slabs;
-    size_t n_slabs;
-    struct cache_entry *free_list;
-    size_t hand; /* index over all slabs' entries */
-} __attribute__((aligned(64)));
 
 struct stripe {
     _Atomic uint64_t hits;
@@ -109,36 +55,6 @@ static void count(_Atomic uint64_t *n)
 {
     atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-}
-
-/* ---- memory ---- */
-
-static void push_free_locked(struct shard *s, struct cache_entry *e)
-{
-    atomic_store(&e->next, s->free_list);
-    s->free_list = e;
-}
-
-static void note_bytes_locked(struct shard *s)
-{
-    atomic_store_explicit(&s->bytes, s->room.bytes + s->foreign, memory_order_relaxed);
-}
-
-/* The entry is nobody's and in no chain: its memory, and itself, to be used again.
- * detached: it was not counted. */
-static void release_locked(struct shard *s, struct cache_entry *e, bool detached)
-{
-    if (e->region) {
-        room_give(&s->room, e->region, e->value);
-    } else {
-        e->free_value(e->value);
-        s->foreign -= detached ? 0 : e->size;
-    }
-    e->value = NULL;
-    e->region = NULL;
-    atomic_store_explicit(&e->state, 0, memory_order_relaxed);
-    note_bytes_locked(s);
-    push_free_locked(s, e);
 }
 
 /* ---- making and freeing ---- */
@@ -176,7 +92,7 @@ static void shard_release(struct shard *s)
             uint32_t state = atomic_load(&e->state);
 
             if (state)
-                release_locked(s, e, state & STATE_DETACHED);
+                cache_release_locked(s, e, state & STATE_DETACHED);
         }
         free(s->slabs[i]);
     }
@@ -225,22 +141,9 @@ void cache_free(struct cache *c)
 
 /* ---- entries ---- */
 
-static inline uint64_t mix(uint64_t file, uint64_t offset)
-{
-    uint64_t h = file * 0x9E3779B97F4A7C15ull ^ offset;
-
-    h = (h ^ h >> 32) * 0xD6E8FEB86659FD93ull;
-    return h ^ h >> 32;
-}
-
 static inline struct shard *shard_of(struct cache *c, uint64_t hash)
 {
     return &c->shards[hash >> 48 & (c->n_shards - 1)];
-}
-
-static inline struct cache_entry *_Atomic *bucket_of(struct shard *s, uint64_t hash)
-{
-    return &s->buckets[hash & s->mask];
 }
 
 static inline bool has_key(struct cache_entry *e, uint64_t file, uint64_t offset)
@@ -305,148 +208,6 @@ static struct cache_entry *take_free_locked(struct cache *c, struct shard *s)
     return e;
 }
 
-static void unlink_locked(struct shard *s, struct cache_entry *e)
-{
-    struct cache_entry *_Atomic *at =
-        bucket_of(s, mix(atomic_load(&e->file), atomic_load(&e->offset)));
-
-    while (atomic_load(at) != e)
-        at = &atomic_load(at)->next;
-    atomic_store(at, atomic_load(&e->next));
-}
-
-/* ---- eviction ---- */
-
-/* True, and the entry is ours, when it was alive, unpinned and not visited. */
-static bool try_kill(struct cache_entry *e, bool visited_too)
-{
-    uint32_t old = atomic_load_explicit(&e->state, memory_order_relaxed);
-
-    if (!(old & STATE_ALIVE) || old >= STATE_PIN || (old & STATE_DETACHED))
-        return false;
-    if (old & STATE_VISITED && !visited_too) {
-        /* A lost race means it was used just now: let it be. */
-        atomic_compare_exchange_strong_explicit(
-            &e->state, &old, old & ~(uint32_t)STATE_VISITED, memory_order_relaxed,
-            memory_order_relaxed);
-        return false;
-    }
-    return atomic_compare_exchange_strong_explicit(
-        &e->state, &old, 0, memory_order_acquire, memory_order_relaxed);
-}
-
-static void evict_locked(struct shard *s, struct cache_entry *e)
-{
-    unlink_locked(s, e);
-    release_locked(s, e, false);
-}
-
-/* Evict what is in the region, so that it goes. Pinned entries, and with them the
- * region, stay. */
-static void empty_region_locked(struct shard *s, struct region *g)
-{
-    unsigned i, slots = g->slots, left = 0;
-
-    for (i = 0; i < slots; i++)
-        left += region_owner(g, i) != NULL;
-    for (i = 0; i < slots && left > 0; i++) {
-        struct cache_entry *e = region_owner(g, i);
-
-        if (!e)
-            continue;
-        left--;
-        if (try_kill(e, true))
-            evict_locked(s, e); /* the last one frees g: then nothing is left */
-    }
-}
-
-static bool is_over(const struct shard *s)
-{
-    return atomic_load_explicit(&s->bytes, memory_order_relaxed) >
-           atomic_load_explicit(&s->capacity, memory_order_relaxed);
-}
-
-/* Where the hand comes upon an entry that it may evict; NULL when it has gone around
- * twice (`*steps` begins at 0). */
-static struct cache_entry *next_cold_locked(struct shard *s, size_t *steps)
-{
-    size_t n_entries = s->n_slabs * SLAB_ENTRIES;
-
-    while ((*steps)++ < 2 * n_entries) {
-        struct cache_entry *e;
-
-        s->hand = s->hand + 1 < n_entries ? s->hand + 1 : 0;
-        e = &s->slabs[s->hand / SLAB_ENTRIES]->entries[s->hand % SLAB_ENTRIES];
-        if (try_kill(e, false))
-            return e;
-    }
-    return NULL;
-}
-
-/* Evict e, and what else is in its region. */
-static void evict_with_region_locked(struct shard *s, struct cache_entry *e)
-{
-    struct region *g = e->region;
-    bool alone = !g || region_is_last(g);
-
-    evict_locked(s, e);
-    if (!alone)
-        empty_region_locked(s, g);
-}
-
-static void shrink_locked(struct shard *s)
-{
-    struct cache_entry *e;
-    size_t steps = 0;
-
-    while (is_over(s) && (e = next_cold_locked(s, &steps)) != NULL)
-        evict_with_region_locked(s, e);
-}
-
-/* Much of the memory is in free slots of other sizes: give a region of them up. */
-static bool join_free_locked(struct shard *s, size_t capacity)
-{
-    size_t before = s->room.bytes;
-    struct region *g;
-
-    if (before - s->room.used <= capacity / FREE_SHARE)
-        return false;
-    g = room_emptiest(&s->room);
-    if (g)
-        empty_region_locked(s, g);
-    return s->room.bytes < before;
-}
-
-/* Memory for e, within the capacity unless all is pinned. NULL: there is none. */
-static void *find_room_locked(struct shard *s, struct cache_entry *e, size_t size)
-{
-    size_t capacity = atomic_load_explicit(&s->capacity, memory_order_relaxed);
-    size_t target = s->region_bytes < capacity / 4 ? s->region_bytes : capacity / 4;
-    size_t more = room_growth(size, target), steps = 0;
-    unsigned evicted = 0;
-    void *p;
-
-    while (!(p = room_take(&s->room, size, e, &e->region))) {
-        struct cache_entry *cold = NULL;
-
-        if (s->room.bytes + s->foreign + more > capacity) {
-            if (join_free_locked(s, capacity))
-                continue;
-            cold = next_cold_locked(s, &steps);
-        }
-        if (!cold) {
-            p = room_grow(&s->room, size, target, e, &e->region);
-            break;
-        }
-        if (++evicted % EVICT_MAX == 0)
-            evict_with_region_locked(s, cold);
-        else
-            evict_locked(s, cold);
-    }
-    note_bytes_locked(s);
-    return p;
-}
-
 /* ---- the interface ---- */
 
 struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset)
@@ -507,9 +268,14 @@ struct cache_entry *cache_reserve(struct cache *c, uint64_t file, uint64_t offse
     e = begin_locked(c, s, file, offset, size, keep);
     if (e) {
         e->free_value = free;
-        e->value = keep ? find_room_locked(s, e, size) : malloc(size);
+        e->value = keep ? cache_find_room_locked(s, e, size) : NULL;
+        if (!e->value) { /* too large; or the system has no room for a region */
+            atomic_store_explicit(&e->state, STATE_PIN | STATE_DETACHED,
+                                  memory_order_relaxed);
+            e->value = malloc(size);
+        }
         if (!e->value) {
-            release_locked(s, e, true);
+            cache_release_locked(s, e, true);
             e = NULL;
         }
     }
@@ -527,7 +293,7 @@ void cache_abandon(struct cache *c, struct cache_entry *e)
     struct shard *s = &c->shards[e->shard];
 
     mutex_lock(&s->mu);
-    release_locked(s, e, is_detached(e));
+    cache_release_locked(s, e, is_detached(e));
     mutex_unlock(&s->mu);
 }
 
@@ -548,7 +314,7 @@ static struct cache_entry *insert_locked(struct shard *s, uint64_t hash,
                     atomic_load_explicit(&e->offset, memory_order_relaxed));
 
     if (first) {
-        release_locked(s, e, state & STATE_DETACHED);
+        cache_release_locked(s, e, state & STATE_DETACHED);
         return first;
     }
     atomic_store_explicit(&e->state, state | STATE_ALIVE, memory_order_release);
@@ -586,7 +352,7 @@ struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
         s->foreign += keep ? size : 0;
         note_bytes_locked(s);
         e = insert_locked(s, hash, e);
-        shrink_locked(s);
+        cache_shrink_locked(s);
     } else {
         free_value(value);
     }
@@ -610,7 +376,7 @@ static void free_detached(struct shard *s, struct cache_entry *e)
     if ((old & STATE_ALIVE) && (old & STATE_DETACHED) && old < STATE_PIN &&
         atomic_compare_exchange_strong_explicit(&e->state, &old, 0, memory_order_acquire,
                                                 memory_order_relaxed))
-        release_locked(s, e, true);
+        cache_release_locked(s, e, true);
     mutex_unlock(&s->mu);
 }
 
@@ -629,9 +395,9 @@ void cache_unpin(struct cache *c, struct cache_entry *e)
         return;
     mutex_lock(&s->mu);
     if (e->region) /* else it was evicted in between, or is of another kind */
-        empty_region_locked(s, e->region);
+        cache_empty_region_locked(s, e->region);
     else
-        shrink_locked(s);
+        cache_shrink_locked(s);
     mutex_unlock(&s->mu);
 }
 
@@ -647,7 +413,7 @@ void cache_set_capacity(struct cache *c, size_t capacity_bytes)
         if (!is_over(s))
             continue;
         mutex_lock(&s->mu);
-        shrink_locked(s);
+        cache_shrink_locked(s);
         mutex_unlock(&s->mu);
     }
 }
