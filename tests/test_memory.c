@@ -245,4 +245,45 @@ START_TEST(the_budget_holds_under_a_store_ten_times_as_large)
 }
 END_TEST
 
-TEST_MAIN("memory", TEST_CASE(the_budget_holds_under_a_store_ten_times_as_large))
+/* Keys of 16 bytes, values of 100; a quarter of a million, for the time it takes. */
+START_TEST(a_million_keys_take_4_MB_beyond_the_block_cache)
+{
+    enum { QUARTER = 250000 };
+    struct lsm_batch *b = lsm_batch_new();
+    uint64_t x = test_seed(), value[13], k;
+    struct lsm_value v = {0};
+    struct lsm_options o;
+    struct lsm_stats st;
+    char path[256];
+    uint8_t key[16];
+
+    snprintf(path, sizeof(path), "%s/million", test_dir());
+    lsm_options_init(&o);
+    o.create = true;
+    o.table_bytes = 4 << 20;
+    ck_ok(lsm_open(path, &o, &load.db));
+    for (k = 0; k < QUARTER; k++) {
+        lsm_batch_put(b, key_of(k, key), slice_of(value_of(k, &x, 104, value).data, 100));
+        if (lsm_batch_count(b) == 100) {
+            ck_ok(lsm_write(load.db, b, LSM_NOSYNC));
+            lsm_batch_clear(b);
+        }
+    }
+    ck_ok(lsm_compact(load.db, true));
+    for (k = 0; k < QUARTER; k += 100)
+        ck_ok(lsm_get(load.db, NULL, key_of(k, key), &v));
+    lsm_get_stats(load.db, &st);
+    printf("%llu keys in %llu open tables: %.2f MiB beyond the blocks\n",
+           (unsigned long long)st.entries, (unsigned long long)st.tables_open,
+           mib(st.memory_tables));
+    ck_assert_uint_eq(st.entries, QUARTER);
+    ck_assert_uint_ge(st.tables_open, 5);
+    ck_assert_uint_le(st.memory_tables, 4000000 / 4);
+    lsm_value_release(&v);
+    lsm_batch_free(b);
+    ck_ok(lsm_close(load.db));
+}
+END_TEST
+
+TEST_MAIN("memory", TEST_CASE(the_budget_holds_under_a_store_ten_times_as_large),
+          TEST_CASE(a_million_keys_take_4_MB_beyond_the_block_cache))
