@@ -11,7 +11,7 @@
 #include "tests/meta.h"
 #include "tests/options_draw.h"
 
-enum { OPS = 3000, STORES = 3, SHRINK_CALLS = 200 };
+enum { OPS = 3000, OPS_LONG = 40000, STORES = 3, SHRINK_CALLS = 200 };
 
 /* ---- comparing ---- */
 
@@ -91,13 +91,14 @@ static void tell_difference(const struct meta_setup *sa, const struct transcript
     free(list);
 }
 
-static void compare(struct soak *s, struct meta_setup *setup, unsigned stores)
+/* The operations of this round on each of the stores. */
+static void compare(struct soak *s, struct meta_setup *setup, unsigned stores, unsigned n)
 {
-    static struct meta_op ops[OPS];
+    static struct meta_op ops[OPS_LONG];
     struct transcript t[STORES];
     unsigned i, at;
 
-    meta_draw(ops, OPS, soak_seed(s));
+    meta_draw(ops, n, soak_seed(s));
     for (i = 0; i < stores; i++) {
         char text[OPTIONS_TEXT];
         struct lsm_options o;
@@ -108,15 +109,15 @@ static void compare(struct soak *s, struct meta_setup *setup, unsigned stores)
                   (unsigned long long)setup[1].options_seed,
                   (unsigned long long)setup[stores - 1].options_seed,
                   options_text(&o, text));
-        meta_run(&setup[i], ops, OPS, &t[i]);
+        meta_run(&setup[i], ops, n, &t[i]);
         s->option_sets++;
-        s->operations += OPS;
+        s->operations += n;
     }
     for (i = 1; i < stores; i++) {
         if (transcript_hash(&t[0]) == transcript_hash(&t[i]))
             continue;
         at = transcript_difference(&t[0], &t[i]);
-        tell_difference(&setup[0], &t[0], &setup[i], &t[i], ops, OPS, at);
+        tell_difference(&setup[0], &t[0], &setup[i], &t[i], ops, n, at);
         ck_abort_msg("SEED=%llu OPTIONS=%llu,%llu: the answers to operation %u differ",
                      (unsigned long long)soak_seed(s),
                      (unsigned long long)setup[0].options_seed,
@@ -128,22 +129,37 @@ static void compare(struct soak *s, struct meta_setup *setup, unsigned stores)
 
 /* One without threads, which always does the same; one with; one that is another
  * each time it is opened. */
+static void compare_three(struct soak *s, unsigned n)
+{
+    struct meta_setup setup[STORES] = {
+        {.path = "/s", .how = DRAW_NO_THREADS},
+        {.path = "/s", .how = DRAW_THREADS},
+        {.path = "/s", .redraw = true},
+    };
+    unsigned i;
+
+    for (i = 0; i < STORES; i++)
+        setup[i].options_seed = options_seed(soak_seed(s), i);
+    compare(s, setup, STORES, n);
+}
+
 START_TEST(options_do_not_change_answers)
 {
     struct soak s;
-    unsigned i;
 
-    for (soak_begin(&s); soak_on(&s);) {
-        struct meta_setup setup[STORES] = {
-            {.path = "/s", .how = DRAW_NO_THREADS},
-            {.path = "/s", .how = DRAW_THREADS},
-            {.path = "/s", .redraw = true},
-        };
+    for (soak_begin(&s); soak_on(&s);)
+        compare_three(&s, OPS);
+    soak_end(&s);
+}
+END_TEST
 
-        for (i = 0; i < STORES; i++)
-            setup[i].options_seed = options_seed(soak_seed(&s), i);
-        compare(&s, setup, STORES);
-    }
+/* More levels, larger manifests, more that is left from openings before. */
+START_TEST(nor_in_a_long_run)
+{
+    struct soak s;
+
+    for (soak_begin(&s); soak_on(&s);)
+        compare_three(&s, OPS_LONG);
     soak_end(&s);
 }
 END_TEST
@@ -159,7 +175,7 @@ START_TEST(the_disk_answers_as_memory_does)
         setup[0].options_seed = options_seed(soak_seed(&s), 0);
         setup[1].options_seed = options_seed(soak_seed(&s), 1);
         setup[1].path = path;
-        compare(&s, setup, 2);
+        compare(&s, setup, 2, OPS);
     }
     soak_end(&s);
 }
@@ -214,6 +230,7 @@ START_TEST(shrinking_leaves_what_is_needed)
 END_TEST
 
 TEST_MAIN("metamorphic", TEST_CASE_SOAK(options_do_not_change_answers),
+          TEST_CASE_SOAK_ONLY(nor_in_a_long_run),
           TEST_CASE_SOAK(the_disk_answers_as_memory_does),
           TEST_CASE(the_same_store_gives_the_same_transcript),
           TEST_CASE(shrinking_leaves_what_is_needed))
