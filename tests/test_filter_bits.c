@@ -293,6 +293,7 @@ static struct lsm *several_levels(struct store *s, uint64_t n, bool ascending)
     o.table_bytes = 128 << 10;
     o.l1_bytes = 256 << 10;
     o.level_ratio = 8;
+    o.compression[LSM_LEVELS - 1] = o.compression[0]; /* else nothing moves there */
     ck_ok(lsm_open("/s", &o, &db));
     for (i = 0; i < n; i++) {
         make_key(i, key);
