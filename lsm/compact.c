@@ -360,6 +360,7 @@ static int copy_value(struct run *r, struct vptr *p)
     if (rc)
         return rc;
     r->job->moved += to.stored;
+    atomic_fetch_add(&db->space_moving, to.stored);
     to.shared = p->shared;
     rc = note_moved(r, p, &to);
     *p = to;

@@ -312,6 +312,7 @@ static int join_parts(struct split *s, struct edit *e)
         struct part *p = &s->part[i];
 
         moved |= p->job.moved > 0;
+        s->c->moved_bytes += p->job.moved;
         rc = rc ? rc : p->rc;
         for (k = 0; k < p->e.n_added && !rc; k++)
             rc = edit_add_table(e, p->e.added[k].level, &p->e.added[k].meta);
@@ -397,6 +398,7 @@ static void count_one(struct lsm *db, const struct compaction *c)
 int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
 {
     struct edit e = {0};
+    uint64_t moved;
     uint64_t start = env_now_ns(db->env);
     int rc = 0;
 
@@ -427,10 +429,12 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     db_bg_wake_locked(db);
     pthread_cond_broadcast(&db->room);
     mutex_unlock(&db->state_mu);
+    moved = c->moved_bytes;
     compaction_release(c);
     version_unref(v);
     /* At once: what it emptied takes room that writers may wait for. */
     db_purge(db);
+    atomic_fetch_sub(&db->space_moving, moved);
     mutex_lock(&db->state_mu);
     pthread_cond_broadcast(&db->room);
     mutex_unlock(&db->state_mu);

@@ -165,6 +165,7 @@ struct lsm {
     _Atomic uint64_t space_deleted; /* of the live bytes, by memtables and L0, about */
     _Atomic uint64_t space_held;  /* dead segments that old readers keep */
     _Atomic uint64_t space_stuck; /* garbage beside damaged values */
+    _Atomic uint64_t space_moving; /* moved by compactions that are not done: there twice */
     _Atomic bool has_reserve, low_space; /* reserve.c */
     _Atomic bool need_room; /* all memtables are full: writers wait first */
     struct rate rate; /* of compactions */

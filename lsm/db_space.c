@@ -362,11 +362,12 @@ bool db_memtable_full(const struct lsm *db)
            memtable_crowded(db->mem);
 }
 
-/* The log's bytes that count, and those they are measured by. */
+/* The log's bytes that writers answer for. */
 static uint64_t space_used(struct lsm *db)
 {
     uint64_t bytes = vlog_bytes(db->vlog);
-    uint64_t held = atomic_load_explicit(&db->space_held, memory_order_relaxed) +
+    uint64_t held = atomic_load_explicit(&db->space_moving, memory_order_relaxed) +
+                    atomic_load_explicit(&db->space_held, memory_order_relaxed) +
                     atomic_load_explicit(&db->space_stuck, memory_order_relaxed);
 
     return bytes > held ? bytes - held : 0;
@@ -417,7 +418,7 @@ uint64_t db_space_wait(struct lsm *db)
     uint64_t start = 0;
     bool busy = o.ratio > 0;
 
-    while (busy && space_used(db) > vlog_gc_limit(&o, space_live(db))) {
+    while (busy && space_used(db) > vlog_gc_writer_limit(&o, space_live(db))) {
         if (!start)
             start = env_now_ns(db->env);
         env_about_to_block();

@@ -73,6 +73,7 @@ struct compaction {
     bool drop; /* the inputs vanish unread */
     struct segment_set victims; /* values in them are moved as they pass */
     uint64_t moving_floor;      /* where to: db_moving_begin_locked */
+    uint64_t moved_bytes;       /* so far, in records */
 };
 
 void compaction_release(struct compaction *c);

@@ -20,6 +20,7 @@ enum {
     SEGMENT_LEAST = 16, /* but at least this part of the option, */
     SEGMENT_BYTES = 64 << 10, /* and worth a file */
     HIDDEN_MOST = 4,    /* a quarter of the garbage stays allowed, whatever is hidden */
+    ACTIVE_MOST = 8,    /* of the garbage, what is set aside for active segments */
     PRICE_NS = 10000,   /* a KiB, where x * x / (1 - x) is 1 */
     PRICE_MOST = 100,
 };
@@ -65,28 +66,34 @@ static uint64_t round_bytes(const struct vlog_gc_options *o, uint64_t live)
 uint64_t vlog_gc_allowed(const struct vlog_gc_options *o, uint64_t live, uint64_t hidden)
 {
     uint64_t allowed = (uint64_t)(o->ratio * (double)live);
-    uint64_t least = allowed / HIDDEN_MOST;
+    uint64_t least = allowed / HIDDEN_MOST, active = vlog_gc_segment_bytes(o, live);
     uint64_t over = hidden > o->memtables ? hidden - o->memtables : 0;
 
+    /* Of the active segments nobody knows how much is garbage. */
+    over += active < allowed / ACTIVE_MOST ? active : allowed / ACTIVE_MOST;
     allowed = over < allowed ? allowed - over : 0;
-    return (allowed > least ? allowed : least) + vlog_gc_segment_bytes(o, live);
+    return allowed > least ? allowed : least;
 }
 
-/* What the limit allows beyond ratio. */
+/* What the limit allows writers beyond ratio. */
 static uint64_t room_bytes(const struct vlog_gc_options *o, uint64_t live)
 {
-    return o->memtables + o->memtable + round_bytes(o, live) +
-           2 * vlog_gc_segment_bytes(o, live);
+    return o->memtables + o->memtable + 2 * vlog_gc_segment_bytes(o, live);
 }
 
-uint64_t vlog_gc_limit(const struct vlog_gc_options *o, uint64_t live)
+uint64_t vlog_gc_writer_limit(const struct vlog_gc_options *o, uint64_t live)
 {
     return live + (uint64_t)(o->ratio * (double)live) + room_bytes(o, live);
 }
 
+uint64_t vlog_gc_limit(const struct vlog_gc_options *o, uint64_t live)
+{
+    return vlog_gc_writer_limit(o, live) + round_bytes(o, live);
+}
+
 uint64_t vlog_gc_price(const struct vlog_gc_options *o, uint64_t live, uint64_t bytes)
 {
-    uint64_t limit = vlog_gc_limit(o, live), room = room_bytes(o, live) / 2;
+    uint64_t limit = vlog_gc_writer_limit(o, live), room = room_bytes(o, live) / 2;
     double x;
 
     if (o->ratio <= 0 || bytes + room <= limit)

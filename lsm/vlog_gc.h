@@ -42,14 +42,16 @@ uint64_t vlog_gc_segment_bytes(const struct vlog_gc_options *o, uint64_t live);
 uint64_t vlog_gc_allowed(const struct vlog_gc_options *o, uint64_t live, uint64_t hidden);
 
 /*
- * The log is never larger than this: ratio times the live bytes over them, the
- * memtables, and what one compaction works with: an L0 as large as a memtable and
- * a round of moved values.
+ * Writers stop while the log is larger than this: ratio times the live bytes over them,
+ * the memtables, an L0 as large as one, and the active segments.
  */
+uint64_t vlog_gc_writer_limit(const struct vlog_gc_options *o, uint64_t live);
+/* The log is never larger than this: a round of moved values may come on top. */
 uint64_t vlog_gc_limit(const struct vlog_gc_options *o, uint64_t live);
 
 /* Nanoseconds that a KiB costs a writer while the log has so many bytes: nothing up
- * to the middle between what is aimed at and the limit, and from there ever more. */
+ * to the middle between what is aimed at and the writers' limit, and from there ever
+ * more. */
 uint64_t vlog_gc_price(const struct vlog_gc_options *o, uint64_t live, uint64_t bytes);
 
 /*

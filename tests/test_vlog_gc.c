@@ -47,18 +47,21 @@ START_TEST(what_is_hidden_beyond_the_memtables_is_not_allowed_as_garbage)
 {
     uint64_t live = 6400ull * MB, segment = 64 * MB, memtables = options.memtables;
 
-    ck_assert_uint_eq(vlog_gc_allowed(&options, live, 0), live / 2 + segment);
-    ck_assert_uint_eq(vlog_gc_allowed(&options, live, memtables), live / 2 + segment);
+    ck_assert_uint_eq(vlog_gc_allowed(&options, live, 0), live / 2 - segment);
+    ck_assert_uint_eq(vlog_gc_allowed(&options, live, memtables), live / 2 - segment);
     ck_assert_uint_eq(vlog_gc_allowed(&options, live, memtables + 100ull * MB),
-                      live / 2 + segment - 100ull * MB);
-    ck_assert_uint_eq(vlog_gc_allowed(&options, live, live), live / 8 + segment);
+                      live / 2 - segment - 100ull * MB);
+    ck_assert_uint_eq(vlog_gc_allowed(&options, live, live), live / 8);
+    /* Where segments are not small: */
+    ck_assert_uint_eq(vlog_gc_allowed(&options, 16 * MB, 0), 8 * MB - MB);
 }
 END_TEST
 
 /* No cliff: from nothing, by small steps, to the dearest. */
 START_TEST(the_price_rises_smoothly_to_the_limit)
 {
-    uint64_t live = 1024ull * MB, limit = vlog_gc_limit(&options, live), last = 0, bytes;
+    uint64_t live = 1024ull * MB, limit = vlog_gc_writer_limit(&options, live);
+    uint64_t last = 0, bytes;
 
     ck_assert_uint_eq(vlog_gc_price(&options, live, live + live / 2), 0);
     ck_assert_uint_eq(vlog_gc_price(&options, live, limit), 1000000);
