@@ -21,8 +21,8 @@ enum {
     SEGMENT_BYTES = 64 << 10, /* and worth a file */
     HIDDEN_MOST = 4,    /* a quarter of the garbage stays allowed, whatever is hidden */
     ACTIVE_MOST = 8,    /* of the garbage, what is set aside for active segments */
-    PRICE_NS = 10000,   /* a KiB, where x * x / (1 - x) is 1 */
-    PRICE_MOST = 100,
+    PRICE_NS = 10000,   /* a KiB, half of the way, and at most */
+    PRICE_MOST = 100,   /* times that */
 };
 
 void segment_uses(const struct version *v, struct segment_use *uses, size_t n)
@@ -94,14 +94,15 @@ uint64_t vlog_gc_limit(const struct vlog_gc_options *o, uint64_t live)
 uint64_t vlog_gc_price(const struct vlog_gc_options *o, uint64_t live, uint64_t bytes)
 {
     uint64_t limit = vlog_gc_writer_limit(o, live), room = room_bytes(o, live) / 2;
-    double x;
+    double x, y;
 
     if (o->ratio <= 0 || bytes + room <= limit)
         return 0;
     x = (double)(bytes + room - limit) / (double)room;
-    if (x * x >= PRICE_MOST * (1 - x))
+    y = 1 - x;
+    if (y <= 0 || x * x >= PRICE_MOST * y * y)
         return PRICE_NS * PRICE_MOST;
-    return (uint64_t)(PRICE_NS * x * x / (1 - x));
+    return (uint64_t)(PRICE_NS * x * x / (y * y));
 }
 
 static uint64_t garbage_of(const struct segment_use *u)

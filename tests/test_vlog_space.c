@@ -254,7 +254,7 @@ END_TEST
 
 START_TEST(skewed_overwrites_stay_within_the_bound)
 {
-    overwrite(skewed_key, 300000, "skewed");
+    overwrite(skewed_key, 200000, "skewed");
 }
 END_TEST
 
@@ -266,10 +266,10 @@ START_TEST(deletes_give_back_what_they_delete)
     open_store(s);
     fill_store(s);
     /* Waves: mostly deletes, then mostly writes. */
-    for (i = 0; i < 200000; i++) {
+    for (i = 0; i < 100000; i++) {
         uint32_t key = any_key(s);
 
-        if (test_below(&s->rng, 10) < (i / 25000 % 2 ? 2 : 7))
+        if (test_below(&s->rng, 10) < (i / 20000 % 2 ? 2 : 7))
             remove_key(s, key);
         else
             put(s, key);
@@ -503,9 +503,9 @@ START_TEST(a_thousand_that_share_a_record_move_as_one)
     s->values += 2 * (SHARED + 200);
     s->entries += SHARERS + 1;
     /* Their neighbours go, again and again. */
-    for (i = 0; i < 200000; i++) {
+    for (i = 0; i < 100000; i++) {
         put(s, any_key(s));
-        if (i == 100000) {
+        if (i == 50000) {
             ck_ok(lsm_delete(s->db, slice_str("~source")));
             s->values -= SHARED + 200;
         }
@@ -707,12 +707,12 @@ START_TEST(whatever_the_options_the_bound_holds)
 }
 END_TEST
 
-TEST_MAIN("vlog space", TEST_CASE_SOAK_ONLY(whatever_the_options_the_bound_holds), TEST_CASE(a_million_overwrites_stay_within_the_bound),
-          TEST_CASE(skewed_overwrites_stay_within_the_bound),
-          TEST_CASE(deletes_give_back_what_they_delete),
-          TEST_CASE(range_deletes_give_back_what_they_delete),
-          TEST_CASE(what_a_snapshot_sees_is_kept_and_no_more),
-          TEST_CASE(a_long_iterator_reads_what_was),
-          TEST_CASE(a_thousand_that_share_a_record_move_as_one),
-          TEST_CASE(sharers_in_many_tables_stay_within_the_bound),
-          TEST_CASE(a_value_that_cannot_be_read_stays_until_it_is_overwritten))
+TEST_MAIN("vlog space", TEST_CASE_SOAK_ONLY(whatever_the_options_the_bound_holds), TEST_CASE_SLOW(a_million_overwrites_stay_within_the_bound, 400),
+          TEST_CASE_SLOW(skewed_overwrites_stay_within_the_bound, 400),
+          TEST_CASE_SLOW(deletes_give_back_what_they_delete, 400),
+          TEST_CASE_SLOW(range_deletes_give_back_what_they_delete, 400),
+          TEST_CASE_SLOW(what_a_snapshot_sees_is_kept_and_no_more, 400),
+          TEST_CASE_SLOW(a_long_iterator_reads_what_was, 400),
+          TEST_CASE_SLOW(a_thousand_that_share_a_record_move_as_one, 400),
+          TEST_CASE_SLOW(sharers_in_many_tables_stay_within_the_bound, 400),
+          TEST_CASE_SLOW(a_value_that_cannot_be_read_stays_until_it_is_overwritten, 400))
