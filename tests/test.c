@@ -110,7 +110,7 @@ int test_main(const char *name, const struct test_case *cases, int n)
         if (cases[i].when == not || (only && !strstr(cases[i].tcase->name, only)))
             continue;
         tc = tcase_create(cases[i].tcase->name);
-        tcase_set_timeout(tc, cases[i].timeout_s);
+        tcase_set_timeout(tc, cases[i].timeout_s * (SOAK_SANITIZED ? 4 : 1));
         tcase_add_test(tc, cases[i].tcase);
         suite_add_tcase(suite, tc);
     }
