@@ -15,7 +15,8 @@
 enum {
     PART_TABLES = 2, /* a part is worth so many tables' bytes */
     SAMPLES = 24,    /* keys looked at for each part, to share out alike */
-    RETRY_NS = 1000000000,
+    RETRY_S = 30,     /* after a failed compaction */
+    RETRY_FULL_S = 1, /* where the disk was full */
 };
 
 struct part {
@@ -425,7 +426,8 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     if (c->reason == PICK_GARBAGE)
         db->collecting = false;
     if (rc && rc != -ECANCELED)
-        db->retry_at_ns = env_now_ns(db->env) + RETRY_NS * (rc == -ENOSPC ? 1 : 30);
+        db->retry_at_ns = env_now_ns(db->env) +
+                          (rc == -ENOSPC ? RETRY_FULL_S : RETRY_S) * 1000000000ull;
     db_bg_wake_locked(db);
     pthread_cond_broadcast(&db->room);
     mutex_unlock(&db->state_mu);

@@ -316,6 +316,39 @@ START_TEST(range_deletes_side_by_side_cover_a_table_together)
 }
 END_TEST
 
+/* ---- failing ---- */
+
+/* Regression: the pause overflowed, and a compaction that failed went on without one. */
+START_TEST(a_failed_compaction_is_not_tried_again_at_once)
+{
+    struct rig r;
+    unsigned i;
+
+    rig_init(&r, "failing");
+    r.o.workers = 1;
+    r.o.l0_trigger = 2;
+    rig_open(&r);
+    put(&r, 1, 0);
+    ck_ok(lsm_flush(r.db));
+    env_mem_fail_at(r.env, 1, EIO, ENV_MEM_OPEN_READ | ENV_MEM_READ, ENV_MEM_FOREVER);
+    test_log_capture();
+    put(&r, 1, 1);
+    ck_ok(lsm_flush(r.db));
+    for (i = 0; i < 100 && !env_mem_failures(r.env); i++)
+        env_sleep_ns(env_posix(), 20000000);
+    env_sleep_ns(env_posix(), 200000000);
+    ck_assert_uint_ge(env_mem_failures(r.env), 1);
+    ck_assert_uint_le(env_mem_failures(r.env), 4);
+    ck_assert(test_log_has("it will be tried again"));
+    /* Nor does it keep others from writing and reading. */
+    env_mem_fail_at(r.env, 0, 0, 0, ENV_MEM_ONCE);
+    put(&r, 1, 2);
+    check(&r, NULL, 1, 2);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
 /* ---- strategies ---- */
 
 static void churn(struct rig *r, unsigned rounds)
@@ -384,5 +417,6 @@ TEST_MAIN("compact", TEST_CASE(a_compaction_in_parts_gives_what_one_in_whole_doe
           TEST_CASE(a_snapshot_older_than_the_tables_does_not),
           TEST_CASE(a_hole_between_range_deletes_keeps_a_table),
           TEST_CASE(range_deletes_side_by_side_cover_a_table_together),
+          TEST_CASE(a_failed_compaction_is_not_tried_again_at_once),
           TEST_CASE(tiered_writes_less_than_leveled_and_takes_more_space),
           TEST_CASE(a_store_may_change_its_strategy_at_every_opening))
