@@ -59,7 +59,8 @@ __attribute__((noreturn)) static void usage(void)
           "--seconds S]\n"
           "         [--value BYTES] [--threads T] [--cache BYTES] [--memtable BYTES]\n"
           "         [--table BYTES] [--l1 BYTES] [--sync] [--no-filter] [--full]\n"
-          "         [--compression none|lz4] [--strategy leveled|tiered|hybrid] [--parts N]\n"
+          "         [--compression none|lz4] [--strategy leveled|tiered|hybrid] [--parts "
+          "N]\n"
           "         [--dir DIR] [--json FILE]\n"
           "engines:   ",
           stderr);
@@ -175,13 +176,16 @@ static void set_option(struct args *a, int option, const char *arg)
 static void parse(struct args *a, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"engine", 1, 0, 'e'},    {"workload", 1, 0, 'w'}, {"num", 1, 0, 'n'},
-        {"ops", 1, 0, 'o'},       {"seconds", 1, 0, 'S'},  {"value", 1, 0, 'v'},
-        {"threads", 1, 0, 't'},   {"cache", 1, 0, 'c'},    {"memtable", 1, 0, 'm'},
-        {"table", 1, 0, 'T'},     {"l1", 1, 0, 'l'},       {"sync", 0, 0, 's'},
-        {"no-filter", 0, 0, 'f'}, {"full", 0, 0, 'F'},     {"compression", 1, 0, 'C'},
-        {"dir", 1, 0, 'd'},       {"json", 1, 0, 'j'},
-        {"strategy", 1, 0, 'y'},  {"parts", 1, 0, 'p'},    {0},
+        {"engine", 1, 0, 'e'},      {"workload", 1, 0, 'w'},
+        {"num", 1, 0, 'n'},         {"ops", 1, 0, 'o'},
+        {"seconds", 1, 0, 'S'},     {"value", 1, 0, 'v'},
+        {"threads", 1, 0, 't'},     {"cache", 1, 0, 'c'},
+        {"memtable", 1, 0, 'm'},    {"table", 1, 0, 'T'},
+        {"l1", 1, 0, 'l'},          {"sync", 0, 0, 's'},
+        {"no-filter", 0, 0, 'f'},   {"full", 0, 0, 'F'},
+        {"compression", 1, 0, 'C'}, {"dir", 1, 0, 'd'},
+        {"json", 1, 0, 'j'},        {"strategy", 1, 0, 'y'},
+        {"parts", 1, 0, 'p'},       {0},
     };
     struct lsm_options defaults;
     int option;

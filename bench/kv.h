@@ -39,8 +39,8 @@ struct kv_config {
     uint64_t l1_bytes;
     bool sync; /* every put and delete survives power loss */
     bool filter;
-    bool compress; /* LZ4; Snappy where there is nothing else (LevelDB) */
-    bool full;     /* settle by a full compaction */
+    bool compress;              /* LZ4; Snappy where there is nothing else (LevelDB) */
+    bool full;                  /* settle by a full compaction */
     enum lsm_strategy strategy; /* RocksDB has the first two; the others one */
     unsigned parts; /* of a large compaction (ours, RocksDB); 0: the engine's default */
 };

@@ -312,8 +312,8 @@ static void stop(void *session)
     {                                                                                    \
         .name = called, .open = opens, .close = close_store, .settle = settle,           \
         .session = new_session, .end = end_session, .put = put, .put_many = put_many,    \
-        .remove = remove_key, .remove_range = remove_range, .get = get,                  \
-        .start = start, .next = next, .prev = prev, .stop = stop                         \
+        .remove = remove_key, .remove_range = remove_range, .get = get, .start = start,  \
+        .next = next, .prev = prev, .stop = stop                                         \
     }
 
 const struct kv_engine kv_rocksdb = ENGINE("rocksdb", open_plain);

@@ -66,7 +66,8 @@ static void seeks(struct kv_store *s, void *session, uint64_t first, uint64_t st
 /* The seeks before, right after and long after `remove` deleted records from first to
  * last. */
 static void compare_seeks(struct kv_store *s, void *session, uint64_t first,
-                          void (*remove)(struct kv_store *s, void *session, uint64_t first),
+                          void (*remove)(struct kv_store *s, void *session,
+                                         uint64_t first),
                           struct kv_result *r)
 {
     const uint64_t last = first + DELETED;

@@ -21,7 +21,7 @@ enum batch_kind {
 
 struct batch_op {
     enum batch_kind kind;
-    size_t key_at;  /* offsets into bytes, which may move while filling */
+    size_t key_at; /* offsets into bytes, which may move while filling */
     size_t key_len;
     const uint8_t *borrowed; /* the value, when not NULL */
     size_t value_at;

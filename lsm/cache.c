@@ -18,13 +18,13 @@
 enum {
     SHARD_BITS = 4,
     SHARD_MIN_BYTES = 1024 * 1024, /* fewer shards rather than smaller ones */
-    BUCKET_BYTES = 4096, /* a bucket for so many bytes of capacity */
-    CHAIN_MAX = 32,      /* steps without the lock before asking with it */
-    REGION_SHARE = 32,   /* a shard has about so many regions */
+    BUCKET_BYTES = 4096,           /* a bucket for so many bytes of capacity */
+    CHAIN_MAX = 32,                /* steps without the lock before asking with it */
+    REGION_SHARE = 32,             /* a shard has about so many regions */
     REGION_MIN = 32 * 1024,
     REGION_MAX = 64 * 1024, /* but for huge caches: mappings are not for nothing */
     REGIONS_MAX = 4096,     /* of a shard, about */
-    STRIPES = 16, /* of counters */
+    STRIPES = 16,           /* of counters */
 };
 
 struct stripe {

@@ -27,7 +27,7 @@ static unsigned class_of(size_t size, size_t *slot_bytes)
         unsigned class = (unsigned)((size + STEP - 1) / STEP);
 
         class += class == 0;
-        *slot_bytes = (size_t)class * STEP;
+        *slot_bytes = (size_t) class * STEP;
         return class;
     }
     if (size > COARSE_MAX) {
@@ -142,7 +142,8 @@ struct region *room_emptiest(const struct room *r)
 
     for (i = 0; i < ROOM_CLASSES; i++) {
         for (g = r->partial[i]; g; g = g->next) {
-            size_t used = (g->slots - (unsigned)__builtin_popcountll(g->free)) * g->slot_bytes;
+            size_t used =
+                (g->slots - (unsigned)__builtin_popcountll(g->free)) * g->slot_bytes;
 
             if (used < least) {
                 least = used;

@@ -34,13 +34,13 @@ struct run {
     size_t n_keep, keep_at;
 
     struct table_builder *builder; /* of the output under way */
-    struct buf lower; /* outputs so far end here */
+    struct buf lower;              /* outputs so far end here */
     bool has_lower;
     size_t grandparent;
     uint64_t grandparent_bytes;
 
     uint64_t entries; /* read, roughly */
-    struct buf user; /* the key of the last entry */
+    struct buf user;  /* the key of the last entry */
     bool has_user;
     size_t stripe; /* of its last version */
     struct rangedel_span span;
@@ -48,8 +48,8 @@ struct run {
     bool has_span;
     double filter_bits; /* of the outputs */
 
-    struct buf value;    /* of an entry that moves */
-    struct buf pointer;  /* where it went */
+    struct buf value;     /* of an entry that moves */
+    struct buf pointer;   /* where it went */
     struct ptr_map moved; /* what parts of records moved, and where to */
 };
 
@@ -83,8 +83,7 @@ static bool is_covered(struct run *r, struct slice user, uint64_t seq, size_t st
 
     if (!r->ranges || !r->ranges->n)
         return false;
-    if (!r->has_span || r->span_seq != at ||
-        (s->has_lo && slice_cmp(user, s->lo) < 0) ||
+    if (!r->has_span || r->span_seq != at || (s->has_lo && slice_cmp(user, s->lo) < 0) ||
         (s->has_hi && slice_cmp(user, s->hi) >= 0)) {
         rangedel_span_init(s);
         rangedel_ask(r->ranges->list, r->ranges->n, user, at, s);
@@ -110,7 +109,8 @@ static bool is_hidden(struct run *r, struct slice ikey)
     r->stripe = stripe;
     if (is_covered(r, user, seq, stripe))
         return true;
-    return ikey_type(ikey) == IKEY_DELETE && stripe == 0 && is_bottom(r, user, user, false);
+    return ikey_type(ikey) == IKEY_DELETE && stripe == 0 &&
+           is_bottom(r, user, user, false);
 }
 
 /* The fragments that stay: the newest of each stripe, unless nothing is below. */
@@ -156,7 +156,8 @@ static uint64_t count_entries(struct tfile *const *file, size_t n, uint64_t *fil
 static double output_filter_bits(const struct compact_job *j)
 {
     struct filter_level level[LSM_LEVELS] = {0}, *out = &level[j->output_level];
-    uint64_t entries = j->flush ? memtable_entries(j->flush) : 0, filter_bytes = 0, input_bytes = 0, input;
+    uint64_t entries = j->flush ? memtable_entries(j->flush) : 0, filter_bytes = 0,
+             input_bytes = 0, input;
     const struct version *v = j->version;
     unsigned l;
 

@@ -64,7 +64,8 @@ static bool is_hidden(const struct cover *k, const struct table_meta *m)
     for (; i < k->set->n; i = end) {
         int past;
 
-        for (end = i + 1; end < k->set->n && slice_eq(list[end].start, list[i].start); end++)
+        for (end = i + 1; end < k->set->n && slice_eq(list[end].start, list[i].start);
+             end++)
             ;
         if (slice_cmp(list[i].start, at) > 0 || !hides(k, i, end, m))
             return false;

@@ -8,7 +8,8 @@
 
 enum {
     TABLES_OPEN_MAX = 1000,
-    FILES_SHARE = 4, /* of the descriptors that there are, a part in so many is for tables */
+    FILES_SHARE =
+        4, /* of the descriptors that there are, a part in so many is for tables */
 };
 
 uint64_t db_new_number(struct lsm *db)
@@ -18,8 +19,8 @@ uint64_t db_new_number(struct lsm *db)
 
 struct memtable *db_memtable_new(struct lsm *db, size_t budget_bytes)
 {
-    struct memtable *m = db->o.filter_bits ? memtable_new(budget_bytes)
-                                           : memtable_new_bare(budget_bytes);
+    struct memtable *m =
+        db->o.filter_bits ? memtable_new(budget_bytes) : memtable_new_bare(budget_bytes);
 
     if (m)
         memtable_count(m, &db->memory);
@@ -194,7 +195,7 @@ static void db_free(struct lsm *db)
 static int sync_parent(struct lsm *db)
 {
     const char *slash = strrchr(db->dir, '/');
-    char *parent = !slash            ? strdup(".")
+    char *parent = !slash             ? strdup(".")
                    : slash == db->dir ? strdup("/")
                                       : strndup(db->dir, (size_t)(slash - db->dir));
     int rc = parent ? env_sync_dir(db->env, parent) : -ENOMEM;

@@ -12,11 +12,11 @@
 
 enum {
     TICK_MS = 200,
-    IDLE_TICKS = 15,          /* without a write: the store rests */
-    TOMBSTONES_MIN = 32,      /* deletes in a resting memtable worth a flush; */
-    DELETED_MIN = 1 << 20,     /* or the bytes of values that they delete */
-    UNSYNCED_MAX = 64 << 20,  /* bytes of values that start a sync early */
-    MEMTABLE_AGE_S = 30,      /* deletes do not wait longer for their effect */
+    IDLE_TICKS = 15,         /* without a write: the store rests */
+    TOMBSTONES_MIN = 32,     /* deletes in a resting memtable worth a flush; */
+    DELETED_MIN = 1 << 20,   /* or the bytes of values that they delete */
+    UNSYNCED_MAX = 64 << 20, /* bytes of values that start a sync early */
+    MEMTABLE_AGE_S = 30,     /* deletes do not wait longer for their effect */
     INLINE_ROUNDS = 1000,
     RETRY_NS = 1000000000,
 };
@@ -41,7 +41,8 @@ struct pick_options db_pick_options(struct lsm *db)
         .level_ratio = db->o.level_ratio,
         .l1_bytes = db->o.l1_bytes,
         .table_bytes = db->o.table_bytes,
-        .recompress = db->o.compression[LSM_LEVELS - 2] != db->o.compression[LSM_LEVELS - 1],
+        .recompress =
+            db->o.compression[LSM_LEVELS - 2] != db->o.compression[LSM_LEVELS - 1],
         .at_rest = atomic_load(&db->at_rest) || atomic_load(&db->urgent),
         .oldest_seq = oldest_read(db),
         .l0_ref_bytes = db->o.garbage_ratio > 0 ? db->o.memtable_bytes : 0,
@@ -223,7 +224,7 @@ struct timekeeping {
     uint64_t seen_seq;
     uint64_t unsynced_since;
     unsigned idle_ticks;
-    double user_per_s; /* written, of late */
+    double user_per_s;           /* written, of late */
     uint64_t rate_ns, rate_user; /* as of the last look */
 };
 

@@ -13,8 +13,8 @@
 #include "db_impl.h"
 
 enum {
-    PART_TABLES = 2, /* a part is worth so many tables' bytes */
-    SAMPLES = 24,    /* keys looked at for each part, to share out alike */
+    PART_TABLES = 2,  /* a part is worth so many tables' bytes */
+    SAMPLES = 24,     /* keys looked at for each part, to share out alike */
     RETRY_S = 30,     /* after a failed compaction */
     RETRY_FULL_S = 1, /* where the disk was full */
 };
@@ -32,7 +32,7 @@ struct split {
     struct compaction *c;
     struct range_tombstone *ranges; /* of all inputs, borrowed from their tables */
     size_t n_ranges;
-    struct tfile_pins pins; /* of those that have range deletes */
+    struct tfile_pins pins;          /* of those that have range deletes */
     struct buf bound[PARTS_MAX - 1]; /* user keys, ascending */
     struct part part[PARTS_MAX];
     unsigned n;
@@ -104,7 +104,8 @@ static int open_inputs(const struct compaction *c, const struct slice *upper,
     for (level = 1; level < LSM_LEVELS && !rc; level++) {
         if (!c->n[level])
             continue;
-        child[n] = level_iter_new(c->inputs[level], c->n[level], TABLE_ITER_COMPACT, upper);
+        child[n] =
+            level_iter_new(c->inputs[level], c->n[level], TABLE_ITER_COMPACT, upper);
         rc = child[n] ? 0 : -ENOMEM;
         n += rc == 0;
     }
@@ -478,8 +479,7 @@ static int note_moving_locked(struct lsm *db, struct compaction *c)
 }
 
 /* Choose one and mark its inputs. False: nothing to do. *v is referenced. */
-bool db_choose_locked(struct lsm *db, bool full, struct version **v,
-                      struct compaction *c)
+bool db_choose_locked(struct lsm *db, bool full, struct version **v, struct compaction *c)
 {
     int rc;
 
@@ -501,7 +501,6 @@ bool db_choose_locked(struct lsm *db, bool full, struct version **v,
         db->collecting = true;
     return true;
 }
-
 
 /* ---- tables that nobody can see ---- */
 

@@ -92,7 +92,8 @@ struct lsm_snapshot {
 struct counters {
     _Atomic uint64_t user_bytes, wal_bytes, puts, deletes, range_deletes, batches, syncs;
     _Atomic uint64_t parts, dropped_tables;
-    _Atomic uint64_t flushes, compactions, moves, flush_bytes, compact_read, compact_written;
+    _Atomic uint64_t flushes, compactions, moves, flush_bytes, compact_read,
+        compact_written;
     _Atomic uint64_t level_read[LSM_LEVELS], level_written[LSM_LEVELS];
     _Atomic uint64_t moved_bytes;
 };
@@ -110,13 +111,13 @@ struct lsm {
     struct counters count;
     struct hist times[LSM_TIMED - LSM_TIME_SAMPLED]; /* of what is always measured */
     _Atomic uint64_t next_number;
-    _Atomic int error; /* sticky: why the store is read-only */
+    _Atomic int error;          /* sticky: why the store is read-only */
     _Atomic bool checkpointing; /* one at a time */
 
     struct mutex manifest_mu;
     struct manifest *manifest;
-    uint64_t manifest_log; /* the log number of the last edit that had one */
-    uint64_t old_manifest; /* the number of the one that was read at open */
+    uint64_t manifest_log;       /* the log number of the last edit that had one */
+    uint64_t old_manifest;       /* the number of the one that was read at open */
     struct edit_segment *sealed; /* what the manifest knows of segments */
     size_t n_sealed;
 
@@ -124,8 +125,8 @@ struct lsm {
 
     struct mutex write_mu;
     uint64_t last_seq;
-    uint64_t log_end;      /* length of the active log */
-    struct wal *wal;       /* of the active log, the last in `logs` */
+    uint64_t log_end; /* length of the active log */
+    struct wal *wal;  /* of the active log, the last in `logs` */
     struct memtable *mem;
     uint64_t mem_user_bytes; /* given to it, */
     uint64_t unpriced_bytes; /* and since it was looked at; stall.c */
@@ -135,47 +136,48 @@ struct lsm {
     struct mutex sync_mu;
     pthread_cond_t sync_done;
     bool syncing;
-    bool dir_dirty;        /* a log's name is not durable yet */
+    bool dir_dirty; /* a log's name is not durable yet */
     uint64_t synced_seq;
-    struct log *logs;      /* oldest first */
-    uint64_t spare_log;    /* an obsolete log kept for recycling; 0: none */
+    struct log *logs;   /* oldest first */
+    uint64_t spare_log; /* an obsolete log kept for recycling; 0: none */
 
     struct mutex state_mu;
-    pthread_cond_t work;   /* for the background threads */
-    pthread_cond_t room;   /* for writers, and waiters for quiet */
+    pthread_cond_t work; /* for the background threads */
+    pthread_cond_t room; /* for writers, and waiters for quiet */
     _Atomic(struct view *) view;
     struct view *replaced;
     _Atomic bool closing;
     bool flushing;
     unsigned compactions_running;
-    struct split *splits;  /* large compactions whose parts are up for grabs */
-    int flush_error;       /* of the last flush; 0 when it went well */
+    struct split *splits;         /* large compactions whose parts are up for grabs */
+    int flush_error;              /* of the last flush; 0 when it went well */
     struct segment_set victims;   /* segments to be emptied */
     struct segment_set unmovable; /* segments that hold a damaged value */
     bool collecting;              /* a compaction runs on the victims' account */
     uint64_t *moving_floor; /* each of a compaction that may move values: these are in
                                segments from here on */
     unsigned n_moving;
-    uint64_t retry_at_ns;  /* no compaction before: the last one failed */
+    uint64_t retry_at_ns; /* no compaction before: the last one failed */
     _Atomic bool purge_due, covered_due;
-    _Atomic bool at_rest; /* nothing was written for some time */
-    pthread_cond_t tick;   /* wakes the timekeeper early */
-    _Atomic uint64_t space_live;  /* of the value log: see db_space.c */
-    _Atomic uint64_t space_mean;  /* live bytes of it for an entry of the tables */
+    _Atomic bool at_rest;           /* nothing was written for some time */
+    pthread_cond_t tick;            /* wakes the timekeeper early */
+    _Atomic uint64_t space_live;    /* of the value log: see db_space.c */
+    _Atomic uint64_t space_mean;    /* live bytes of it for an entry of the tables */
     _Atomic uint64_t space_deleted; /* of the live bytes, by memtables and L0, about */
-    _Atomic uint64_t space_held;  /* dead segments that old readers keep */
-    _Atomic uint64_t space_stuck; /* garbage beside damaged values */
-    _Atomic uint64_t space_moving; /* moved by compactions that are not done: there twice */
+    _Atomic uint64_t space_held;    /* dead segments that old readers keep */
+    _Atomic uint64_t space_stuck;   /* garbage beside damaged values */
+    _Atomic uint64_t
+        space_moving; /* moved by compactions that are not done: there twice */
     _Atomic bool has_reserve, low_space; /* reserve.c */
-    _Atomic bool need_room; /* all memtables are full: writers wait first */
-    struct rate rate; /* of compactions */
-    _Atomic unsigned urgent; /* somebody waits for them: no automatic rate */
+    _Atomic bool need_room;              /* all memtables are full: writers wait first */
+    struct rate rate;                    /* of compactions */
+    _Atomic unsigned urgent;             /* somebody waits for them: no automatic rate */
     _Atomic uint64_t level_score_permille[LSM_LEVELS]; /* pick_score */
     /* What writers pay: stall.c. */
     _Atomic uint64_t price_ns_per_kib, flush_price_ns_per_kib;
-    _Atomic uint64_t paid_ns;     /* what was written is paid for up to this time */
-    _Atomic unsigned waiting;     /* memtables to flush, */
-    _Atomic uint64_t waiting_bytes; /* their bytes, */
+    _Atomic uint64_t paid_ns;          /* what was written is paid for up to this time */
+    _Atomic unsigned waiting;          /* memtables to flush, */
+    _Atomic uint64_t waiting_bytes;    /* their bytes, */
     _Atomic uint64_t flush_done_bytes; /* and how many of them are done */
     _Atomic double flush_bytes_per_ns;
 
@@ -185,7 +187,7 @@ struct lsm {
     struct lsm_snapshot snaps; /* ring; ascending by seq */
 
     struct mutex dead_mu;
-    uint64_t *dead;        /* tables to delete */
+    uint64_t *dead; /* tables to delete */
     size_t n_dead, cap_dead;
     bool purging;
 
@@ -428,17 +430,17 @@ struct pick_options db_pick_options(struct lsm *db);
  */
 struct compact_job {
     struct lsm *db;
-    struct iter *input;                  /* borrowed */
+    struct iter *input;                   /* borrowed */
     const struct range_tombstone *ranges; /* of all inputs, any order; borrowed */
     size_t n_ranges;
-    const struct slice *lower, *upper;   /* NULL: open */
+    const struct slice *lower, *upper; /* NULL: open */
     unsigned output_level;
-    struct memtable *flush;              /* whose content it is: one output, never cut */
-    const struct version *version;       /* for the bottom and the grandparents */
-    const struct compaction *c;          /* NULL for a flush */
+    struct memtable *flush;        /* whose content it is: one output, never cut */
+    const struct version *version; /* for the bottom and the grandparents */
+    const struct compaction *c;    /* NULL for a flush */
     struct edit *e;
-    uint64_t written;                    /* out: bytes */
-    uint64_t moved;                      /* out: bytes of values moved */
+    uint64_t written; /* out: bytes */
+    uint64_t moved;   /* out: bytes of values moved */
 };
 int compact_run(struct compact_job *job);
 /* After all jobs, before the edit. moved: values, too, have new places. */

@@ -41,13 +41,13 @@ struct lsm_iter {
     struct buf target;    /* scratch for seeks */
     struct buf separated; /* a value read from the value log */
 
-    struct rangedel_span span; /* what the range deletes say around the last key */
+    struct rangedel_span span;   /* what the range deletes say around the last key */
     struct buf span_lo, span_hi; /* its bounds: tables that said so may be closed */
     bool has_span;
     struct range_source *cover; /* the newest source that covers it */
-    struct buf cover_end; /* scratch */
-    unsigned span_steps;              /* covered entries stepped over in the span */
-    unsigned cover_steps;             /* and in all spans since that was the source */
+    struct buf cover_end;       /* scratch */
+    unsigned span_steps;        /* covered entries stepped over in the span */
+    unsigned cover_steps;       /* and in all spans since that was the source */
 
     /* The hidden keys passed since the last move began (db_iter_hidden.c). */
     struct buf run; /* the first of them */

@@ -128,7 +128,8 @@ static int get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key
             return -ENOMEM;
     }
     v = db_view(db, s);
-    l.seq = snap ? snap->seq : atomic_load_explicit(&db->visible_seq, memory_order_acquire);
+    l.seq =
+        snap ? snap->seq : atomic_load_explicit(&db->visible_seq, memory_order_acquire);
     if (key.len)
         memcpy(ikey, key.data, key.len);
     store_le64(ikey + key.len, l.seq << 8 | 0xff);

@@ -28,7 +28,7 @@ struct found_log {
     struct wal_replay r;
     uint64_t size;
     char *path;
-    uint64_t limit;    /* replay no frame that ends behind this */
+    uint64_t limit; /* replay no frame that ends behind this */
 };
 
 struct recovery {
@@ -81,8 +81,7 @@ static int apply_edit(void *arg, const struct edit *e, const char *path)
     if (e->has_last_seq && e->last_seq > r->last_seq)
         r->last_seq = e->last_seq;
     if (e->n_sealed) {
-        void *p = realloc(db->sealed,
-                          (db->n_sealed + e->n_sealed) * sizeof(*db->sealed));
+        void *p = realloc(db->sealed, (db->n_sealed + e->n_sealed) * sizeof(*db->sealed));
 
         if (!p)
             return -ENOMEM;
@@ -605,9 +604,9 @@ int db_recover(struct lsm *db)
     int rc;
 
     r.mem = db_memtable_new(db, db->o.memtable_bytes);
-    rc = r.mem && r.version ? manifest_read(db->env, db->dir, apply_edit, &r,
-                                            &r.old_manifest, &length)
-                            : -ENOMEM;
+    rc = r.mem && r.version
+             ? manifest_read(db->env, db->dir, apply_edit, &r, &r.old_manifest, &length)
+             : -ENOMEM;
     if (!rc)
         rc = format_accept(&db->format, db->o.format, db->dir);
     if (!rc)

@@ -40,9 +40,8 @@ void db_note_unmovable(struct lsm *db, uint64_t segment)
     void *p;
 
     mutex_lock(&db->state_mu);
-    p = segment_set_has(s, segment)
-            ? NULL
-            : realloc(s->number, (s->n + 1) * sizeof(*s->number));
+    p = segment_set_has(s, segment) ? NULL
+                                    : realloc(s->number, (s->n + 1) * sizeof(*s->number));
     if (p) {
         size_t i = s->n++;
 
@@ -328,7 +327,8 @@ static uint64_t covered_bytes(const struct version *v, bool short_reader,
 
 void db_space_note(struct lsm *db, struct memtable *m, const struct lsm_batch *b)
 {
-    uint64_t mean = atomic_load_explicit(&db->space_mean, memory_order_relaxed), bytes = 0;
+    uint64_t mean = atomic_load_explicit(&db->space_mean, memory_order_relaxed),
+             bytes = 0;
     struct slot *s = NULL;
     struct view *v = NULL;
     size_t i;

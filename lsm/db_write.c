@@ -15,7 +15,7 @@
 enum {
     LOG_CHUNK = 4 << 20, /* preallocated at a time */
     SPINS = 64,
-    SYNC_AHEAD = 256,        /* logs that one sync covers */
+    SYNC_AHEAD = 256, /* logs that one sync covers */
 };
 
 /* ---- logs and memtables ---- */

@@ -25,10 +25,10 @@ struct edit_segment {
 /* Zeroed is an empty edit. has_X says that X is told. */
 struct edit {
     bool has_next_number, has_log_number, has_last_seq, has_options;
-    uint64_t next_number;  /* file numbers below it may be in use */
-    uint64_t log_number;   /* logs below it are not needed */
+    uint64_t next_number; /* file numbers below it may be in use */
+    uint64_t log_number;  /* logs below it are not needed */
     uint64_t last_seq;
-    struct buf options;    /* lsm options that fix the format, opaque here */
+    struct buf options; /* lsm options that fix the format, opaque here */
     struct edit_table *added;
     size_t n_added;
     struct edit_removed *removed;

@@ -15,8 +15,8 @@ enum {
 
 struct store_format {
     uint64_t levels;
-    uint64_t frame_bytes; /* of value-log records */
-    uint64_t key_hash;    /* of the filters */
+    uint64_t frame_bytes;           /* of value-log records */
+    uint64_t key_hash;              /* of the filters */
     char name[FORMAT_NAME_MAX + 1]; /* "": none yet */
 };
 

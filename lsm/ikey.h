@@ -52,7 +52,8 @@ static inline enum ikey_type ikey_type(struct slice ikey)
 /* For keys from the disk: long enough, and of a known type. */
 static inline bool ikey_valid(struct slice ikey)
 {
-    return ikey.len >= IKEY_TRAILER && ikey.data[ikey.len - IKEY_TRAILER] <= IKEY_TYPE_LAST;
+    return ikey.len >= IKEY_TRAILER &&
+           ikey.data[ikey.len - IKEY_TRAILER] <= IKEY_TYPE_LAST;
 }
 
 static inline int ikey_cmp(struct slice a, struct slice b)

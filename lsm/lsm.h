@@ -54,53 +54,54 @@ enum lsm_compression {
 enum lsm_strategy {
     LSM_LEVELED = 0, /* one run a level, each level_ratio times the one above: least
                         space, fewest tables to look at */
-    LSM_TIERED = 1,  /* runs of like size are merged, and all when those above the last
-                        exceed twice its size: least written, up to three times the space */
-    LSM_HYBRID = 2,  /* new tables are tiered until they hold l0_trigger times l1_bytes;
-                        leveled below */
+    LSM_TIERED =
+        1,          /* runs of like size are merged, and all when those above the last
+                       exceed twice its size: least written, up to three times the space */
+    LSM_HYBRID = 2, /* new tables are tiered until they hold l0_trigger times l1_bytes;
+                       leveled below */
 };
 
 struct lsm_options {
-    struct env *env;            /* NULL: env_posix() */
-    bool create;                /* make a store when there is none */
-    bool must_be_new;           /* with create: -EEXIST when there is one */
-    bool read_only;             /* replay into memory; change nothing on disk */
-    size_t memory_bytes;        /* for memtables, block cache, and the index and filter
-                                   of open tables, together */
-    size_t memtable_bytes;      /* of it, for one memtable; 0: half of it shared among
-                                   them, 64 MiB at most */
-    unsigned memtables;         /* >= 2: one is written while others flush */
-    size_t block_bytes;         /* target size of a data block before compression */
-    size_t table_bytes;         /* target size of a table below L0 */
+    struct env *env;       /* NULL: env_posix() */
+    bool create;           /* make a store when there is none */
+    bool must_be_new;      /* with create: -EEXIST when there is one */
+    bool read_only;        /* replay into memory; change nothing on disk */
+    size_t memory_bytes;   /* for memtables, block cache, and the index and filter
+                              of open tables, together */
+    size_t memtable_bytes; /* of it, for one memtable; 0: half of it shared among
+                              them, 64 MiB at most */
+    unsigned memtables;    /* >= 2: one is written while others flush */
+    size_t block_bytes;    /* target size of a data block before compression */
+    size_t table_bytes;    /* target size of a table below L0 */
     enum lsm_strategy strategy;
-    unsigned l0_trigger;        /* L0 tables (tiered: sorted runs) that start a compaction */
-    unsigned level_ratio;       /* target size of a level over the one above */
-    uint64_t l1_bytes;          /* least target of the first level below L0 */
-    unsigned filter_bits;       /* of bloom filters, per key, on the average over the
-                                   store: upper levels get more, the last one less;
-                                   0: no filters, of memtables neither */
-    size_t separate_bytes;      /* values this large go to the value log; 0: none */
-    uint64_t segment_bytes;     /* a value-log segment is sealed at this size, or earlier
-                                   while there are few */
-    double garbage_ratio;       /* garbage in the value log over live bytes, at most;
-                                   0: only empty segments are freed */
+    unsigned l0_trigger;    /* L0 tables (tiered: sorted runs) that start a compaction */
+    unsigned level_ratio;   /* target size of a level over the one above */
+    uint64_t l1_bytes;      /* least target of the first level below L0 */
+    unsigned filter_bits;   /* of bloom filters, per key, on the average over the
+                               store: upper levels get more, the last one less;
+                               0: no filters, of memtables neither */
+    size_t separate_bytes;  /* values this large go to the value log; 0: none */
+    uint64_t segment_bytes; /* a value-log segment is sealed at this size, or earlier
+                               while there are few */
+    double garbage_ratio;   /* garbage in the value log over live bytes, at most;
+                               0: only empty segments are freed */
     enum lsm_compression compression[LSM_LEVELS]; /* of the tables of a level; what
                                    does not shrink by an eighth stays raw */
-    enum lsm_compression vlog;  /* separated values; likewise */
-    size_t dictionary_bytes;    /* greatest dictionary for ZSTD at the last level, made
-                                   where it pays; 0: none */
+    enum lsm_compression vlog;                    /* separated values; likewise */
+    size_t dictionary_bytes; /* greatest dictionary for ZSTD at the last level, made
+                                where it pays; 0: none */
     uint64_t background_bytes_per_s; /* compactions write no faster; 0: as the load
                                    demands (DESIGN.md); UINT64_MAX: as fast as they can */
-    unsigned parts_max;         /* a large compaction is done in so many parts at once */
-    unsigned workers;           /* compaction threads besides the flush thread; 0: no
-                                   threads at all, work is done inside writing calls
-                                   (deterministic, for tests) */
-    unsigned sync_interval_ms;  /* unsynced writes are synced this often; 0: never */
-    const char *format;         /* a name for what is kept in the store, as "siltfs-1". A
-                                   store that has none yet takes it; one that has
-                                   another is refused (-EINVAL). NULL: whatever it is */
-    uint64_t verify_bytes;      /* on open, check every byte of a store whose files are
-                                   no larger than this in sum */
+    unsigned parts_max;        /* a large compaction is done in so many parts at once */
+    unsigned workers;          /* compaction threads besides the flush thread; 0: no
+                                  threads at all, work is done inside writing calls
+                                  (deterministic, for tests) */
+    unsigned sync_interval_ms; /* unsynced writes are synced this often; 0: never */
+    const char *format;        /* a name for what is kept in the store, as "siltfs-1". A
+                                  store that has none yet takes it; one that has
+                                  another is refused (-EINVAL). NULL: whatever it is */
+    uint64_t verify_bytes;     /* on open, check every byte of a store whose files are
+                                  no larger than this in sum */
 };
 
 /* The defaults. Change what you like and pass it to lsm_open, which refuses what is
@@ -337,51 +338,51 @@ enum { LSM_SEGMENTS_LISTED = 32 };
 struct lsm_stats {
     struct lsm_level_stats level[LSM_LEVELS];
     struct lsm_times time[LSM_TIMED];
-    uint64_t entries;           /* in tables, tombstones and old versions included */
-    uint64_t tombstones;        /* in tables, points and ranges */
-    uint64_t memtable_bytes;    /* active and waiting */
-    unsigned memtables;         /* active and waiting */
-    uint64_t wal_bytes;         /* still needed */
-    uint64_t segments;          /* of the value log */
-    uint64_t segment_bytes;     /* their size on disk */
-    uint64_t segment_live;      /* bytes of them that tables refer to */
-    uint64_t segment_garbage;   /* sum of the segments' */
+    uint64_t entries;         /* in tables, tombstones and old versions included */
+    uint64_t tombstones;      /* in tables, points and ranges */
+    uint64_t memtable_bytes;  /* active and waiting */
+    unsigned memtables;       /* active and waiting */
+    uint64_t wal_bytes;       /* still needed */
+    uint64_t segments;        /* of the value log */
+    uint64_t segment_bytes;   /* their size on disk */
+    uint64_t segment_live;    /* bytes of them that tables refer to */
+    uint64_t segment_garbage; /* sum of the segments' */
     /* The segments with most garbage, most first; lsm_segments has all. */
     struct lsm_segment_stats segment[LSM_SEGMENTS_LISTED];
     unsigned segments_listed;
-    uint64_t disk_bytes;        /* tables, segments, logs */
+    uint64_t disk_bytes; /* tables, segments, logs */
     /* An estimate: tables whose range no deeper level (nor older table of L0) touches,
      * and what those refer to; what stands above others is taken for overwriting. Logs
      * and pending segments, of which nothing is known yet, are taken for live. */
     uint64_t live_bytes;
-    uint64_t user_bytes;        /* keys and values given to lsm_write since open */
-    uint64_t written_bytes;     /* to disk since open: logs, tables, segments */
+    uint64_t user_bytes;    /* keys and values given to lsm_write since open */
+    uint64_t written_bytes; /* to disk since open: logs, tables, segments */
     uint64_t wal_written_bytes, vlog_written_bytes; /* of them */
     uint64_t flush_bytes, compact_written_bytes;    /* of them: tables */
     uint64_t compact_read_bytes;
-    uint64_t moved_bytes;       /* of values, moved out of segments to be emptied */
+    uint64_t moved_bytes; /* of values, moved out of segments to be emptied */
     uint64_t gets, get_hits, seeks;
-    uint64_t nexts;             /* of iterators in use, the last hundreds may be missing */
-    uint64_t gap_jumps;         /* of iterators, over runs of what is deleted */
+    uint64_t nexts;     /* of iterators in use, the last hundreds may be missing */
+    uint64_t gap_jumps; /* of iterators, over runs of what is deleted */
     uint64_t puts, deletes, range_deletes, batches, syncs;
-    uint64_t tables_searched;   /* by gets: a block read or found in the cache */
+    uint64_t tables_searched; /* by gets: a block read or found in the cache */
     /* By gets. rejected: a table not searched. false: searched in vain. */
     uint64_t filter_checked, filter_rejected, filter_false;
     uint64_t cache_hits, cache_misses, cache_bytes;
-    uint64_t memory_bytes;          /* the budget */
-    uint64_t memory_memtables;      /* taken of it: by memtables, old ones of iterators and
-                                       those of transactions too */
-    uint64_t memory_tables;         /* by open tables, besides their cached blocks */
-    uint64_t memory_work;           /* by what is read ahead, and tables being written */
-    uint64_t tables_open;           /* of all tables */
+    uint64_t memory_bytes;     /* the budget */
+    uint64_t memory_memtables; /* taken of it: by memtables, old ones of iterators and
+                                  those of transactions too */
+    uint64_t memory_tables;    /* by open tables, besides their cached blocks */
+    uint64_t memory_work;      /* by what is read ahead, and tables being written */
+    uint64_t tables_open;      /* of all tables */
     uint64_t tables_opened, tables_closed; /* since open; closed for want of memory */
     uint64_t flushes, compactions, moves;
     uint64_t compaction_parts; /* of compactions that were done in parts */
-    uint64_t dropped_tables; /* unread: a range delete hid all that was in them */
+    uint64_t dropped_tables;   /* unread: a range delete hid all that was in them */
     uint64_t stalls, stall_ns, stall_max_ns;
-    double write_amp;           /* written_bytes over user_bytes */
-    double read_amp;            /* tables_searched over gets */
-    double space_amp;           /* disk_bytes over live_bytes */
+    double write_amp; /* written_bytes over user_bytes */
+    double read_amp;  /* tables_searched over gets */
+    double space_amp; /* disk_bytes over live_bytes */
     uint64_t recovered_logs, recovered_batches, recovered_bytes, torn_bytes;
     uint64_t recovery_ns;
     uint64_t sequence;
@@ -450,14 +451,14 @@ typedef int lsm_file_fn(void *arg, const struct lsm_file *f);
 int lsm_files(struct lsm *db, lsm_file_fn *fn, void *arg);
 
 struct lsm_repair_result {
-    bool rebuilt;             /* no manifest could be relied on: all was merged anew */
-    unsigned tables, logs;    /* read */
-    unsigned tables_damaged;  /* or missing */
-    unsigned logs_damaged;    /* or missing */
-    uint64_t entries;         /* in the tables of the repaired store */
-    uint64_t blocks_lost;     /* of tables */
-    uint64_t values_lost;     /* entries whose value is gone */
-    uint64_t losses;          /* lines reported */
+    bool rebuilt;            /* no manifest could be relied on: all was merged anew */
+    unsigned tables, logs;   /* read */
+    unsigned tables_damaged; /* or missing */
+    unsigned logs_damaged;   /* or missing */
+    uint64_t entries;        /* in the tables of the repaired store */
+    uint64_t blocks_lost;    /* of tables */
+    uint64_t values_lost;    /* entries whose value is gone */
+    uint64_t losses;         /* lines reported */
 };
 
 /*

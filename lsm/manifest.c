@@ -33,7 +33,8 @@ static int write_current(struct env *env, const char *dir, uint64_t number,
                          uint64_t length)
 {
     char body[CURRENT_MAX], line[CURRENT_MAX + 32], name[NAME_BYTES];
-    char *tmp = file_path(dir, FILE_TEMP, number), *path = file_path(dir, FILE_CURRENT, 0);
+    char *tmp = file_path(dir, FILE_TEMP, number),
+         *path = file_path(dir, FILE_CURRENT, 0);
     struct env_file *f = NULL;
     struct slice part;
     int rc = -ENOMEM;

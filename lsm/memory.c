@@ -7,9 +7,9 @@
 
 enum {
     UNCOUNTED_SHARE = 32, /* for stacks, contexts, lists, what malloc wastes on them */
-    CACHE_SHARE = 8,    /* tables leave a part in so many to the cache */
-    LEAST_SHARE = 64,   /* with memory all gone, tables and cache still work */
-    WINDOW_SHARE = 512, /* a compaction of many tables has many windows */
+    CACHE_SHARE = 8,      /* tables leave a part in so many to the cache */
+    LEAST_SHARE = 64,     /* with memory all gone, tables and cache still work */
+    WINDOW_SHARE = 512,   /* a compaction of many tables has many windows */
     WINDOW_MIN = 16 * 1024,
     WINDOW_MAX = 256 * 1024,
     MEMTABLE_MIN = 4096,

@@ -26,7 +26,7 @@ enum memory_kind {
 
 struct memory_use {
     size_t budget;
-    size_t reserved;          /* for memtables, whether they take it or not */
+    size_t reserved; /* for memtables, whether they take it or not */
     size_t used[MEMORY_KINDS];
 };
 

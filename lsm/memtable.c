@@ -63,7 +63,8 @@ struct memtable *memtable_new_bare(size_t budget_bytes)
     atomic_init(&m->refs, 1);
     arena_init(&m->arena, chunk < 4096 ? 4096 : chunk);
     mutex_init(&m->mu, LOCK_MEMTABLE);
-    if (skiplist_init(&m->list, &m->arena) || memtable_ranges_init(&m->ranges, &m->arena)) {
+    if (skiplist_init(&m->list, &m->arena) ||
+        memtable_ranges_init(&m->ranges, &m->arena)) {
         memtable_unref(m);
         return NULL;
     }

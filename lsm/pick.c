@@ -292,8 +292,7 @@ int pick_rewrite(struct tfile *f, unsigned level, enum pick_reason reason,
     return 0;
 }
 
-int pick_full(const struct version *v, const struct pick_options *o,
-              struct compaction *c)
+int pick_full(const struct version *v, const struct pick_options *o, struct compaction *c)
 {
     struct level_targets t;
     unsigned level, below;

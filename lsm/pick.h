@@ -8,10 +8,10 @@
 
 struct pick_options {
     enum lsm_strategy strategy;
-    unsigned l0_trigger;  /* tables of L0, or sorted runs where these are tiered */
+    unsigned l0_trigger; /* tables of L0, or sorted runs where these are tiered */
     unsigned level_ratio;
-    uint64_t l1_bytes;    /* the base level's target is at most this, and at least
-                             a level_ratio'th of it */
+    uint64_t l1_bytes; /* the base level's target is at most this, and at least
+                          a level_ratio'th of it */
     uint64_t table_bytes;
     uint64_t l0_ref_bytes; /* of values that L0 may point to in any case; 0: any */
     uint64_t oldest_seq;   /* nobody reads at a sequence below it */
@@ -65,12 +65,12 @@ int segment_set_copy(struct segment_set *to, const struct segment_set *from);
  */
 struct compaction {
     enum pick_reason reason;
-    unsigned level;        /* the uppermost one with inputs */
-    unsigned output_level; /* at or below all inputs */
+    unsigned level;                    /* the uppermost one with inputs */
+    unsigned output_level;             /* at or below all inputs */
     struct tfile **inputs[LSM_LEVELS]; /* borrowed from the version, which is pinned */
     size_t n[LSM_LEVELS];
-    bool move; /* one table, no overlap: only the manifest changes */
-    bool drop; /* the inputs vanish unread */
+    bool move;                  /* one table, no overlap: only the manifest changes */
+    bool drop;                  /* the inputs vanish unread */
     struct segment_set victims; /* values in them are moved as they pass */
     uint64_t moving_floor;      /* where to: db_moving_begin_locked */
     uint64_t moved_bytes;       /* so far, in records */

@@ -91,7 +91,8 @@ int pick_by_size(const struct version *v, const struct pick_options *o,
         if (best == LSM_LEVELS)
             return 0;
         tried[best] = true;
-        rc = best ? pick_from_level(v, o, t, best, PICK_SIZE, c) : pick_l0(v, o, t, PICK_L0, c);
+        rc = best ? pick_from_level(v, o, t, best, PICK_SIZE, c)
+                  : pick_l0(v, o, t, PICK_L0, c);
         if (rc || c->reason)
             return rc;
     }

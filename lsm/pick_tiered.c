@@ -13,8 +13,8 @@
 #include <stdlib.h>
 
 enum {
-    SIZE_RATIO_PERCENT = 20,  /* a run this much larger than those before joins them */
-    SPACE_PERCENT = 200,      /* all other runs over the last one, at most */
+    SIZE_RATIO_PERCENT = 20, /* a run this much larger than those before joins them */
+    SPACE_PERCENT = 200,     /* all other runs over the last one, at most */
 };
 
 struct run {
@@ -64,8 +64,8 @@ size_t pick_count_runs(const struct version *v)
     return n;
 }
 
-static void add_run(struct runs *rs, const struct version *v, unsigned level, size_t first,
-                    size_t end)
+static void add_run(struct runs *rs, const struct version *v, unsigned level,
+                    size_t first, size_t end)
 {
     struct run r = {.level = level, .first = first, .end = end};
     size_t i;

@@ -4,7 +4,7 @@
 #include "rate.h"
 
 enum {
-    BURST_NS = 50000000,  /* unused allowance that is kept */
+    BURST_NS = 50000000, /* unused allowance that is kept */
     SLEEP_MIN_NS = 1000000,
     SLEEP_MAX_NS = 100000000,
     LEAST_BYTES = 32 << 20, /* a second: a store at rest catches up in reasonable time */

@@ -212,9 +212,9 @@ static void link_node(struct splice *s, struct skip_node *n, int height,
                 find_at_level(user, trailer, i, &s->prev[i], &s->next[i], NULL);
             expected = s->next[i];
             atomic_store_explicit(link_at(n, i), expected, memory_order_relaxed);
-            if (atomic_compare_exchange_strong_explicit(
-                    link_at(s->prev[i], i), &expected, n, memory_order_release,
-                    memory_order_relaxed))
+            if (atomic_compare_exchange_strong_explicit(link_at(s->prev[i], i), &expected,
+                                                        n, memory_order_release,
+                                                        memory_order_relaxed))
                 break;
         }
         s->prev[i] = n; /* the next key of an ascending run goes behind it */

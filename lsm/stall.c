@@ -35,9 +35,8 @@ static void pay(struct lsm *db, uint64_t ns)
 
     do
         until = (old > now ? old : now) + ns;
-    while (!atomic_compare_exchange_weak_explicit(&db->paid_ns, &old, until,
-                                                  memory_order_relaxed,
-                                                  memory_order_relaxed));
+    while (!atomic_compare_exchange_weak_explicit(
+        &db->paid_ns, &old, until, memory_order_relaxed, memory_order_relaxed));
     if (until < now + DELAY_MIN_NS)
         return;
     until -= now;
@@ -54,7 +53,8 @@ static void pay(struct lsm *db, uint64_t ns)
 void db_throttle(struct lsm *db, const struct lsm_batch *b)
 {
     uint64_t price = atomic_load_explicit(&db->price_ns_per_kib, memory_order_relaxed);
-    uint64_t flush = atomic_load_explicit(&db->flush_price_ns_per_kib, memory_order_relaxed);
+    uint64_t flush =
+        atomic_load_explicit(&db->flush_price_ns_per_kib, memory_order_relaxed);
     uint64_t ns, space = db_space_price(db, b), waited;
 
     if (flush > price)
@@ -78,7 +78,8 @@ int db_wait_for_room(struct lsm *db)
         db_bg_inline(db);
     env_about_to_block();
     mutex_lock(&db->state_mu);
-    while (atomic_load(&db->need_room) && !atomic_load(&db->error) && !db->closing && !rc) {
+    while (atomic_load(&db->need_room) && !atomic_load(&db->error) && !db->closing &&
+           !rc) {
         rc = db->flush_error;
         if (!rc)
             cond_wait(&db->room, &db->state_mu);
@@ -157,7 +158,8 @@ void db_price_flush_locked(struct lsm *db, size_t bytes)
             per_user = 1;
         price = 1024.0 * per_user * left / (speed * room);
     }
-    atomic_store_explicit(&db->flush_price_ns_per_kib, price < 1e9 ? (uint64_t)price : 1000000000,
+    atomic_store_explicit(&db->flush_price_ns_per_kib,
+                          price < 1e9 ? (uint64_t)price : 1000000000,
                           memory_order_relaxed);
 }
 

@@ -236,7 +236,8 @@ struct slice table_key_near(const struct table *t, unsigned i, unsigned n)
 {
     if (!t->index.n)
         return buf_slice(&t->meta.smallest);
-    return ikey_user(table_index_key(&t->index, (uint32_t)((uint64_t)t->index.n * i / n)));
+    return ikey_user(
+        table_index_key(&t->index, (uint32_t)((uint64_t)t->index.n * i / n)));
 }
 
 bool table_has_filter(const struct table *t)

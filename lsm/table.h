@@ -15,10 +15,10 @@ struct table;
 
 struct table_open_options {
     struct env *env;
-    const char *path;   /* copied */
+    const char *path; /* copied */
     uint64_t number;
-    uint64_t size;      /* as the manifest has it; another size is -EUCLEAN */
-    struct cache *cache; /* NULL: blocks are read anew each time */
+    uint64_t size;         /* as the manifest has it; another size is -EUCLEAN */
+    struct cache *cache;   /* NULL: blocks are read anew each time */
     struct memory *memory; /* counts what iterators read ahead; NULL: nobody does */
 };
 

@@ -161,8 +161,7 @@ static int keep(const struct table *t, uint32_t i, struct slice raw,
     if (block_init(&b, raw) != 0)
         return table_bad_block(t, i);
     front = block_prepare_bytes(&b);
-    e = cache_reserve(t->cache, t->number, t->index.at[i],
-                      sizeof(*lb) + front + raw.len);
+    e = cache_reserve(t->cache, t->number, t->index.at[i], sizeof(*lb) + front + raw.len);
     if (!e)
         return -ENOMEM;
     lb = cache_value(e);

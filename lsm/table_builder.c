@@ -14,19 +14,17 @@
 #include "block_builder.h"
 #include "bloom.h"
 #include "hash.h"
-#include "search.h"
 #include "table_hold.h"
-#include "ptr_map.h"
-#include "vlog.h"
+#include "table_refs.h"
 
 enum { WRITEBACK_BYTES = 1024 * 1024 };
 
 struct table_builder {
     struct table_builder_options o; /* path is ours */
     struct env_file *file;
-    int err;          /* sticky */
-    struct buf out;   /* not yet appended to the file */
-    uint64_t written; /* appended */
+    int err;            /* sticky */
+    struct buf out;     /* not yet appended to the file */
+    uint64_t written;   /* appended */
     uint64_t writeback; /* of that, what the disk was told to write */
     struct block_builder data;
     struct table_hold hold;
@@ -41,15 +39,14 @@ struct table_builder {
     struct buf separator;  /* scratch */
     struct buf hashes;     /* of user keys, 8 bytes each */
     uint64_t last_hash;
-    uint64_t delete_run; /* that ends here; the longest is in meta */
+    uint64_t delete_run;    /* that ends here; the longest is in meta */
     struct buf ranges;      /* encoded range deletes */
     struct buf range_start; /* of the last one */
     struct buf range_end;
     uint64_t range_seq;
     struct table_meta meta;
-    size_t cap_refs;
+    struct ref_counter refs;
     size_t counted; /* in o.memory */
-    struct ptr_map shared; /* bytes counted of records that are shared */
 };
 
 static int fail(struct table_builder *tb, int err)
@@ -98,7 +95,7 @@ fail:
 static void count_memory(struct table_builder *tb)
 {
     size_t now = tb->out.cap + tb->index.cap + tb->hashes.cap + tb->ranges.cap +
-                 tb->hold.raw.cap + tb->hold.keys.cap + ptr_map_bytes(&tb->shared);
+                 tb->hold.raw.cap + tb->hold.keys.cap + ref_counter_bytes(&tb->refs);
 
     if (now > tb->counted) {
         memory_take(tb->o.memory, MEMORY_WORK, now - tb->counted);
@@ -122,7 +119,7 @@ static void builder_free(struct table_builder *tb)
     buf_release(&tb->range_start);
     buf_release(&tb->range_end);
     table_meta_release(&tb->meta);
-    ptr_map_release(&tb->shared);
+    ref_counter_release(&tb->refs);
     free((char *)tb->o.path);
     free(tb);
 }
@@ -174,7 +171,8 @@ static int write_payload(struct table_builder *tb, struct slice raw, struct slic
 
     table_block_append(&tb->out, payload, did, raw.len, tb->o.number, at);
     *size = position(tb) - at;
-    return tb->out.failed || tb->out.len >= memory_window(tb->o.memory) ? write_out(tb) : 0;
+    return tb->out.failed || tb->out.len >= memory_window(tb->o.memory) ? write_out(tb)
+                                                                        : 0;
 }
 
 static int write_block(struct table_builder *tb, struct slice raw, enum compression want,
@@ -317,54 +315,6 @@ static struct slice last_key(const struct table_builder *tb)
     return buf_slice(tb->data.count ? &tb->data.last_key : &tb->last_key);
 }
 
-/* What p adds to the bytes referred to. Parts that are shared may overlap, or be the
- * same many times over: they count up to the record's bytes. */
-static int new_bytes(struct table_builder *tb, const struct vptr *p, uint64_t *bytes)
-{
-    struct ptr_note *note;
-    uint64_t left;
-
-    *bytes = vptr_stored(p);
-    if (!p->shared)
-        return 0;
-    note = ptr_map_add(&tb->shared, p->segment, p->offset);
-    if (!note)
-        return fail(tb, -ENOMEM);
-    left = note->bytes < p->stored ? p->stored - note->bytes : 0;
-    if (*bytes > left)
-        *bytes = left;
-    note->bytes += *bytes;
-    return 0;
-}
-
-static int count_ref(struct table_builder *tb, const struct vptr *p)
-{
-    struct table_meta *m = &tb->meta;
-    size_t i = search_records(m->refs, m->n_refs, sizeof(*m->refs), p->segment);
-    uint64_t bytes;
-    int rc = new_bytes(tb, p, &bytes);
-
-    if (rc)
-        return rc;
-    if (i < m->n_refs && m->refs[i].segment == p->segment) {
-        m->refs[i].bytes += bytes;
-        return 0;
-    }
-    if (m->n_refs == tb->cap_refs) {
-        size_t cap = tb->cap_refs ? 2 * tb->cap_refs : 8;
-        struct segment_ref *refs = realloc(m->refs, cap * sizeof(*refs));
-
-        if (!refs)
-            return fail(tb, -ENOMEM);
-        m->refs = refs;
-        tb->cap_refs = cap;
-    }
-    memmove(m->refs + i + 1, m->refs + i, (m->n_refs - i) * sizeof(*m->refs));
-    m->refs[i] = (struct segment_ref){p->segment, bytes};
-    m->n_refs++;
-    return 0;
-}
-
 static void count_seq(struct table_meta *m, uint64_t seq)
 {
     if (seq < m->seq_min)
@@ -390,6 +340,7 @@ static int count_point(struct table_builder *tb, struct slice ikey, struct slice
     struct slice user = ikey_user(ikey);
     uint64_t hash;
     struct vptr ptr;
+    int rc;
 
     if (tb->o.filter_bits > 0) {
         hash = hash_key(user);
@@ -407,7 +358,8 @@ static int count_point(struct table_builder *tb, struct slice ikey, struct slice
         return 0;
     if (!vptr_decode(&value, &ptr))
         return fail(tb, err_corrupt(tb->o.path, tb->written, "not a value pointer"));
-    return count_ref(tb, &ptr);
+    rc = ref_counter_add(&tb->refs, &tb->meta, &ptr);
+    return rc ? fail(tb, rc) : 0;
 }
 
 int table_builder_add(struct table_builder *tb, struct slice ikey, struct slice value)

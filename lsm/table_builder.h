@@ -22,7 +22,7 @@ struct table_builder_options {
     size_t dictionary_bytes; /* of one dictionary, at most (DICT_MAX), when compression
                                 is ZSTD; 0: none. TABLE_HELD_DICTS times as much raw
                                 content is held in memory */
-    struct memory *memory; /* counts what is buffered; NULL: nobody does */
+    struct memory *memory;   /* counts what is buffered; NULL: nobody does */
     /* Called after so many bytes were written; may sleep. NULL: nobody is interested. */
     void (*wrote)(void *arg, uint64_t bytes);
     void *arg;

@@ -70,16 +70,16 @@ struct table_cache {
     /* The last reference to an obsolete file went: takes its number. Called
      * without locks of ours, on any thread. */
     void (*dead)(void *arg, uint64_t number);
-    void *arg; /* for dead and the limits' functions */
+    void *arg;       /* for dead and the limits' functions */
     struct mutex mu; /* LOCK_TABLE_CACHE */
     struct tfile *alive;
     struct tfile *hand; /* in the ring of open tables; NULL: there are none */
     unsigned n_open;
     size_t open_bytes;
     uint64_t opened, closed; /* for want of room; so far */
-    size_t limbo_bytes;    /* of limbo and fresh */
-    struct limbo limbo;    /* waiting for its readers to leave */
-    struct table *fresh;   /* closed since; they wait next */
+    size_t limbo_bytes;      /* of limbo and fresh */
+    struct limbo limbo;      /* waiting for its readers to leave */
+    struct table *fresh;     /* closed since; they wait next */
 };
 
 void table_cache_init(struct table_cache *c, struct env *env, const char *dir,

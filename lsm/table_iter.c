@@ -113,7 +113,7 @@ static void watch_sequence(struct table_iter *ti, uint32_t i)
     if (i != ti->next_miss)
         ti->ahead = 0;
     else if (!in_window(ti, ti->t->index.at[i], table_block_size(ti->t, i)))
-        ti->ahead = ti->ahead == 0               ? WINDOW_MIN
+        ti->ahead = ti->ahead == 0         ? WINDOW_MIN
                     : ti->ahead < most / 2 ? 2 * ti->ahead
                                            : most;
     ti->next_miss = i + 1;

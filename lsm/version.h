@@ -39,14 +39,14 @@ int version_apply(struct version *base, const struct edit *e, struct table_cache
 /* A search for the newest version of a key at or before seq. */
 struct lookup {
     struct slice user;
-    struct slice ikey;   /* ikey_append_seek(user, seq) */
-    uint64_t hash;       /* hash_key(user) */
+    struct slice ikey; /* ikey_append_seek(user, seq) */
+    uint64_t hash;     /* hash_key(user) */
     uint64_t seq;
     uint64_t deleted_at; /* newest range delete seen so far that covers it */
     uint64_t trailer;    /* found: sequence and type */
     struct slice value;  /* found: borrowed from pin or from a memtable */
     struct table_pin pin;
-    bool pins;           /* the reader is not announced: see table_cache.h */
+    bool pins; /* the reader is not announced: see table_cache.h */
     /* Counted up: tables searched, filters asked, how many said no, how many let a
      * search pass that was in vain. */
     unsigned searched, filter_checked, filter_rejected, filter_false;

@@ -196,8 +196,8 @@ static int sync_segments(struct vlog *v, struct stream *s)
     uint64_t number = 0, size;
     int rc = 0;
 
-    while (rc == 0 && (seg = segment_next_unsynced(
-                           &v->files, s == &v->stream[VLOG_MOVED], number, &size))) {
+    while (rc == 0 && (seg = segment_next_unsynced(&v->files, s == &v->stream[VLOG_MOVED],
+                                                   number, &size))) {
         number = seg->number;
         rc = env_file_sync(seg->file);
         if (rc == 0 && !seg->named)

@@ -25,12 +25,12 @@ enum { VLOG_FRAME = 16 * 1024 };
 /* A separated value, or a part of one. Encoded in WAL and tables. */
 struct vptr {
     uint64_t segment;
-    uint64_t offset;    /* of the record in its segment */
-    uint32_t stored;    /* bytes of the record, header included */
-    uint32_t raw;       /* bytes of the record's whole value */
-    uint32_t off;       /* the part: offset in the record's value */
-    uint32_t len;       /*           and length */
-    bool shared;        /* others may point into the record, too: made by sharing */
+    uint64_t offset; /* of the record in its segment */
+    uint32_t stored; /* bytes of the record, header included */
+    uint32_t raw;    /* bytes of the record's whole value */
+    uint32_t off;    /* the part: offset in the record's value */
+    uint32_t len;    /*           and length */
+    bool shared;     /* others may point into the record, too: made by sharing */
 };
 
 enum { VPTR_MAX = 40 }; /* encoded bytes at most */
@@ -50,7 +50,7 @@ struct vlog;
 
 struct vlog_options {
     struct env *env;
-    const char *dir;      /* copied */
+    const char *dir;        /* copied */
     uint64_t segment_bytes; /* at first: see vlog_set_segment_bytes */
     enum compression compression;
     /* A fresh file number; called with the log's lock held. */
@@ -95,10 +95,10 @@ int vlog_check(struct vlog *v, const struct vptr *p, bool quiet);
 
 struct vlog_segment {
     uint64_t number;
-    uint64_t size;   /* bytes appended */
-    bool active;     /* else its size is final */
-    bool durable;    /* all of it, and its name */
-    bool moved;      /* written by vlog_append_moved since the log was opened */
+    uint64_t size; /* bytes appended */
+    bool active;   /* else its size is final */
+    bool durable;  /* all of it, and its name */
+    bool moved;    /* written by vlog_append_moved since the log was opened */
 };
 /* Snapshot of the list, ascending; *list is malloc'ed. */
 int vlog_segments(struct vlog *v, struct vlog_segment **list, size_t *n);

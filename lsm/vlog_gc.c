@@ -16,13 +16,13 @@ enum {
     /* A round moves this part of all live bytes, so that its victims, which take
      * room until it ends, are few, and only the emptiest are moved at all. */
     ROUND_SHARE = 20,
-    SEGMENT_SHARE = 64, /* of the live bytes; */
-    SEGMENT_LEAST = 16, /* but at least this part of the option, */
+    SEGMENT_SHARE = 64,       /* of the live bytes; */
+    SEGMENT_LEAST = 16,       /* but at least this part of the option, */
     SEGMENT_BYTES = 64 << 10, /* and worth a file */
-    HIDDEN_MOST = 4,    /* a quarter of the garbage stays allowed, whatever is hidden */
-    ACTIVE_MOST = 8,    /* of the garbage, what is set aside for active segments */
-    PRICE_NS = 10000,   /* a KiB, half of the way, and at most */
-    PRICE_MOST = 100,   /* times that */
+    HIDDEN_MOST = 4,  /* a quarter of the garbage stays allowed, whatever is hidden */
+    ACTIVE_MOST = 8,  /* of the garbage, what is set aside for active segments */
+    PRICE_NS = 10000, /* a KiB, half of the way, and at most */
+    PRICE_MOST = 100, /* times that */
 };
 
 void segment_uses(const struct version *v, struct segment_use *uses, size_t n)
@@ -177,7 +177,8 @@ int vlog_gc_victims(const struct vlog_gc_options *o, const struct segment_use *u
     return 0;
 }
 
-static uint64_t victim_bytes(const struct table_meta *m, const struct segment_set *victims)
+static uint64_t victim_bytes(const struct table_meta *m,
+                             const struct segment_set *victims)
 {
     uint64_t bytes = 0;
     size_t i;

@@ -25,9 +25,9 @@ void segment_uses(const struct version *v, struct segment_use *uses, size_t n);
 
 /* Options that decide. */
 struct vlog_gc_options {
-    double ratio;           /* garbage over live bytes, at most; 0: no collection */
-    uint64_t memtables;     /* bytes of all memtables, values that they point to included */
-    uint64_t memtable;      /* of one of them */
+    double ratio;       /* garbage over live bytes, at most; 0: no collection */
+    uint64_t memtables; /* bytes of all memtables, values that they point to included */
+    uint64_t memtable;  /* of one of them */
     uint64_t segment_bytes; /* of a segment, at most */
 };
 

@@ -150,8 +150,8 @@ int segment_forget(struct segment_files *s, uint64_t number, uint64_t *size);
 enum { VLOG_FRESH, VLOG_MOVED, VLOG_STREAMS };
 
 struct stream {
-    uint64_t written; /* atomic; bytes appended since open. Changed under vlog.mu */
-    uint64_t synced;  /* atomic; how many of them are durable. Under sync_mu */
+    uint64_t written;     /* atomic; bytes appended since open. Changed under vlog.mu */
+    uint64_t synced;      /* atomic; how many of them are durable. Under sync_mu */
     struct mutex sync_mu; /* LOCK_VLOG_SYNC: one sync at a time */
     /* under vlog.mu: */
     struct segment *active;

@@ -23,10 +23,10 @@ struct wal_create {
     struct env *env;
     const char *path;
     uint64_t number;
-    uint64_t prev_number;   /* the log before this one; 0: none */
-    uint64_t prev_length;   /* its final length in bytes */
-    uint64_t preallocate;   /* bytes; 0: none */
-    bool reuse;             /* path exists and is overwritten */
+    uint64_t prev_number; /* the log before this one; 0: none */
+    uint64_t prev_length; /* its final length in bytes */
+    uint64_t preallocate; /* bytes; 0: none */
+    bool reuse;           /* path exists and is overwritten */
 };
 
 /* Writes the header. The name is not durable before an env_sync_dir. */
@@ -56,18 +56,18 @@ int wal_close(struct wal *w, bool trim);
 /* ---- replay ---- */
 
 struct wal_replay {
-    uint64_t number;       /* in: expected, from the name */
-    bool have_header;      /* out: false for a log torn at its very start */
-    uint64_t prev_number;  /* out: from the header */
+    uint64_t number;      /* in: expected, from the name */
+    bool have_header;     /* out: false for a log torn at its very start */
+    uint64_t prev_number; /* out: from the header */
     uint64_t prev_length;
-    uint64_t length;       /* out: where the last good frame ends */
-    uint64_t synced;       /* out: greatest synced offset any good frame tells, also
-                              of frames after a tear */
-    bool torn;             /* out: ended before the end of what was written: a frame
-                              cut or damaged beyond what is known to be synced. Also
-                              what a failed append left; so whether something is
-                              missing, the next log's prev_length tells */
-    uint64_t torn_bytes;   /* out: bytes not replayed, as far as can be told */
+    uint64_t length;     /* out: where the last good frame ends */
+    uint64_t synced;     /* out: greatest synced offset any good frame tells, also
+                            of frames after a tear */
+    bool torn;           /* out: ended before the end of what was written: a frame
+                            cut or damaged beyond what is known to be synced. Also
+                            what a failed append left; so whether something is
+                            missing, the next log's prev_length tells */
+    uint64_t torn_bytes; /* out: bytes not replayed, as far as can be told */
 };
 
 /*
@@ -79,7 +79,7 @@ struct wal_replay {
 enum { WAL_STOP = 1 };
 /* end: where the frame ends in the log; synced: see struct wal_replay. */
 typedef int wal_replay_fn(void *arg, struct slice payload, uint64_t end);
-int wal_replay(struct env *env, const char *path, struct wal_replay *r,
-               wal_replay_fn *fn, void *arg);
+int wal_replay(struct env *env, const char *path, struct wal_replay *r, wal_replay_fn *fn,
+               void *arg);
 
 #endif

@@ -378,7 +378,8 @@ static void check_checkpoint(struct crash_load *l, struct env *env, int i)
     if (rc == -ENOENT && !c->acknowledged)
         return;
     ck_assert_msg(rc == 0, "checkpoint of step %d: %d", c->step, rc);
-    ck_assert_msg(holds(db, l->history[c->step]), "a checkpoint has not step %d", c->step);
+    ck_assert_msg(holds(db, l->history[c->step]), "a checkpoint has not step %d",
+                  c->step);
     ck_ok(lsm_verify(db));
     ck_ok(lsm_close(db));
 }

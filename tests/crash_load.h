@@ -13,7 +13,12 @@
 #include "tests/env_mem.h"
 #include "tests/test.h"
 
-enum { CRASH_KEYS = 24, CRASH_STEPS = 110, CRASH_VALUE_MAX = 3000, CRASH_CHECKPOINTS = 3 };
+enum {
+    CRASH_KEYS = 24,
+    CRASH_STEPS = 110,
+    CRASH_VALUE_MAX = 3000,
+    CRASH_CHECKPOINTS = 3
+};
 
 /* What a key holds after a step: the number of the write, 0 for nothing, and
  * which part of its value. */

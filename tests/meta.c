@@ -10,14 +10,22 @@ static const struct {
     const char *name;
     unsigned weight;
 } kinds[META_KINDS] = {
-    [META_GET] = {"get", 200},        [META_WRITE] = {"write", 400},
-    [META_DELETE_RUN] = {"run", 4},   [META_SNAPSHOT] = {"snapshot", 12},
-    [META_ITER] = {"iter", 40},       [META_MOVE] = {"move", 160},
-    [META_BEGIN] = {"begin", 30},     [META_TXN_WRITE] = {"txn write", 80},
-    [META_TXN_GET] = {"txn get", 60}, [META_COMMIT] = {"commit", 20},
-    [META_FLUSH] = {"flush", 4},      [META_COMPACT] = {"compact", 2},
-    [META_SCAN] = {"scan", 4},        [META_REOPEN] = {"reopen", 2},
-    [META_CHECKPOINT] = {"checkpoint", 1}, [META_VERIFY] = {"verify", 1},
+    [META_GET] = {"get", 200},
+    [META_WRITE] = {"write", 400},
+    [META_DELETE_RUN] = {"run", 4},
+    [META_SNAPSHOT] = {"snapshot", 12},
+    [META_ITER] = {"iter", 40},
+    [META_MOVE] = {"move", 160},
+    [META_BEGIN] = {"begin", 30},
+    [META_TXN_WRITE] = {"txn write", 80},
+    [META_TXN_GET] = {"txn get", 60},
+    [META_COMMIT] = {"commit", 20},
+    [META_FLUSH] = {"flush", 4},
+    [META_COMPACT] = {"compact", 2},
+    [META_SCAN] = {"scan", 4},
+    [META_REOPEN] = {"reopen", 2},
+    [META_CHECKPOINT] = {"checkpoint", 1},
+    [META_VERIFY] = {"verify", 1},
 };
 
 const char *meta_name(enum meta_kind kind)

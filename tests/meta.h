@@ -43,8 +43,8 @@ void meta_draw(struct meta_op *ops, unsigned n, uint64_t seed);
 /* How a store is to be opened. */
 struct meta_setup {
     uint64_t options_seed;
-    bool redraw;  /* other options at each opening */
-    unsigned how; /* of options_draw */
+    bool redraw;     /* other options at each opening */
+    unsigned how;    /* of options_draw */
     struct env *env; /* NULL: one in memory */
     const char *path;
 };

@@ -8,7 +8,14 @@
 #include "tests/meta.h"
 #include "tests/options_draw.h"
 
-enum { KEYS = 300, SNAPSHOTS = 3, ITERS = 5, TXNS = 3, VALUE_MAX = 12000, KEY_ROOM = 700 };
+enum {
+    KEYS = 300,
+    SNAPSHOTS = 3,
+    ITERS = 5,
+    TXNS = 3,
+    VALUE_MAX = 12000,
+    KEY_ROOM = 700
+};
 
 struct run {
     const struct meta_setup *setup;
@@ -56,7 +63,9 @@ static void say_bytes(struct run *r, struct slice s)
 /* Neighbours in order; some are long, one is empty, some begin with 0xff. */
 static struct slice key_of(unsigned i, uint8_t to[KEY_ROOM])
 {
-    int n = i == 0 ? 0 : snprintf((char *)to, KEY_ROOM, "%s%04u", i < 290 ? "k" : "\xff\xff", i);
+    int n = i == 0
+                ? 0
+                : snprintf((char *)to, KEY_ROOM, "%s%04u", i < 290 ? "k" : "\xff\xff", i);
 
     if (i % 23 == 5) {
         memset(to + n, 'y', 600);
@@ -212,7 +221,8 @@ static void open_iter(struct run *r)
 static void move(struct run *r)
 {
     struct lsm_iter *it = r->iter[below(r, ITERS)];
-    unsigned how = below(r, 6), steps = below(r, below(r, 4) ? 6 : 60), forward = below(r, 2);
+    unsigned how = below(r, 6), steps = below(r, below(r, 4) ? 6 : 60),
+             forward = below(r, 2);
     uint8_t k[KEY_ROOM];
     struct slice key = any_key(r, k);
 
@@ -390,7 +400,7 @@ static void checkpoint(struct run *r)
 
 static void do_op(struct run *r, const struct meta_op *op)
 {
-    static void (*const simple[META_KINDS])(struct run *r) = {
+    static void (*const simple[META_KINDS])(struct run * r) = {
         [META_GET] = get,
         [META_WRITE] = write_batch,
         [META_DELETE_RUN] = delete_run,

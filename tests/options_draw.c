@@ -19,9 +19,11 @@ struct field {
     uint64_t of[CHOICES];
 };
 
-#define FIELD(f) .name = #f, .offset = offsetof(struct lsm_options, f), \
-                 .size = sizeof(((struct lsm_options *)0)->f)
-#define OF(...) .n = sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t), .of = {__VA_ARGS__}
+#define FIELD(f)                                                                         \
+    .name = #f, .offset = offsetof(struct lsm_options, f),                               \
+    .size = sizeof(((struct lsm_options *)0)->f)
+#define OF(...)                                                                          \
+    .n = sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t), .of = {__VA_ARGS__}
 #define CODECS OF(LSM_RAW, LSM_LZ4, LSM_ZSTD)
 
 /* A choice that stands twice is drawn twice as often. */
@@ -29,7 +31,8 @@ static const struct field fields[] = {
     {FIELD(memtable_bytes), OF(4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10),
      .tiny = 3},
     {FIELD(memtables), OF(2, 3, 4)},
-    {FIELD(memory_bytes), OF(128 << 10, 128 << 10, 256 << 10, 1 << 20)}, /* and memtables */
+    {FIELD(memory_bytes),
+     OF(128 << 10, 128 << 10, 256 << 10, 1 << 20)}, /* and memtables */
     {FIELD(block_bytes), OF(256, 512, 1 << 10, 2 << 10, 4 << 10, 8 << 10), .tiny = 3},
     {FIELD(table_bytes), OF(4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10), .tiny = 2},
     {FIELD(strategy), OF(LSM_LEVELED, LSM_TIERED, LSM_HYBRID)},
@@ -97,11 +100,13 @@ void options_draw(struct lsm_options *o, uint64_t seed, unsigned how)
     for (i = 0; i < FIELDS; i++) {
         const struct field *f = &fields[i];
 
-        set_field(o, f, f->of[draw(seed, f->name, how & DRAW_TINY && f->tiny ? f->tiny : f->n)]);
+        set_field(
+            o, f,
+            f->of[draw(seed, f->name, how & DRAW_TINY && f->tiny ? f->tiny : f->n)]);
     }
     o->memory_bytes += o->memtables * o->memtable_bytes;
-    o->garbage_ratio = garbage_ratios[draw(seed, "garbage_ratio", sizeof(garbage_ratios) /
-                                                                    sizeof(double))];
+    o->garbage_ratio = garbage_ratios[draw(seed, "garbage_ratio",
+                                           sizeof(garbage_ratios) / sizeof(double))];
     if (how & DRAW_NO_THREADS) {
         o->workers = 0;
         o->sync_interval_ms = 0;
@@ -143,8 +148,8 @@ bool options_all_drawn(size_t *offset)
 {
     /* What the caller sets, and one that is no number. */
     static const struct field others[] = {
-        {FIELD(env)}, {FIELD(create)}, {FIELD(must_be_new)}, {FIELD(read_only)},
-        {FIELD(format)}, {FIELD(garbage_ratio)},
+        {FIELD(env)},       {FIELD(create)}, {FIELD(must_be_new)},
+        {FIELD(read_only)}, {FIELD(format)}, {FIELD(garbage_ratio)},
     };
     bool drawn[sizeof(struct lsm_options)] = {0};
     unsigned i;

@@ -55,8 +55,8 @@ void soak_begin_case(struct soak *s, const char *name)
     if (len > 3 && strcmp(name + len - 3, "_fn") == 0)
         len -= 3;
     snprintf(s->name, sizeof(s->name), "%.*s", (int)len, name);
-    s->end_ns = env_now_ns(env_posix()) +
-                (uint64_t)((seconds ? atof(seconds) : SECONDS) * 1e9);
+    s->end_ns =
+        env_now_ns(env_posix()) + (uint64_t)((seconds ? atof(seconds) : SECONDS) * 1e9);
 }
 
 bool soak_on(struct soak *s)

@@ -75,12 +75,24 @@ struct test_case {
 
 int test_main(const char *name, const struct test_case *cases, int n);
 
-#define TEST_CASE(fn) {.tcase = fn, .timeout_s = 120}
-#define TEST_CASE_SLOW(fn, s) {.tcase = fn, .timeout_s = (s)}
+#define TEST_CASE(fn)                                                                    \
+    {                                                                                    \
+        .tcase = fn, .timeout_s = 120                                                    \
+    }
+#define TEST_CASE_SLOW(fn, s)                                                            \
+    {                                                                                    \
+        .tcase = fn, .timeout_s = (s)                                                    \
+    }
 /* It uses soak.h: time is what it is given, and more on a busy machine. */
-#define TEST_CASE_SOAK(fn) {.tcase = fn, .timeout_s = 900, .when = TEST_ALWAYS}
+#define TEST_CASE_SOAK(fn)                                                               \
+    {                                                                                    \
+        .tcase = fn, .timeout_s = 900, .when = TEST_ALWAYS                               \
+    }
 /* Only in `make soak`; any case that takes minutes. */
-#define TEST_CASE_SOAK_ONLY(fn) {.tcase = fn, .timeout_s = 900, .when = TEST_ONLY_IN_SOAK}
+#define TEST_CASE_SOAK_ONLY(fn)                                                          \
+    {                                                                                    \
+        .tcase = fn, .timeout_s = 900, .when = TEST_ONLY_IN_SOAK                         \
+    }
 #define TEST_MAIN(name, ...)                                                             \
     int main(void)                                                                       \
     {                                                                                    \

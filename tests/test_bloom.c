@@ -173,5 +173,4 @@ END_TEST
 TEST_MAIN("bloom", TEST_CASE(golden_bits), TEST_CASE(ten_bits_err_in_one_percent),
           TEST_CASE(more_bits_err_less), TEST_CASE(the_rate_that_is_told_is_the_rate),
           TEST_CASE(each_bit_saves_less_than_the_one_before),
-          TEST_CASE(sizes_are_whole_lines),
-          TEST_CASE(threads_lose_no_bit))
+          TEST_CASE(sizes_are_whole_lines), TEST_CASE(threads_lose_no_bit))

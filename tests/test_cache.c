@@ -107,7 +107,8 @@ START_TEST(capacity_holds_for_blocks_of_all_sizes)
         sum++;
         cache_unpin(c, e);
     }
-    ck_assert_uint_ge(sum, CAPACITY / 3500 / 3); /* and it is used, by the usual sizes better */
+    ck_assert_uint_ge(sum, CAPACITY / 3500 /
+                               3); /* and it is used, by the usual sizes better */
     cache_free(c);
 }
 END_TEST
@@ -326,8 +327,7 @@ START_TEST(threads_always_see_the_value_of_their_key)
 }
 END_TEST
 
-TEST_MAIN("cache", TEST_CASE(what_is_put_is_found),
-          TEST_CASE(capacity_holds),
+TEST_MAIN("cache", TEST_CASE(what_is_put_is_found), TEST_CASE(capacity_holds),
           TEST_CASE(capacity_holds_for_blocks_of_all_sizes),
           TEST_CASE(a_smaller_capacity_gives_memory_back_at_once),
           TEST_CASE(values_made_elsewhere_count_and_are_freed),

@@ -206,7 +206,8 @@ START_TEST(tables_under_a_range_delete_go_unread)
     after = stats(&r);
     ck_assert_uint_gt(after.dropped_tables, 20);
     /* What was read are the tables at the two ends. */
-    ck_assert_uint_lt(after.compact_read_bytes - before.compact_read_bytes, 5 * (8 << 10));
+    ck_assert_uint_lt(after.compact_read_bytes - before.compact_read_bytes,
+                      5 * (8 << 10));
     ck_assert_uint_lt(in_levels_below_l0(&after), in_levels_below_l0(&before) / 10);
     for (i = 0; i < KEYS; i++)
         check(&r, NULL, i, i >= 100 && i < KEYS - 100 ? -1 : 0);

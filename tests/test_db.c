@@ -173,7 +173,7 @@ static uint8_t *pattern(size_t len, uint64_t seed)
 START_TEST(entries_of_any_size_survive)
 {
     /* Regression: entries larger than a block lost. */
-    static const size_t sizes[] = {0,    1,    255,   256,    4095,   4096,
+    static const size_t sizes[] = {0,    1,     255,   256,    4095,    4096,
                                    4097, 16384, 65536, 131072, 1000000, 5000000};
     struct lsm_options o = small_options();
     size_t i, pass, separate;
@@ -312,10 +312,12 @@ START_TEST(segments_without_references_are_deleted)
 }
 END_TEST
 
-static int count_range(struct lsm *db, const char *lower, const char *upper, bool backward)
+static int count_range(struct lsm *db, const char *lower, const char *upper,
+                       bool backward)
 {
     struct slice lo = slice_str(lower ? lower : ""), hi = slice_str(upper ? upper : "");
-    struct lsm_iter_options io = {.lower = lower ? &lo : NULL, .upper = upper ? &hi : NULL};
+    struct lsm_iter_options io = {.lower = lower ? &lo : NULL,
+                                  .upper = upper ? &hi : NULL};
     struct buf last = {0};
     struct lsm_iter *it;
     int n = 0;

@@ -49,7 +49,8 @@ static bool crash_at(struct soak *s, uint64_t stop)
     ended = crash_run(&l);
     for (i = 0; i < 4; i++) {
         int least;
-        struct env *after = crash_clone(&l, soak_seed(s) + stop * 4 + i, modes[i], &least);
+        struct env *after =
+            crash_clone(&l, soak_seed(s) + stop * 4 + i, modes[i], &least);
 
         crash_check(&l, after, least);
         env_mem_free(after);

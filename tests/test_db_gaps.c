@@ -37,7 +37,7 @@ static void delete (int i)
 static void delete_run(int from, int to)
 {
     for (; from < to; from++)
-        delete(from);
+        delete (from);
 }
 
 static void delete_range(int from, int to)
@@ -219,7 +219,7 @@ START_TEST(a_queue_jumps_over_what_was_taken)
         ck_assert_int_eq(at(it), head < tail ? head : -1);
         lsm_iter_free(it);
         if (head < tail)
-            delete(head);
+            delete (head);
         head++;
     }
     ck_assert_uint_ge(jumps(), 4800);
@@ -320,7 +320,7 @@ START_TEST(what_is_put_into_a_gap_in_any_way_is_found)
         ck_assert_int_eq(seek(place + 1), TO);
         ck_assert_int_eq(seek_prev(TO - 1), place);
         ck_assert_int_eq(seek_prev(place - 1), FROM - 1);
-        delete(place);
+        delete (place);
     }
     ck_assert_uint_ge(jumps(), 20 * (uint64_t)n);
     close_store();
@@ -506,7 +506,7 @@ START_TEST(range_deletes_are_passed_both_ways_wherever_they_are)
         put(500);
         check_hole(FROM, 500);
         check_hole(501, TO);
-        delete(500);
+        delete (500);
         check_hole(FROM, TO);
         lsm_snapshot_free(db, s);
         close_store();

@@ -48,7 +48,8 @@ END_TEST
 
 START_TEST(smaller_levels_get_more_and_the_total_is_kept)
 {
-    struct filter_level l[] = {{4000, 4, 0}, {10000, 1, 0}, {100000, 1, 0}, {1000000, 1, 0}};
+    struct filter_level l[] = {
+        {4000, 4, 0}, {10000, 1, 0}, {100000, 1, 0}, {1000000, 1, 0}};
     double average;
     int i;
 
@@ -169,7 +170,8 @@ struct store {
 };
 
 /* FORMAT.md, "Table": the lines, a byte with the number of probes, a trailer of 13. */
-static void load_lines(struct filters *f, struct env *env, const char *path, uint64_t size)
+static void load_lines(struct filters *f, struct env *env, const char *path,
+                       uint64_t size)
 {
     uint8_t footer[48];
     struct slice in = slice_of(footer, sizeof(footer));

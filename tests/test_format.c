@@ -15,9 +15,8 @@
 /* Never changed: manifests on disk hold these. */
 START_TEST(golden_bytes)
 {
-    static const uint8_t want[] = {0x03, 1, 5,    0x05, 3,   0x80, 0x80, 1,   0x07, 1,
-                                   1,    9, 8,    's',  'i', 'l',  't',  'f', 's',  '-',
-                                   '1'};
+    static const uint8_t want[] = {0x03, 1, 5,   0x05, 3,   0x80, 0x80, 1,   0x07, 1,  1,
+                                   9,    8, 's', 'i',  'l', 't',  'f',  's', '-',  '1'};
     struct store_format f, back;
     struct buf b = {0};
 

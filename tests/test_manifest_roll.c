@@ -16,7 +16,7 @@ struct load {
     struct env *env;
     struct lsm *db;
     struct lsm_options o;
-    int done, tried; /* flushed rounds: each is durable */
+    int done, tried;             /* flushed rounds: each is durable */
     uint64_t roll_from, roll_to; /* calls to the env around the first replacement */
     int roll_round, rolls;
     int full_round;     /* in that one the full_call-th call that wants space fails */

@@ -116,7 +116,7 @@ static void *fill(void *arg)
 
 static void *overwrite(void *arg)
 {
-    uint64_t x = test_seed() + 10 + (uint64_t)*(int *)arg;
+    uint64_t x = test_seed() + 10 + (uint64_t) * (int *)arg;
     struct lsm_batch *b = lsm_batch_new();
 
     while (!atomic_load(&load.stop))
@@ -127,7 +127,7 @@ static void *overwrite(void *arg)
 
 static void *get(void *arg)
 {
-    uint64_t x = test_seed() + 20 + (uint64_t)*(int *)arg;
+    uint64_t x = test_seed() + 20 + (uint64_t) * (int *)arg;
     struct lsm_value v = {0};
     uint8_t key[16];
 
@@ -146,7 +146,7 @@ static void *get(void *arg)
 
 static void *scan(void *arg)
 {
-    uint64_t x = test_seed() + 30 + (uint64_t)*(int *)arg;
+    uint64_t x = test_seed() + 30 + (uint64_t) * (int *)arg;
     uint8_t key[16];
 
     while (!atomic_load(&load.stop)) {
@@ -190,11 +190,12 @@ static void tell(const char *when, size_t start)
 {
     const struct lsm_stats *s = &load.at_peak;
 
-    printf("%s: %.1f MiB above the start at the peak, now %.1f; then memtables %.1f, tables "
-           "%.1f (%llu open, %llu closed), work %.1f, blocks %.1f\n",
-           when, mib(load.peak - start), mib(resident() - start), mib(s->memory_memtables),
-           mib(s->memory_tables), (unsigned long long)s->tables_open,
-           (unsigned long long)s->tables_closed, mib(s->memory_work), mib(s->cache_bytes));
+    printf(
+        "%s: %.1f MiB above the start at the peak, now %.1f; then memtables %.1f, tables "
+        "%.1f (%llu open, %llu closed), work %.1f, blocks %.1f\n",
+        when, mib(load.peak - start), mib(resident() - start), mib(s->memory_memtables),
+        mib(s->memory_tables), (unsigned long long)s->tables_open,
+        (unsigned long long)s->tables_closed, mib(s->memory_work), mib(s->cache_bytes));
     fflush(stdout);
 }
 
@@ -237,8 +238,9 @@ START_TEST(the_budget_holds_under_a_store_ten_times_as_large)
     ck_assert_int_eq(atomic_load(&load.bad), 0);
     lsm_get_stats(load.db, &st);
     printf("store %.0f MiB; %llu puts, %llu gets, %llu steps; %llu compactions\n",
-           mib(st.disk_bytes), (unsigned long long)load.puts, (unsigned long long)load.gets,
-           (unsigned long long)load.steps, (unsigned long long)st.compactions);
+           mib(st.disk_bytes), (unsigned long long)load.puts,
+           (unsigned long long)load.gets, (unsigned long long)load.steps,
+           (unsigned long long)st.compactions);
     ck_assert_uint_ge(st.disk_bytes, 10ull * BUDGET);
     ck_ok(lsm_close(load.db));
     ck_assert_uint_le(load.peak - start, BUDGET / 10 * 11);

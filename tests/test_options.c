@@ -192,8 +192,8 @@ START_TEST(every_option_is_drawn_at_random)
                   "the option at offset %zu has no line in options_draw.c", offset);
     for (seed = 0; seed < 2000; seed++) {
         options_draw(&o, seed, seed % 2 ? DRAW_TINY : 0);
-        ck_assert_msg(options_check(&o) == 0, "OPTIONS=%llu %s",
-                      (unsigned long long)seed, options_text(&o, text));
+        ck_assert_msg(options_check(&o) == 0, "OPTIONS=%llu %s", (unsigned long long)seed,
+                      options_text(&o, text));
         ck_assert_uint_lt(strlen(text), OPTIONS_TEXT - 1);
     }
 }

@@ -261,12 +261,9 @@ static size_t say_inputs(char *to, size_t len, const struct compaction *c, unsig
 static void say_choice(const struct compaction *c, char to[TEXT_MAX])
 {
     static const char *reasons[] = {
-        [PICK_L0] = "l0",
-        [PICK_SIZE] = "size",
-        [PICK_RUNS] = "runs",
-        [PICK_TOMBSTONES] = "tombstones",
-        [PICK_MANUAL] = "manual",
-        [PICK_GARBAGE] = "garbage",
+        [PICK_L0] = "l0",         [PICK_SIZE] = "size",
+        [PICK_RUNS] = "runs",     [PICK_TOMBSTONES] = "tombstones",
+        [PICK_MANUAL] = "manual", [PICK_GARBAGE] = "garbage",
     };
     unsigned level;
     size_t len;

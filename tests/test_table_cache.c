@@ -290,7 +290,7 @@ START_TEST(a_closed_table_is_freed_when_who_may_read_it_has_left)
     table_cache_tend(&s.tables);
     check_has(t, 0);
     ck_assert_uint_eq(env_mem_open_files(s.env), FILES);
-    s.uses[63]++; /* left, and is back */
+    s.uses[63]++;                /* left, and is back */
     table_cache_tend(&s.tables); /* frees t; those closed since begin to wait */
     ck_assert_uint_eq(env_mem_open_files(s.env), FILES - 1);
     s.busy = 0;
@@ -388,8 +388,8 @@ static void *overwrite(void *arg)
     struct lsm_batch *b = lsm_batch_new();
 
     while (!atomic_load(&load.stop)) {
-        unsigned k = (unsigned)test_below(&x, KEYS / WRITERS) * WRITERS +
-                     (unsigned)w->number;
+        unsigned k =
+            (unsigned)test_below(&x, KEYS / WRITERS) * WRITERS + (unsigned)w->number;
         uint64_t n = atomic_load(&load.number[k]) + 1;
         char key[16], next[16];
 
@@ -445,8 +445,7 @@ static bool scan_is_right(unsigned k, unsigned steps)
          lsm_iter_next(it)) {
         memcpy(key, lsm_iter_key(it).data, 9);
         key[9] = 0;
-        right = lsm_iter_value(it, &v) == 0 &&
-                is_value_of(v, (unsigned)atoi(key + 3), 0);
+        right = lsm_iter_value(it, &v) == 0 && is_value_of(v, (unsigned)atoi(key + 3), 0);
     }
     right = right && !lsm_iter_error(it);
     lsm_iter_free(it);

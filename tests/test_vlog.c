@@ -143,7 +143,8 @@ END_TEST
 
 START_TEST(pointer_of_extremes_fits_and_comes_back)
 {
-    struct vptr p = {UINT64_MAX, UINT64_MAX, UINT32_MAX, INT32_MAX, 1u << 30, 1u << 29, true};
+    struct vptr p = {UINT64_MAX, UINT64_MAX, UINT32_MAX, INT32_MAX,
+                     1u << 30,   1u << 29,   true};
     struct vptr back = {0};
     struct buf b = {0};
     struct slice in;
@@ -166,8 +167,8 @@ END_TEST
 START_TEST(pointer_outside_its_value_is_refused)
 {
     static const struct vptr bad[] = {
-        {1, 0, 100, 50, 51, 0, false},  {1, 0, 100, 50, 0, 51, false},
-        {1, 0, 100, 50, 50, 1, false},  {1, 0, 100, 50, 2, UINT32_MAX, false},
+        {1, 0, 100, 50, 51, 0, false},         {1, 0, 100, 50, 0, 51, false},
+        {1, 0, 100, 50, 50, 1, false},         {1, 0, 100, 50, 2, UINT32_MAX, false},
         {1, 0, 100, 50, UINT32_MAX, 2, false},
     };
     struct vptr good = {1, 0, 100, 50, 50, 0, false}, p;
@@ -741,8 +742,8 @@ TEST_MAIN("vlog", TEST_CASE(pointer_golden_bytes),
           TEST_CASE(values_compressed_with_lz4_come_back),
           TEST_CASE(values_compressed_with_zstd_come_back),
           TEST_CASE(frames_that_shrink_are_compressed_and_random_ones_stay_raw),
-          TEST_CASE(reads_are_few),
-          TEST_CASE(value_over_a_gibibyte_is_refused), TEST_CASE(record_golden_bytes),
+          TEST_CASE(reads_are_few), TEST_CASE(value_over_a_gibibyte_is_refused),
+          TEST_CASE(record_golden_bytes),
           TEST_CASE(flipped_byte_is_found_by_what_reads_it),
           TEST_CASE(check_is_quiet_when_asked),
           TEST_CASE(record_in_another_place_is_not_taken_for_ours),

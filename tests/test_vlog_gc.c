@@ -34,10 +34,10 @@ START_TEST(the_limit_is_the_ratio_the_memtables_and_one_round)
     uint64_t live = 6400ull * MB, segment = 64 * MB;
 
     ck_assert_uint_eq(vlog_gc_limit(&options, live),
-                      live + live / 2 + 3 * 64ull * MB     /* memtables */
-                          + 64ull * MB                     /* L0 */
-                          + live / 20 + segment            /* what a round moves */
-                          + 2 * segment);                  /* the active ones */
+                      live + live / 2 + 3 * 64ull * MB /* memtables */
+                          + 64ull * MB                 /* L0 */
+                          + live / 20 + segment        /* what a round moves */
+                          + 2 * segment);              /* the active ones */
     ck_assert_uint_eq(vlog_gc_limit(&options, 0),
                       3 * 64ull * MB + 64ull * MB + 3 * 4ull * MB);
 }
@@ -111,7 +111,8 @@ static void check_victims(uint64_t allowed)
         ck_assert_uint_eq(set.number[i], N - set.n + i);
         moved += use[set.number[i] - 1].live;
     }
-    ck_assert_uint_le(moved, live / 20 + 2 * vlog_gc_segment_bytes(&options, live) + SIZE);
+    ck_assert_uint_le(moved,
+                      live / 20 + 2 * vlog_gc_segment_bytes(&options, live) + SIZE);
     segment_set_release(&set);
 }
 
@@ -127,8 +128,8 @@ END_TEST
 
 START_TEST(what_is_shared_beyond_its_size_and_what_is_full_is_no_victim)
 {
-    struct segment_use use[] = {{1, 10 * MB, 30 * MB}, {2, 10 * MB, 10 * MB - 1},
-                                {3, 10 * MB, 0}};
+    struct segment_use use[] = {
+        {1, 10 * MB, 30 * MB}, {2, 10 * MB, 10 * MB - 1}, {3, 10 * MB, 0}};
     struct segment_set set;
 
     ck_ok(vlog_gc_victims(&options, use, 3, 20 * MB, 0, &set));

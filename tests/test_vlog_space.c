@@ -16,9 +16,9 @@ enum {
     KEYS = 20000,
     LEAST = 100, /* bytes of a value */
     MOST = 500,
-    ENTRY = 48,  /* bytes of a key, its pointer and its part of index and filter */
+    ENTRY = 48, /* bytes of a key, its pointer and its part of index and filter */
     LOOK_EVERY = 16,
-    PASSED = 3000, /* writes, after which compaction has passed */
+    PASSED = 3000,     /* writes, after which compaction has passed */
     EFFECT_MS = 20000, /* in which garbage that was not known is gone */
 };
 
@@ -29,13 +29,14 @@ struct store {
     uint64_t rng;
     uint32_t version[KEYS]; /* of the value, as it was written; 0: no such key */
     uint32_t len[KEYS];
-    uint32_t origin[KEYS]; /* the key, plus 1, that the value was written for; 0: this one */
+    uint32_t
+        origin[KEYS]; /* the key, plus 1, that the value was written for; 0: this one */
     uint32_t clock;
     uint64_t values, entries; /* live: bytes of records, number */
     struct lsm_snapshot *snap;
     uint32_t snap_clock;
     uint64_t pinned, pinned_entries; /* what only it sees */
-    double worst; /* used over bound */
+    double worst;                    /* used over bound */
 };
 
 /* The record: a header, and one for its only frame. */
@@ -222,13 +223,15 @@ static void report(struct store *s, const char *what)
     struct lsm_stats st;
 
     lsm_get_stats(s->db, &st);
-    printf("%s: at most %.2f of the bound; write amplification %.2f, %.2f s of stalls, the "
-           "longest %.0f ms\n",
-           what, s->worst, (double)st.written_bytes / (double)st.user_bytes,
-           (double)st.stall_ns / 1e9, (double)st.stall_max_ns / 1e6);
+    printf(
+        "%s: at most %.2f of the bound; write amplification %.2f, %.2f s of stalls, the "
+        "longest %.0f ms\n",
+        what, s->worst, (double)st.written_bytes / (double)st.user_bytes,
+        (double)st.stall_ns / 1e9, (double)st.stall_max_ns / 1e6);
 }
 
-static void overwrite(uint32_t (*choose)(struct store *s), uint64_t writes, const char *what)
+static void overwrite(uint32_t (*choose)(struct store *s), uint64_t writes,
+                      const char *what)
 {
     struct store *s = calloc(1, sizeof(*s));
     uint64_t i;
@@ -294,12 +297,13 @@ static int by_key(const void *a, const void *b)
 {
     uint8_t x[8], y[8];
 
-    return memcmp(key_of(*(const uint32_t *)a, x).data, key_of(*(const uint32_t *)b, y).data,
-                  8);
+    return memcmp(key_of(*(const uint32_t *)a, x).data,
+                  key_of(*(const uint32_t *)b, y).data, 8);
 }
 
 /* The keys from the place `from` on in the order of keys. */
-static void delete_range(struct store *s, const uint32_t *sorted, uint32_t from, uint32_t n)
+static void delete_range(struct store *s, const uint32_t *sorted, uint32_t from,
+                         uint32_t n)
 {
     struct lsm_batch *b = lsm_batch_new();
     uint8_t lo[8], hi[8], all[9];
@@ -612,11 +616,11 @@ static uint32_t find_damaged(struct store *s)
     return found;
 }
 
-static uint32_t key_but(struct store *s, uint32_t not)
+static uint32_t key_but(struct store *s, uint32_t not )
 {
     uint32_t i;
 
-    while ((i = any_key(s)) == not)
+    while ((i = any_key(s)) == not )
         ;
     return i;
 }
@@ -683,9 +687,9 @@ START_TEST(whatever_the_options_the_bound_holds)
         set_options(s, soak_seed(&soak));
         draw_options(s);
         skewed = test_below(&s->rng, 2);
-        soak_tell(&soak, "%u memtables of %zu, segments %zu, ratio %.1f, %u workers", s->o.memtables,
-                  s->o.memtable_bytes, (size_t)s->o.segment_bytes, s->o.garbage_ratio,
-                  s->o.workers);
+        soak_tell(&soak, "%u memtables of %zu, segments %zu, ratio %.1f, %u workers",
+                  s->o.memtables, s->o.memtable_bytes, (size_t)s->o.segment_bytes,
+                  s->o.garbage_ratio, s->o.workers);
         ck_ok(lsm_open("/s", &s->o, &s->db));
         fill_store(s);
         for (i = 0; i < 200000; i++) {
@@ -707,7 +711,8 @@ START_TEST(whatever_the_options_the_bound_holds)
 }
 END_TEST
 
-TEST_MAIN("vlog space", TEST_CASE_SOAK_ONLY(whatever_the_options_the_bound_holds), TEST_CASE_SLOW(a_million_overwrites_stay_within_the_bound, 400),
+TEST_MAIN("vlog space", TEST_CASE_SOAK_ONLY(whatever_the_options_the_bound_holds),
+          TEST_CASE_SLOW(a_million_overwrites_stay_within_the_bound, 400),
           TEST_CASE_SLOW(skewed_overwrites_stay_within_the_bound, 400),
           TEST_CASE_SLOW(deletes_give_back_what_they_delete, 400),
           TEST_CASE_SLOW(range_deletes_give_back_what_they_delete, 400),
