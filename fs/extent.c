@@ -269,6 +269,71 @@ static int cut_do(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec
     return 0;
 }
 
+/* ---- holes and data ---- */
+
+int extent_find_data(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t off,
+                     uint64_t *found)
+{
+    uint64_t size = rec->file.size;
+    struct extent_scan s;
+    int rc;
+
+    *found = size;
+    if (!rec->file.extents)
+        return 0;
+    if (record_sole_extent(rec)) {
+        *found = size - rec->file.bytes > off ? size - rec->file.bytes : off;
+        return 0;
+    }
+    rc = extent_scan_open(fs, &s, ino, size, off, size);
+    if (!rc && s.valid)
+        *found = s.start > off ? s.start : off;
+    extent_scan_release(&s);
+    return rc;
+}
+
+int extent_find_hole(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t off,
+                     uint64_t *found)
+{
+    uint64_t size = rec->file.size;
+    struct extent_scan s;
+    int rc;
+
+    *found = off;
+    if (!rec->file.extents)
+        return 0;
+    if (rec->file.bytes == size || record_sole_extent(rec)) {
+        if (off >= size - rec->file.bytes)
+            *found = size;
+        return 0;
+    }
+    rc = extent_scan_open(fs, &s, ino, size, off, size);
+    while (!rc && s.valid && s.start <= *found) {
+        *found = s.end;
+        rc = extent_scan_next(&s);
+    }
+    extent_scan_release(&s);
+    return rc;
+}
+
+int extent_bytes(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t from,
+                 uint64_t to, uint64_t *bytes)
+{
+    struct extent_scan s;
+    int rc;
+
+    *bytes = 0;
+    if (!rec->file.extents || from >= rec->file.size)
+        return 0;
+    rc = extent_scan_open(fs, &s, ino, rec->file.size, from, to);
+    while (!rc && s.valid) {
+        *bytes += (s.end < to ? s.end : to) - (s.start > from ? s.start : from);
+        rc = extent_scan_next(&s);
+    }
+    extent_scan_release(&s);
+    return rc;
+}
+
 /* ---- writing ---- */
 
 /* The run's contents into *merged, and its extents deleted. */
@@ -389,7 +454,24 @@ int extent_write(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
     return 0;
 }
 
-/* ---- shrinking, growing, removing ---- */
+/* ---- punching, shrinking, growing, removing ---- */
+
+int extent_punch(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
+                 uint64_t from, uint64_t to)
+{
+    struct cut c = {.from = from, .to = to};
+    int rc;
+
+    if (from >= rec->file.size)
+        return 0;
+    if (to >= rec->file.size)
+        c.to = forever;
+    rc = cut_do(fs, t, ino, rec, &c, false);
+    run_before(rec, from, to);
+    if (to >= rec->file.size)
+        rec->flags &= ~(uint32_t)REC_TAIL;
+    return rc;
+}
 
 int extent_truncate(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
                     uint64_t size)

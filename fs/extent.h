@@ -42,6 +42,40 @@ int extent_read(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t 
 int extent_write(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
                  uint64_t off, struct slice data, struct buf *merged);
 
+/* Make [from, to) a hole, as far as the file goes. */
+int extent_punch(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
+                 uint64_t from, uint64_t to);
+
+/* The first byte at or after off that is in an extent, or in none; the size when there
+ * is no such byte before it. off is less than the size. */
+int extent_find_data(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t off,
+                     uint64_t *found);
+int extent_find_hole(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t off,
+                     uint64_t *found);
+/* How many bytes of [from, to) are in extents? */
+int extent_bytes(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t from,
+                 uint64_t to, uint64_t *bytes);
+
+/* ---- extent_move.c: without reading what moves ---- */
+
+struct extent_place {
+    uint64_t ino;
+    uint64_t off;
+};
+
+/*
+ * Make *len bytes at `to` share the extents at `from`, which end within src; the ranges
+ * do not overlap. Both inodes are locked. *len becomes less when more extents
+ * are in it than a batch should have; it is never 0 then.
+ */
+int extent_copy(struct fs *fs, struct txn *t, struct extent_place from,
+                const struct record *src, struct extent_place to, struct record *dst,
+                uint64_t *len);
+/* What is at `from` and after goes to `to`: bytes between vanish when that is lower
+ * (collapse), a hole opens when it is higher (insert). Both are within the file. */
+int extent_shift(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
+                 uint64_t from, uint64_t to);
+
 /* Make the file size bytes long. */
 int extent_truncate(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
                     uint64_t size);

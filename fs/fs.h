@@ -175,6 +175,26 @@ int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, siz
 int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
              bool clear_suid);
 
+/*
+ * fallocate(2). mode: 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE with KEEP_SIZE,
+ * FALLOC_FL_ZERO_RANGE with or without it, FALLOC_FL_COLLAPSE_RANGE,
+ * FALLOC_FL_INSERT_RANGE; else -EOPNOTSUPP. Any byte may be an edge. Nothing is set
+ * aside: a plain call grows the file and gives -ENOSPC when the disk has not got the
+ * room now; ranges made zero become holes. Collapse and insert refuse (-EOPNOTSUPP)
+ * when more than some 250,000 extents would move. suid and sgid: the caller's business.
+ */
+int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t off, uint64_t len);
+/* SEEK_DATA or SEEK_HOLE from off, to the byte; the end is a hole. -ENXIO at and
+ * after the end, and when only a hole follows. */
+int fs_lseek(struct fs *fs, uint64_t ino, uint64_t off, int whence, uint64_t *out);
+/*
+ * copy_file_range(2): the copy shares the contents, and holes stay holes. *copied is
+ * less than len at the end of the source, and when there are so many extents that one
+ * batch will not do: call again for the rest. -EINVAL when the ranges overlap.
+ */
+int fs_copy_range(struct fs *fs, uint64_t from_ino, uint64_t from, uint64_t to_ino,
+                  uint64_t to, uint64_t len, uint64_t *copied);
+
 /* All that returned before is safe from power loss when these return 0. */
 int fs_fsync(struct fs *fs, uint64_t ino);
 int fs_sync(struct fs *fs);

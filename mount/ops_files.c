@@ -211,6 +211,67 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         fuse_reply_write(req, size);
 }
 
+/*
+ * The kernel writes its dirty pages of the range back first, has suid and sgid
+ * cleared by a SETATTR, and drops its pages afterwards; it passes no other modes
+ * than plain, PUNCH_HOLE and ZERO_RANGE.
+ */
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                  struct fuse_file_info *fi)
+{
+    int err = -EPERM;
+
+    if (!control_owns(ino))
+        err = fs_fallocate(ops_of(req)->fs, ino, mode, (uint64_t)off, (uint64_t)len);
+    reply_err(req, err);
+}
+
+/*
+ * With its writeback cache the kernel asks this without writing its dirty pages
+ * back: what we would call a hole may have data there. So then it is told, by
+ * ENOSYS, to take the whole file for data.
+ */
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+              struct fuse_file_info *fi)
+{
+    struct ops *o = ops_of(req);
+    uint64_t found;
+    int err;
+
+    if (o->options->writeback)
+        err = -ENOSYS;
+    else if (control_owns(ino))
+        err = -EINVAL;
+    else
+        err = fs_lseek(o->fs, ino, (uint64_t)off, whence, &found);
+    if (err)
+        reply_err(req, err);
+    else
+        fuse_reply_lseek(req, (off_t)found);
+}
+
+/* EXDEV makes the kernel copy by itself: control files have no extents. */
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from,
+                        struct fuse_file_info *from_fi, fuse_ino_t to_ino, off_t to,
+                        struct fuse_file_info *to_fi, size_t len, int flags)
+{
+    static const size_t reply_max = UINT32_MAX & ~(size_t)4095; /* it has 32 bits */
+    uint64_t copied;
+    int err;
+
+    if (flags)
+        err = -EINVAL;
+    else if (control_owns(from_ino) || control_owns(to_ino))
+        err = -EXDEV;
+    else
+        err = fs_copy_range(ops_of(req)->fs, from_ino, (uint64_t)from, to_ino,
+                            (uint64_t)to, len < reply_max ? len : reply_max, &copied);
+    if (err)
+        reply_err(req, err);
+    else
+        fuse_reply_write(req, copied);
+}
+
 /* Also of directories: the log that is synced is one. */
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {

@@ -67,6 +67,13 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
               struct fuse_file_info *fi);
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                  struct fuse_file_info *fi);
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+              struct fuse_file_info *fi);
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from,
+                        struct fuse_file_info *from_fi, fuse_ino_t to_ino, off_t to,
+                        struct fuse_file_info *to_fi, size_t len, int flags);
 void op_statfs(fuse_req_t req, fuse_ino_t ino);
 
 #endif
