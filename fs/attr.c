@@ -116,7 +116,8 @@ static int set_locked(struct fs *fs, const struct fs_cred *c, struct inode *in,
     if (set & FS_SET_MODE)
         set_mode(&rec, c, st);
     set_times(&rec, set, st, now);
-    if (!(set & FS_SET_SIZE) || (uint64_t)st->st_size == rec.file.size)
+    if (!(set & FS_SET_SIZE) ||
+        ((uint64_t)st->st_size == rec.file.size && !rec.file.unwritten))
         return inode_write(fs, in, &rec);
     if (in->state & INODE_GONE)
         return -ESTALE;

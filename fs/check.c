@@ -88,6 +88,7 @@ static void note_record(struct check *c, struct known *k, const struct record *r
         k->size = rec->file.size;
         k->bytes = rec->file.bytes;
         k->extents = rec->file.extents;
+        k->unwritten = rec->file.unwritten;
         k->run_bytes = rec->run_bytes;
         k->run_count = rec->run_count;
         k->run_at = k->size - k->run_bytes;
@@ -336,6 +337,54 @@ static int visit_orphan(struct check *c, struct slice key, struct lsm_iter *it)
     return 0;
 }
 
+/* Is there an extent in [start, end)? */
+static int check_free(struct check *c, uint64_t ino, uint64_t start, uint64_t end)
+{
+    struct lsm_iter_options o = {.snap = c->snap};
+    struct key from;
+    struct lsm_iter *it;
+    uint64_t other, at;
+    int rc = lsm_iter_new(c->db, &o, &it);
+
+    if (rc)
+        return rc;
+    lsm_iter_seek(it, key_extent(&from, ino, start + 1));
+    if (lsm_iter_valid(it) && key_parse_two(lsm_iter_key(it), KEY_EXTENT, &other, &at) &&
+        other == ino && at - lsm_iter_value_len(it) < end)
+        problem(c, "inode %" PRIu64 ": an extent in the unwritten range before %" PRIu64,
+                ino, end);
+    rc = lsm_iter_error(it);
+    lsm_iter_free(it);
+    return rc;
+}
+
+static int visit_unwritten(struct check *c, struct slice key, struct lsm_iter *it)
+{
+    uint64_t ino, end, len;
+    struct slice value;
+    struct known *k;
+    int rc = lsm_iter_value(it, &value);
+
+    if (rc)
+        return rc;
+    if (!key_parse_two(key, KEY_UNWRITTEN, &ino, &end) || counter_decode(value, &len) ||
+        !len || len > end || end > FS_SIZE_MAX) {
+        problem(c, "bad unwritten range");
+        return 0;
+    }
+    k = known_find(&c->inodes, ino);
+    if (!has_record(k) || !S_ISREG(k->mode)) {
+        problem(c, "an unwritten range of %" PRIu64 ", which is no file", ino);
+        return 0;
+    }
+    if (end - len < k->last_unwritten)
+        problem(c, "inode %" PRIu64 ": unwritten ranges overlap before %" PRIu64, ino,
+                end);
+    k->last_unwritten = end;
+    k->found_unwritten += len;
+    return check_free(c, ino, end - len, end);
+}
+
 static int visit_xattr(struct check *c, struct slice key, struct lsm_iter *it)
 {
     struct slice number = slice_of(key.data, key.len < 9 ? key.len : 9);
@@ -357,7 +406,7 @@ static int visit_xattr(struct check *c, struct slice key, struct lsm_iter *it)
 /* Is there a key that is none of ours? Skips over ours. */
 static int check_letters(struct check *c)
 {
-    static const char ours[] = "DEINOSX";
+    static const char ours[] = "DEINOSUX";
     struct lsm_iter_options o = {.snap = c->snap};
     struct lsm_iter *it;
     int rc = lsm_iter_new(c->db, &o, &it);
@@ -391,6 +440,9 @@ static void check_file(struct check *c, const struct known *k)
                 "inode %" PRIu64 ": has %" PRIu64 " bytes in %" PRIu64
                 " extents, not %" PRIu64 " in %" PRIu64,
                 k->ino, k->found_bytes, k->found_extents, k->bytes, k->extents);
+    if (k->found_unwritten != k->unwritten)
+        problem(c, "inode %" PRIu64 ": has %" PRIu64 " bytes unwritten, not %" PRIu64,
+                k->ino, k->found_unwritten, k->unwritten);
     if ((k->flags & REC_TAIL) && k->last_end != k->size)
         problem(c, "inode %" PRIu64 ": its last extent does not end with it", k->ino);
     if (k->found_run != k->run_count || (k->run_count && k->run_at != k->size))
@@ -508,8 +560,10 @@ static int check_all(struct check *c)
         enum key_letter letter;
         visit_fn *fn;
     } kinds[] = {
-        {KEY_INODE, visit_inode}, {KEY_DENTRY, visit_dentry}, {KEY_EXTENT, visit_extent},
-        {KEY_NAMES, visit_names}, {KEY_ORPHAN, visit_orphan}, {KEY_XATTR, visit_xattr},
+        {KEY_INODE, visit_inode},         {KEY_DENTRY, visit_dentry},
+        {KEY_EXTENT, visit_extent},       {KEY_NAMES, visit_names},
+        {KEY_ORPHAN, visit_orphan},       {KEY_XATTR, visit_xattr},
+        {KEY_UNWRITTEN, visit_unwritten},
     };
     int rc = read_super(c);
     unsigned i;

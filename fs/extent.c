@@ -424,8 +424,10 @@ int extent_write(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
 {
     uint64_t end = off + data.len, pieces;
     struct cut c = {.from = off, .to = end};
-    int rc;
+    int rc = unwritten_cut(fs, t, ino, rec, off, end);
 
+    if (rc)
+        return rc;
     if (run_is_full(rec, off, data.len)) {
         rc = run_take(fs, t, ino, rec, merged);
         if (rc)
@@ -460,10 +462,10 @@ int extent_punch(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
                  uint64_t from, uint64_t to)
 {
     struct cut c = {.from = from, .to = to};
-    int rc;
+    int rc = unwritten_cut(fs, t, ino, rec, from, to);
 
-    if (from >= rec->file.size)
-        return 0;
+    if (rc || from >= rec->file.size)
+        return rc;
     if (to >= rec->file.size)
         c.to = forever;
     rc = cut_do(fs, t, ino, rec, &c, false);
@@ -479,8 +481,11 @@ int extent_truncate(struct fs *fs, struct txn *t, uint64_t ino, struct record *r
     struct cut c = {.from = size, .to = forever};
     int rc = 0;
 
-    if (size == rec->file.size)
-        return 0;
+    /* Also what lies beyond the end. */
+    if (size <= rec->file.size)
+        rc = unwritten_cut(fs, t, ino, rec, size, forever);
+    if (rc || size == rec->file.size)
+        return rc;
     if (size == 0) {
         rc = extent_remove_all(fs, t, ino, rec);
         rec->file.extents = 0;
@@ -523,7 +528,12 @@ int extent_remove_all(struct fs *fs, struct txn *t, uint64_t ino,
     if (rec->flags & REC_XATTR)
         lsm_batch_delete_range(t->batch, key_one(&a, KEY_XATTR, ino),
                                key_one(&b, KEY_XATTR, ino + 1));
-    if (!record_is_file(rec) || !rec->file.extents)
+    if (!record_is_file(rec))
+        return 0;
+    if (rec->file.unwritten)
+        lsm_batch_delete_range(t->batch, key_unwritten(&a, ino, 0),
+                               key_unwritten(&b, ino + 1, 0));
+    if (!rec->file.extents)
         return 0;
     if (rec->file.extents <= FEW_EXTENTS)
         rc = remove_few(fs, t, ino, rec);

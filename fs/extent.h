@@ -56,6 +56,19 @@ int extent_find_hole(struct fs *fs, uint64_t ino, const struct record *rec, uint
 int extent_bytes(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t from,
                  uint64_t to, uint64_t *bytes);
 
+/* ---- unwritten.c: ranges without extents that count in st_blocks ---- */
+
+/* Take [from, to) out of the unwritten ranges. The calls that write, punch and truncate
+ * do it themselves. */
+int unwritten_cut(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
+                  uint64_t from, uint64_t to);
+/* Make the holes in [from, to) unwritten ranges. */
+int unwritten_fill(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
+                   uint64_t from, uint64_t to);
+/* Make all of [from, to) an unwritten range, whatever there was. */
+int unwritten_replace(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
+                      uint64_t from, uint64_t to);
+
 /* ---- extent_move.c: without reading what moves ---- */
 
 struct extent_place {
@@ -71,8 +84,9 @@ struct extent_place {
 int extent_copy(struct fs *fs, struct txn *t, struct extent_place from,
                 const struct record *src, struct extent_place to, struct record *dst,
                 uint64_t *len);
-/* What is at `from` and after goes to `to`: bytes between vanish when that is lower
- * (collapse), a hole opens when it is higher (insert). Both are within the file. */
+/* What is at `from` and after goes to `to`, except unwritten ranges, which go: bytes
+ * between vanish when that is lower (collapse), a hole opens when it is higher (insert).
+ * Both are within the file. */
 int extent_shift(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
                  uint64_t from, uint64_t to);
 
@@ -80,8 +94,8 @@ int extent_shift(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
 int extent_truncate(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
                     uint64_t size);
 
-/* Delete everything under E (and, if it has any, X) of an inode that is going away, or
- * of a file that becomes empty. Leaves rec alone. */
+/* Delete everything under E (and, if it has any, U and X) of an inode that is going away,
+ * or of a file that becomes empty. Leaves rec alone. */
 int extent_remove_all(struct fs *fs, struct txn *t, uint64_t ino,
                       const struct record *rec);
 

@@ -19,6 +19,8 @@ enum {
     SHIFT_BUDGET = 64 * 1024 * 1024, /* 262,144: 32 GiB */
 };
 
+static const uint64_t no_end = UINT64_MAX;
+
 struct piece {
     uint64_t start, end; /* the extent */
 };
@@ -85,7 +87,8 @@ int extent_copy(struct fs *fs, struct txn *t, struct extent_place from,
     uint64_t upto, end = to.off, start, n;
     struct key dst_key, src_key;
     size_t i;
-    int rc = collect(fs, &p, from.ino, src, from.off, from.off + *len, COPY_BUDGET, &upto);
+    int rc =
+        collect(fs, &p, from.ino, src, from.off, from.off + *len, COPY_BUDGET, &upto);
 
     if (!rc) {
         *len = upto - from.off;
@@ -154,6 +157,8 @@ int extent_shift(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
         rc = -EOPNOTSUPP;
     if (!rc && (p.n > rec->file.extents || p.bytes > rec->file.bytes))
         rc = fs_corrupt("more extents than the inode knows", ino, p.n);
+    if (!rc)
+        rc = unwritten_cut(fs, t, ino, rec, lowest, no_end);
     if (!rc) {
         delete_old(t, ino, &p, lowest);
         rec->file.extents -= p.n;

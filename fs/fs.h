@@ -178,10 +178,12 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
 /*
  * fallocate(2). mode: 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE with KEEP_SIZE,
  * FALLOC_FL_ZERO_RANGE with or without it, FALLOC_FL_COLLAPSE_RANGE,
- * FALLOC_FL_INSERT_RANGE; else -EOPNOTSUPP. Any byte may be an edge. Nothing is set
- * aside: a plain call grows the file and gives -ENOSPC when the disk has not got the
- * room now; ranges made zero become holes. Collapse and insert refuse (-EOPNOTSUPP)
- * when more than some 250,000 extents would move. suid and sgid: the caller's business.
+ * FALLOC_FL_INSERT_RANGE; else -EOPNOTSUPP. Any byte may be an edge. Plain and
+ * ZERO_RANGE make unwritten ranges: zeros that count in st_blocks, to the end of the
+ * file and beyond. -ENOSPC when the disk has not got the room now; it is not
+ * set aside, so that a later write may still get -ENOSPC. Collapse and insert refuse
+ * (-EOPNOTSUPP) when more than some 250,000 extents would move. suid and sgid: the
+ * caller's business.
  */
 int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t off, uint64_t len);
 /* SEEK_DATA or SEEK_HOLE from off, to the byte; the end is a hole. -ENXIO at and

@@ -162,7 +162,7 @@ void attr_fill(struct fs_attr *out, uint64_t ino, const struct record *rec)
     out->btime = timespec_of(rec->btime);
     if (record_is_file(rec)) {
         st->st_size = (off_t)rec->file.size;
-        st->st_blocks = (blkcnt_t)((rec->file.bytes + 511) / 512);
+        st->st_blocks = (blkcnt_t)((rec->file.bytes + rec->file.unwritten + 511) / 512);
     } else if (record_is_dir(rec)) {
         st->st_nlink = rec->nlink ? 2 + (nlink_t)rec->dir.subdirs : 0;
         st->st_size = (off_t)rec->dir.entries;

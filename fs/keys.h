@@ -12,13 +12,14 @@
 #include "../lsm/lsm.h"
 
 enum key_letter {
-    KEY_DENTRY = 'D', /* parent, seq */
-    KEY_EXTENT = 'E', /* ino, end offset */
-    KEY_INODE = 'I',  /* ino */
-    KEY_NAMES = 'N',  /* parent, hash of name */
-    KEY_ORPHAN = 'O', /* ino */
-    KEY_SUPER = 'S',  /* a word */
-    KEY_XATTR = 'X',  /* ino, name of the attribute */
+    KEY_DENTRY = 'D',    /* parent, seq */
+    KEY_EXTENT = 'E',    /* ino, end offset */
+    KEY_INODE = 'I',     /* ino */
+    KEY_NAMES = 'N',     /* parent, hash of name */
+    KEY_ORPHAN = 'O',    /* ino */
+    KEY_SUPER = 'S',     /* a word */
+    KEY_UNWRITTEN = 'U', /* ino, end offset */
+    KEY_XATTR = 'X',     /* ino, name of the attribute */
 };
 
 /* Storage for one key; the slices below point into it. */
@@ -48,6 +49,12 @@ static inline struct slice key_inode(struct key *k, uint64_t ino)
 static inline struct slice key_extent(struct key *k, uint64_t ino, uint64_t end)
 {
     return key_two(k, KEY_EXTENT, ino, end);
+}
+
+/* The unwritten range of ino whose last byte is at end - 1. */
+static inline struct slice key_unwritten(struct key *k, uint64_t ino, uint64_t end)
+{
+    return key_two(k, KEY_UNWRITTEN, ino, end);
 }
 
 static inline struct slice key_orphan(struct key *k, uint64_t ino)

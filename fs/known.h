@@ -17,10 +17,12 @@ struct known {
     uint32_t flags;
     uint16_t run_bytes, run_count;
     uint64_t size, bytes, extents; /* of a directory: parent, entries, subdirs */
-    uint64_t names;                /* from here on what was found */
-    uint64_t parent;               /* directory of its last name */
+    uint64_t unwritten;
+    uint64_t names;  /* from here on what was found */
+    uint64_t parent; /* directory of its last name */
     uint64_t entries, subdirs;
     uint64_t found_bytes, found_extents, last_end;
+    uint64_t found_unwritten, last_unwritten;
     uint16_t found_run; /* extents that begin in the run, without a gap */
     uint64_t run_at;    /* end of the last of those */
 };

@@ -76,6 +76,8 @@ static void remove_blindly(struct txn *t, uint64_t ino)
     struct key a, b;
 
     lsm_batch_delete_range(t->batch, key_extent(&a, ino, 0), key_extent(&b, ino + 1, 0));
+    lsm_batch_delete_range(t->batch, key_unwritten(&a, ino, 0),
+                           key_unwritten(&b, ino + 1, 0));
     lsm_batch_delete_range(t->batch, key_one(&a, KEY_XATTR, ino),
                            key_one(&b, KEY_XATTR, ino + 1));
 }

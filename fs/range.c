@@ -73,16 +73,19 @@ static int fallocate_fill(struct fs *fs, struct txn *t, const struct inode *in,
                           struct record *rec, int mode, uint64_t off, uint64_t len)
 {
     uint64_t end = off + len;
-    int rc = 0;
+    int rc;
 
     if (mode == FALLOC_FL_COLLAPSE_RANGE)
         return extent_shift(fs, t, in->ino, rec, end, off);
     if (mode == FALLOC_FL_INSERT_RANGE)
         return extent_shift(fs, t, in->ino, rec, off, end);
-    if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
-        rc = extent_punch(fs, t, in->ino, rec, off, end);
-    if (!rc && !(mode & FALLOC_FL_PUNCH_HOLE))
-        rc = room_check(fs, in, off, len);
+    if (mode & FALLOC_FL_PUNCH_HOLE)
+        return extent_punch(fs, t, in->ino, rec, off, end);
+    rc = room_check(fs, in, off, len);
+    if (!rc && (mode & FALLOC_FL_ZERO_RANGE))
+        rc = unwritten_replace(fs, t, in->ino, rec, off, end);
+    else if (!rc)
+        rc = unwritten_fill(fs, t, in->ino, rec, off, end);
     if (!rc && !(mode & FALLOC_FL_KEEP_SIZE) && end > rec->file.size)
         rc = extent_truncate(fs, t, in->ino, rec, end);
     return rc;

@@ -86,13 +86,25 @@ static void encode_file(struct buf *b, const struct record *r)
         put_varint(b, r->run_bytes);
         put_varint(b, r->run_count);
     }
+    if (r->file.unwritten)
+        put_varint(b, r->file.unwritten);
+}
+
+/* What the record has says itself which optional fields follow. */
+static uint32_t flags_on_disk(const struct record *r)
+{
+    uint32_t flags = r->flags;
+
+    if (record_is_file(r) && r->run_count)
+        flags |= REC_RUN;
+    if (record_is_file(r) && r->file.unwritten)
+        flags |= REC_UNWRITTEN;
+    return flags;
 }
 
 void record_encode(struct buf *b, const struct record *r)
 {
-    bool run = record_is_file(r) && r->run_count;
-
-    put_varint(b, r->flags | (run ? REC_RUN : 0));
+    put_varint(b, flags_on_disk(r));
     put_varint(b, r->mode);
     put_varint(b, r->uid);
     put_varint(b, r->gid);
@@ -135,6 +147,13 @@ static bool decode_run(struct slice *in, struct record *r)
     return true;
 }
 
+static bool decode_unwritten(struct slice *in, struct record *r)
+{
+    r->flags &= ~(uint32_t)REC_UNWRITTEN;
+    return get_varint(in, &r->file.unwritten) && r->file.unwritten > 0 &&
+           r->file.unwritten <= FS_SIZE_MAX - r->file.bytes;
+}
+
 static bool decode_file(struct slice *in, struct record *r)
 {
     if (!get_varint(in, &r->file.size) || !get_varint(in, &r->file.bytes) ||
@@ -145,7 +164,9 @@ static bool decode_file(struct slice *in, struct record *r)
         return false;
     if ((r->flags & REC_TAIL) && !r->file.extents)
         return false;
-    return !(r->flags & REC_RUN) || decode_run(in, r);
+    if ((r->flags & REC_RUN) && !decode_run(in, r))
+        return false;
+    return !(r->flags & REC_UNWRITTEN) || decode_unwritten(in, r);
 }
 
 static bool decode_target(struct slice *in, struct record *r)
@@ -156,7 +177,7 @@ static bool decode_target(struct slice *in, struct record *r)
 
 static bool decode_by_type(struct slice *in, struct record *r)
 {
-    uint32_t file_only = REC_TAIL | REC_RUN;
+    uint32_t file_only = REC_TAIL | REC_RUN | REC_UNWRITTEN;
 
     if (!record_is_file(r) && (r->flags & file_only))
         return false;
@@ -180,7 +201,7 @@ static bool decode_by_type(struct slice *in, struct record *r)
 
 int record_decode(struct slice in, struct record *r)
 {
-    uint32_t known = REC_TAIL | REC_XATTR | REC_RUN;
+    uint32_t known = REC_TAIL | REC_XATTR | REC_RUN | REC_UNWRITTEN;
 
     memset(r, 0, sizeof(*r));
     if (!get_varint32(&in, &r->flags) || (r->flags & ~known) ||

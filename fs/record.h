@@ -19,9 +19,10 @@ enum {
     INO_FIRST = 16, /* below: reserved */
 
     /* record.flags; those not named here are refused */
-    REC_TAIL = 1 << 0,  /* the last extent ends where the file does */
-    REC_XATTR = 1 << 1, /* has keys under X */
-    REC_RUN = 1 << 2,   /* on disk only: the run fields follow */
+    REC_TAIL = 1 << 0,      /* the last extent ends where the file does */
+    REC_XATTR = 1 << 1,     /* has keys under X */
+    REC_RUN = 1 << 2,       /* on disk only: the run fields follow */
+    REC_UNWRITTEN = 1 << 3, /* on disk only: the bytes of unwritten ranges follow */
 
     RUN_BYTES = 4096, /* a run of small tail extents is shorter than this... */
     RUN_COUNT = 8,    /* ...and has no more extents than this */
@@ -52,8 +53,9 @@ struct record {
     union {
         struct {
             uint64_t size;
-            uint64_t bytes;   /* sum of the lengths of the extents */
-            uint64_t extents; /* their number */
+            uint64_t bytes;     /* sum of the lengths of the extents */
+            uint64_t extents;   /* their number */
+            uint64_t unwritten; /* sum of the lengths of the unwritten ranges */
         } file;
         struct {
             uint64_t parent;

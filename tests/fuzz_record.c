@@ -93,7 +93,8 @@ static void fuzz_rest(struct slice in, struct twice *t)
 static void fuzz_keys(struct slice in)
 {
     static const enum key_letter letters[] = {KEY_DENTRY, KEY_EXTENT, KEY_INODE,
-                                              KEY_NAMES,  KEY_ORPHAN, KEY_XATTR};
+                                              KEY_NAMES,  KEY_ORPHAN, KEY_UNWRITTEN,
+                                              KEY_XATTR};
     struct key k;
     uint64_t a, b;
     unsigned i;

@@ -240,6 +240,36 @@ START_TEST(extents_that_do_not_fit)
 }
 END_TEST
 
+static void put_unwritten(uint64_t ino, uint64_t end, uint64_t len)
+{
+    struct buf b = {0};
+    struct key k;
+
+    put_varint(&b, len);
+    put(key_unwritten(&k, ino, end), &b);
+    buf_release(&b);
+}
+
+START_TEST(unwritten_ranges_that_do_not_fit)
+{
+    struct tree t = build();
+    struct key k;
+
+    put_unwritten(t.f, 2000, 1000);
+    ck_found("has 1000 bytes unwritten, not 0");
+    put_unwritten(t.f, 2500, 501);
+    ck_found("unwritten ranges overlap");
+    ck_ok(lsm_delete(r->db, key_unwritten(&k, t.f, 2500)));
+    put_unwritten(t.f, 2000, 2000);
+    ck_found("an extent in the unwritten range");
+    put_unwritten(t.f, 2000, 2001);
+    ck_found("bad unwritten range");
+    ck_ok(lsm_delete(r->db, key_unwritten(&k, t.f, 2000)));
+    put_unwritten(t.d, 1, 1);
+    ck_found("which is no file");
+}
+END_TEST
+
 START_TEST(orphans_that_are_none)
 {
     struct tree t = build();
@@ -338,6 +368,7 @@ TEST_MAIN("fs_check", TEST_CASE(nothing_is_wrong_with_a_whole_tree),
           TEST_CASE(a_lost_name_list), TEST_CASE(a_lost_entry), TEST_CASE(a_lost_inode),
           TEST_CASE(a_wrong_link_count), TEST_CASE(wrong_directory_counts_and_parents),
           TEST_CASE(a_loop_of_directories), TEST_CASE(two_records_of_one_inode),
-          TEST_CASE(extents_that_do_not_fit), TEST_CASE(orphans_that_are_none),
-          TEST_CASE(a_counter_that_fell_behind), TEST_CASE(keys_and_values_of_no_kind),
-          TEST_CASE(one_name_twice), TEST_CASE(an_entry_of_the_wrong_type))
+          TEST_CASE(extents_that_do_not_fit), TEST_CASE(unwritten_ranges_that_do_not_fit),
+          TEST_CASE(orphans_that_are_none), TEST_CASE(a_counter_that_fell_behind),
+          TEST_CASE(keys_and_values_of_no_kind), TEST_CASE(one_name_twice),
+          TEST_CASE(an_entry_of_the_wrong_type))

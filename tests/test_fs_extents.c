@@ -1,8 +1,9 @@
 /*
  * test_fs_extents.c - ranges of files: holes punched, zeroed, collapsed, inserted and
  * copied, beside reads, writes and truncates, against files that are arrays of bytes
- * and know of each whether it lies in an extent. So contents, st_blocks and
- * SEEK_HOLE and SEEK_DATA are compared to the byte. Over remounts and crashes too.
+ * and know of each whether it lies in an extent or is unwritten. So contents,
+ * st_blocks, SEEK_HOLE and SEEK_DATA are compared to the byte. Over remounts and
+ * crashes too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,12 +26,14 @@ static struct rig *const r = &rig;
 static uint64_t rnd;
 static unsigned file_max; /* of this test */
 
+enum where { HOLE, DATA, UNWRITTEN };
+
 /* What a file should be. */
 struct twin {
     uint64_t ino;
     size_t size;
     uint8_t data[FILE_MAX];
-    uint8_t there[FILE_MAX]; /* in an extent? */
+    uint8_t where[FILE_MAX]; /* beyond the end too */
 };
 
 static struct twin twins[FILES];
@@ -44,24 +47,41 @@ static size_t below(size_t n)
 
 static void twin_resize(struct twin *w, size_t size)
 {
-    if (size < w->size) {
+    if (size <= w->size) {
         memset(w->data + size, 0, w->size - size);
-        memset(w->there + size, 0, w->size - size);
+        memset(w->where + size, HOLE, FILE_MAX - size);
     }
     w->size = size;
 }
 
-static void twin_punch(struct twin *w, size_t off, size_t len)
+static void twin_clear(struct twin *w, size_t off, size_t len, enum where where)
 {
     memset(w->data + off, 0, len);
-    memset(w->there + off, 0, len);
+    memset(w->where + off, where, len);
+}
+
+/* What is unwritten from off on becomes holes. */
+static void twin_forget(struct twin *w, size_t off, size_t end)
+{
+    for (; off < end; off++)
+        if (w->where[off] == UNWRITTEN)
+            w->where[off] = HOLE;
+}
+
+static size_t twin_bytes(const struct twin *w)
+{
+    size_t bytes = 0, i;
+
+    for (i = 0; i < FILE_MAX; i++)
+        bytes += w->where[i] != HOLE;
+    return bytes;
 }
 
 static void twin_move(struct twin *to, size_t at, const struct twin *from, size_t off,
                       size_t len)
 {
     memmove(to->data + at, from->data + off, len);
-    memmove(to->there + at, from->there + off, len);
+    memmove(to->where + at, from->where + off, len);
 }
 
 static int try_write(struct twin *w)
@@ -83,7 +103,7 @@ static int try_write(struct twin *w)
     if (off + len > w->size)
         w->size = off + len;
     memcpy(w->data + off, bytes, len);
-    memset(w->there + off, 1, len);
+    memset(w->where + off, DATA, len);
     return 0;
 }
 
@@ -100,20 +120,25 @@ static int try_truncate(struct twin *w)
 
 static int try_allocate(struct twin *w)
 {
-    static const int modes[] = {0, FALLOC_FL_KEEP_SIZE,
-                                FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                FALLOC_FL_ZERO_RANGE,
-                                FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
+    static const int modes[] = {
+        0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+        FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
     int mode = modes[below(5)], rc;
-    size_t off = below(file_max), len = 1 + below(file_max - off), end = off + len;
+    size_t off = below(file_max), len = 1 + below(file_max - off), end = off + len, i;
 
     if (below(2) && len > 9000)
         len = 1 + below(9000), end = off + len;
     rc = fs_fallocate(r->fs, w->ino, mode, off, len);
     if (rc)
         return rc;
-    if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
-        twin_punch(w, off, len);
+    if (mode & FALLOC_FL_PUNCH_HOLE)
+        twin_clear(w, off, len, HOLE);
+    else if (mode & FALLOC_FL_ZERO_RANGE)
+        twin_clear(w, off, len, UNWRITTEN);
+    else
+        for (i = off; i < end; i++)
+            if (w->where[i] == HOLE)
+                w->where[i] = UNWRITTEN;
     if (!(mode & FALLOC_FL_KEEP_SIZE) && end > w->size)
         w->size = end;
     return 0;
@@ -136,9 +161,10 @@ static int try_shift(struct twin *w)
                       len);
     if (rc)
         return rc;
+    twin_forget(w, off, FILE_MAX);
     if (insert) {
         twin_move(w, off + len, w, off, w->size - off);
-        twin_punch(w, off, len);
+        twin_clear(w, off, len, HOLE);
         w->size += len;
     } else {
         twin_move(w, off, w, off + len, w->size - off - len);
@@ -167,6 +193,7 @@ static int try_copy(struct twin *to)
         return rc;
     ck_assert_uint_eq(copied, want);
     twin_move(to, at, from, off, want);
+    twin_forget(to, at, at + want);
     if (want && at + want > to->size)
         to->size = at + want;
     return 0;
@@ -207,10 +234,10 @@ static void check_seek(struct twin *w, size_t off)
         return;
     }
     ck_ok(rc);
-    while (i < w->size && w->there[i])
+    while (i < w->size && w->where[i] == DATA)
         i++;
     ck_assert_uint_eq(got, i);
-    for (i = off; i < w->size && !w->there[i]; i++)
+    for (i = off; i < w->size && w->where[i] != DATA; i++)
         ;
     rc = fs_lseek(r->fs, w->ino, off, SEEK_DATA, &got);
     if (i == w->size) {
@@ -224,12 +251,10 @@ static void check_seek(struct twin *w, size_t off)
 static void check_twin(struct twin *w)
 {
     struct fs_attr a = rig_attr(r, w->ino);
-    size_t bytes = 0, i;
+    size_t i;
 
     ck_assert_uint_eq((uint64_t)a.st.st_size, w->size);
-    for (i = 0; i < w->size; i++)
-        bytes += w->there[i];
-    ck_assert_uint_eq((uint64_t)a.st.st_blocks, (bytes + 511) / 512);
+    ck_assert_uint_eq((uint64_t)a.st.st_blocks, (twin_bytes(w) + 511) / 512);
     rig_expect(r, w->ino, w->data, w->size);
     for (i = 0; i < 6; i++)
         check_seek(w, below(w->size + 1));
@@ -345,15 +370,10 @@ static uint64_t twins_print(void)
 {
     uint64_t sum = 0;
     unsigned i;
-    size_t k;
 
-    for (i = 0; i < FILES; i++) {
-        uint64_t bytes = 0;
-
-        for (k = 0; k < twins[i].size; k++)
-            bytes += twins[i].there[k];
-        sum = print_of(sum, twins[i].data, twins[i].size, (bytes + 511) / 512);
-    }
+    for (i = 0; i < FILES; i++)
+        sum = print_of(sum, twins[i].data, twins[i].size,
+                       (twin_bytes(&twins[i]) + 511) / 512);
     return sum;
 }
 
@@ -491,9 +511,11 @@ END_TEST
 
 START_TEST(every_range_operation_sets_mtime_and_ctime)
 {
-    static const int modes[] = {0, FALLOC_FL_KEEP_SIZE,
+    static const int modes[] = {0,
+                                FALLOC_FL_KEEP_SIZE,
                                 FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                FALLOC_FL_ZERO_RANGE, FALLOC_FL_COLLAPSE_RANGE,
+                                FALLOC_FL_ZERO_RANGE,
+                                FALLOC_FL_COLLAPSE_RANGE,
                                 FALLOC_FL_INSERT_RANGE};
     struct timespec a_moment = {.tv_nsec = 20000000};
     uint64_t f, copied;
@@ -561,6 +583,40 @@ START_TEST(files_are_as_large_as_an_offset_can_be)
                        FS_SIZE_MAX));
     ck_assert_int_eq(rig_attr(r, f).st.st_blocks, 0);
     rig_release(r);
+}
+END_TEST
+
+START_TEST(what_is_set_aside_counts_until_it_is_written_cut_or_deleted)
+{
+    enum { MIB = 1 << 20 };
+    struct stat st = {.st_size = 0};
+    struct fs_attr a;
+    uint64_t f, at;
+
+    rig_init(r, "aside");
+    f = rig_file(r, FS_ROOT, "f");
+    ck_ok(fs_fallocate(r->fs, f, FALLOC_FL_KEEP_SIZE, 0, MIB));
+    a = rig_attr(r, f);
+    ck_assert_int_eq(a.st.st_size, 0);
+    ck_assert_int_eq(a.st.st_blocks, MIB / 512);
+    ck_ok(fs_fallocate(r->fs, f, 0, 0, 2 * MIB)); /* half of it is there */
+    ck_assert_int_eq(rig_attr(r, f).st.st_blocks, 2 * MIB / 512);
+    ck_err(fs_lseek(r->fs, f, 0, SEEK_DATA, &at), ENXIO);
+    rig_write(r, f, 5000, "written");
+    ck_assert_int_eq(rig_attr(r, f).st.st_blocks, 2 * MIB / 512);
+    ck_ok(fs_lseek(r->fs, f, 0, SEEK_DATA, &at));
+    ck_assert_uint_eq(at, 5000);
+    rig_remount(r);
+    ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "f"), f);
+    ck_assert_int_eq(rig_attr(r, f).st.st_blocks, 2 * MIB / 512);
+    ck_ok(fs_fallocate(r->fs, f, FALLOC_FL_KEEP_SIZE, 0, 4 * MIB));
+    ck_assert_int_eq(rig_attr(r, f).st.st_blocks, 4 * MIB / 512);
+    st.st_size = 2 * MIB; /* as it is: what lies beyond goes */
+    ck_ok(fs_setattr(r->fs, NULL, f, FS_SET_SIZE, &st, &a));
+    ck_assert_int_eq(a.st.st_blocks, 2 * MIB / 512);
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
+    fs_forget(r->fs, f, 1);
+    rig_release(r); /* whose check finds no range left */
 }
 END_TEST
 
@@ -633,5 +689,6 @@ TEST_MAIN("fs_extents", TEST_CASE_SOAK(ranges_agree_with_memory),
           TEST_CASE(fallocate_refuses_as_linux_does),
           TEST_CASE(every_range_operation_sets_mtime_and_ctime),
           TEST_CASE(files_are_as_large_as_an_offset_can_be),
+          TEST_CASE(what_is_set_aside_counts_until_it_is_written_cut_or_deleted),
           TEST_CASE(a_copy_of_very_many_extents_comes_in_parts),
           TEST_CASE(lseek_and_copy_refuse_what_is_no_file))

@@ -63,6 +63,7 @@ START_TEST(golden_keys)
     ck_key(key_inode(&k, 1), "490000000000000001");
     ck_key(key_names(&k, 1, UINT64_MAX), "4e0000000000000001ffffffffffffffff");
     ck_key(key_orphan(&k, 17), "4f0000000000000011");
+    ck_key(key_unwritten(&k, 16, 1ULL << 40), "5500000000000000100000010000000000");
     ck_key(key_super(), "537375706572");
     ck_key(key_next(), "536e657874");
     ck_key(key_count(), "53636f756e74");
@@ -100,6 +101,10 @@ START_TEST(golden_inodes)
                  "02"         /* extents */
                  "ac02"       /* run: 300 bytes... */
                  "01");       /* ...in one extent */
+    r.file.unwritten = 300;
+    record_encode(&b, &r);
+    ck_bytes(&b, "0da48302e807640180c49fd50caab4de75000002020101d804f40302ac0201"
+                 "ac02"); /* 300 bytes unwritten */
     r = (struct record){.mode = S_IFDIR | 01755, .nlink = 1};
     r.dir.parent = 1;
     r.dir.entries = 300;
@@ -184,6 +189,8 @@ START_TEST(a_file_of_the_largest_size_survives)
 
     r.file.size = FS_SIZE_MAX;
     ck_round(&r);
+    r.file.unwritten = FS_SIZE_MAX - r.file.bytes;
+    ck_round(&r);
 }
 END_TEST
 
@@ -225,6 +232,7 @@ START_TEST(records_that_cannot_be_are_refused)
     ck_refused(r.run_bytes = 501);
     ck_refused(r.run_count = RUN_COUNT + 1);
     ck_refused(r.run_count = 3);
+    ck_refused(r.file.unwritten = (uint64_t)FS_SIZE_MAX - 499);
     ck_refused(r.mode = S_IFDIR | 0755);
     ck_refused({
         r = (struct record){.mode = S_IFDIR, .nlink = 1};
