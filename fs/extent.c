@@ -271,31 +271,37 @@ static int cut_do(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec
 
 /* ---- holes and data ---- */
 
+static uint64_t block_of(uint64_t off)
+{
+    return off - off % FS_BLOCK;
+}
+
 int extent_find_data(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t off,
                      uint64_t *found)
 {
-    uint64_t size = rec->file.size;
+    uint64_t size = rec->file.size, block = size;
     struct extent_scan s;
-    int rc;
+    int rc = 0;
 
     *found = size;
     if (!rec->file.extents)
         return 0;
     if (record_sole_extent(rec)) {
-        *found = size - rec->file.bytes > off ? size - rec->file.bytes : off;
-        return 0;
+        block = block_of(size - rec->file.bytes);
+    } else {
+        rc = extent_scan_open(fs, &s, ino, size, block_of(off), size);
+        if (!rc && s.valid)
+            block = block_of(s.start);
+        extent_scan_release(&s);
     }
-    rc = extent_scan_open(fs, &s, ino, size, off, size);
-    if (!rc && s.valid)
-        *found = s.start > off ? s.start : off;
-    extent_scan_release(&s);
+    *found = block > off ? block : off;
     return rc;
 }
 
 int extent_find_hole(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t off,
                      uint64_t *found)
 {
-    uint64_t size = rec->file.size;
+    uint64_t size = rec->file.size, end = off;
     struct extent_scan s;
     int rc;
 
@@ -303,16 +309,17 @@ int extent_find_hole(struct fs *fs, uint64_t ino, const struct record *rec, uint
     if (!rec->file.extents)
         return 0;
     if (rec->file.bytes == size || record_sole_extent(rec)) {
-        if (off >= size - rec->file.bytes)
+        if (off >= block_of(size - rec->file.bytes))
             *found = size;
         return 0;
     }
-    rc = extent_scan_open(fs, &s, ino, size, off, size);
-    while (!rc && s.valid && s.start <= *found) {
-        *found = s.end;
+    rc = extent_scan_open(fs, &s, ino, size, block_of(off), size);
+    while (!rc && s.valid && block_of(s.start) <= end) {
+        end = block_of(s.end + FS_BLOCK - 1);
         rc = extent_scan_next(&s);
     }
     extent_scan_release(&s);
+    *found = end < size ? end : size;
     return rc;
 }
 

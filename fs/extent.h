@@ -46,8 +46,8 @@ int extent_write(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
 int extent_punch(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
                  uint64_t from, uint64_t to);
 
-/* The first byte at or after off that is in an extent, or in none; the size when there
- * is no such byte before it. off is less than the size. */
+/* The first byte at or after off in a block (FS_BLOCK) with bytes of an extent, or in one
+ * without; the size when there is none before it. off is less than the size. */
 int extent_find_data(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t off,
                      uint64_t *found);
 int extent_find_hole(struct fs *fs, uint64_t ino, const struct record *rec, uint64_t off,

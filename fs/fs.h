@@ -39,6 +39,7 @@ enum {
     FS_NAME_MAX = 255,
     FS_SYMLINK_MAX = 4095,
     FS_ROOT = 1,
+    FS_BLOCK = 4096,            /* st_blksize, and what SEEK_HOLE tells apart */
     FS_EXTENT_MAX = 128 * 1024, /* bytes of content in one extent */
     FS_LINK_MAX = 2000000000,   /* links of a file; subdirectories of a directory */
 };
@@ -186,8 +187,9 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
  * caller's business.
  */
 int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t off, uint64_t len);
-/* SEEK_DATA or SEEK_HOLE from off, to the byte; the end is a hole. -ENXIO at and
- * after the end, and when only a hole follows. */
+/* SEEK_DATA or SEEK_HOLE from off: blocks of FS_BLOCK bytes are data when anything was
+ * written to them, and the end is a hole. -ENXIO at and after the end, and when
+ * SEEK_DATA has only a hole before it. */
 int fs_lseek(struct fs *fs, uint64_t ino, uint64_t off, int whence, uint64_t *out);
 /*
  * copy_file_range(2): the copy shares the contents, and holes stay holes. *copied is

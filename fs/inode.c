@@ -155,7 +155,7 @@ void attr_fill(struct fs_attr *out, uint64_t ino, const struct record *rec)
     st->st_gid = rec->gid;
     st->st_nlink = rec->nlink;
     st->st_rdev = device_of(rec);
-    st->st_blksize = 4096;
+    st->st_blksize = FS_BLOCK;
     st->st_atim = timespec_of(rec->atime);
     st->st_mtim = timespec_of(rec->mtime);
     st->st_ctim = timespec_of(rec->ctime);

@@ -3,7 +3,7 @@
  *
  * A reference is a pin (an operation in progress), a lookup or an open (the
  * user's, see fs.h). An inode stays in the table as long as it has one; the
- * kernel decides how many there are, so each is small (under 250 bytes) and
+ * kernel decides how many there are, so each is small (under 260 bytes) and
  * costs no more than a hash chain.
  *
  * The table never calls the store. Whoever wants an inode that is not live

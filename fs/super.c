@@ -321,7 +321,7 @@ int fs_statfs(struct fs *fs, struct fs_statfs *out)
 
     if (rc)
         return rc;
-    out->block_bytes = 4096;
+    out->block_bytes = FS_BLOCK;
     out->blocks = total / out->block_bytes;
     out->blocks_free = avail / out->block_bytes;
     out->blocks_avail = out->blocks_free;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
 #include <xxhash.h>
 
 #include "env_mem.h"
@@ -222,6 +223,14 @@ static int step(void)
 
 /* ---- what is found ---- */
 
+/* Was anything written to the block that byte i is in? */
+static bool in_data(const struct twin *w, size_t i)
+{
+    size_t from = i - i % FS_BLOCK, to = from + FS_BLOCK;
+
+    return memchr(w->where + from, DATA, (to < w->size ? to : w->size) - from);
+}
+
 static void check_seek(struct twin *w, size_t off)
 {
     uint64_t got;
@@ -234,10 +243,10 @@ static void check_seek(struct twin *w, size_t off)
         return;
     }
     ck_ok(rc);
-    while (i < w->size && w->where[i] == DATA)
+    while (i < w->size && in_data(w, i))
         i++;
     ck_assert_uint_eq(got, i);
-    for (i = off; i < w->size && w->where[i] != DATA; i++)
+    for (i = off; i < w->size && !in_data(w, i); i++)
         ;
     rc = fs_lseek(r->fs, w->ino, off, SEEK_DATA, &got);
     if (i == w->size) {
@@ -564,8 +573,10 @@ START_TEST(files_are_as_large_as_an_offset_can_be)
     ck_assert_int_eq(rig_attr(r, f).st.st_size, INT64_MAX);
     ck_ok(fs_read(r->fs, f, FS_SIZE_MAX - 4, 4, got, &n));
     ck_assert(n == 4 && memcmp(got, "last", 4) == 0);
-    ck_ok(fs_lseek(r->fs, f, pib + 3, SEEK_DATA, &at));
-    ck_assert_uint_eq(at, FS_SIZE_MAX - 4);
+    ck_ok(fs_lseek(r->fs, f, pib, SEEK_HOLE, &at));
+    ck_assert_uint_eq(at, pib + FS_BLOCK);
+    ck_ok(fs_lseek(r->fs, f, at, SEEK_DATA, &at));
+    ck_assert_uint_eq(at, FS_SIZE_MAX - FS_BLOCK + 1);
     ck_ok(fs_lseek(r->fs, f, at, SEEK_HOLE, &at));
     ck_assert_uint_eq(at, FS_SIZE_MAX);
     g = rig_file(r, FS_ROOT, "g");
@@ -605,7 +616,7 @@ START_TEST(what_is_set_aside_counts_until_it_is_written_cut_or_deleted)
     rig_write(r, f, 5000, "written");
     ck_assert_int_eq(rig_attr(r, f).st.st_blocks, 2 * MIB / 512);
     ck_ok(fs_lseek(r->fs, f, 0, SEEK_DATA, &at));
-    ck_assert_uint_eq(at, 5000);
+    ck_assert_uint_eq(at, 4096); /* the block */
     rig_remount(r);
     ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "f"), f);
     ck_assert_int_eq(rig_attr(r, f).st.st_blocks, 2 * MIB / 512);
@@ -661,6 +672,67 @@ START_TEST(a_copy_of_very_many_extents_comes_in_parts)
 }
 END_TEST
 
+enum { THREADS = 4, UNITS = 64, UNIT = 3000 };
+
+/* Each writes whole units of one byte, and copies, punches and sets aside whole units:
+ * whoever reads a unit must see one byte all over. */
+static void *mix_units(void *arg)
+{
+    const uint64_t *file = arg;
+    uint64_t state = test_seed() + (uintptr_t)pthread_self(), copied;
+    static __thread uint8_t unit[UNIT];
+    unsigned i;
+
+    for (i = 0; i < (SOAK_SANITIZED ? 300 : 2000); i++) {
+        uint64_t f = file[test_below(&state, 2)], g = file[test_below(&state, 2)];
+        uint64_t at = test_below(&state, UNITS) * UNIT;
+        uint64_t from = test_below(&state, UNITS) * UNIT, n;
+        size_t got;
+        int rc;
+
+        switch (test_below(&state, 4)) {
+        case 0:
+            memset(unit, (int)test_below(&state, 256), UNIT);
+            ck_ok(fs_write(r->fs, f, at, slice_of(unit, UNIT), false));
+            break;
+        case 1:
+            n = (1 + test_below(&state, 5)) * UNIT;
+            rc = fs_copy_range(r->fs, g, from, f, at, n, &copied);
+            ck_assert(rc == 0 || (rc == -EINVAL && f == g));
+            break;
+        case 2:
+            ck_ok(fs_fallocate(r->fs, f,
+                               test_below(&state, 2)
+                                   ? FALLOC_FL_ZERO_RANGE
+                                   : FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               at, UNIT));
+            break;
+        default:
+            ck_ok(fs_read(r->fs, f, at, UNIT, unit, &got));
+            ck_assert(got == 0 || got == UNIT);
+            ck_assert(got == 0 || memcmp(unit, unit + 1, UNIT - 1) == 0);
+        }
+    }
+    return NULL;
+}
+
+START_TEST(copies_both_ways_at_once_are_each_whole)
+{
+    pthread_t t[THREADS];
+    uint64_t file[2];
+    unsigned i;
+
+    rig_init(r, "both_ways");
+    file[0] = rig_file(r, FS_ROOT, "a");
+    file[1] = rig_file(r, FS_ROOT, "b");
+    for (i = 0; i < THREADS; i++)
+        ck_assert(pthread_create(&t[i], NULL, mix_units, file) == 0);
+    for (i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    rig_release(r);
+}
+END_TEST
+
 START_TEST(lseek_and_copy_refuse_what_is_no_file)
 {
     uint64_t f, d, out;
@@ -691,4 +763,5 @@ TEST_MAIN("fs_extents", TEST_CASE_SOAK(ranges_agree_with_memory),
           TEST_CASE(files_are_as_large_as_an_offset_can_be),
           TEST_CASE(what_is_set_aside_counts_until_it_is_written_cut_or_deleted),
           TEST_CASE(a_copy_of_very_many_extents_comes_in_parts),
+          TEST_CASE(copies_both_ways_at_once_are_each_whole),
           TEST_CASE(lseek_and_copy_refuse_what_is_no_file))
