@@ -50,7 +50,7 @@ static void twin_resize(struct twin *w, size_t size)
 {
     if (size <= w->size) {
         memset(w->data + size, 0, w->size - size);
-        memset(w->where + size, HOLE, FILE_MAX - size);
+        memset(w->where + size, HOLE, file_max - size);
     }
     w->size = size;
 }
@@ -73,7 +73,7 @@ static size_t twin_bytes(const struct twin *w)
 {
     size_t bytes = 0, i;
 
-    for (i = 0; i < FILE_MAX; i++)
+    for (i = 0; i < file_max; i++)
         bytes += w->where[i] != HOLE;
     return bytes;
 }
@@ -162,7 +162,7 @@ static int try_shift(struct twin *w)
                       len);
     if (rc)
         return rc;
-    twin_forget(w, off, FILE_MAX);
+    twin_forget(w, off, file_max);
     if (insert) {
         twin_move(w, off + len, w, off, w->size - off);
         twin_clear(w, off, len, HOLE);
