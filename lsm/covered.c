@@ -16,10 +16,8 @@
 struct cover {
     const uint64_t *snaps;
     size_t n_snaps;
-    struct range_tombstone *list; /* of newer tables, borrowed from these */
-    size_t n, cap;
-    struct rangedel_set *set; /* of the list, when it is up to date */
-    struct tfile_pins pins;   /* of the tables that the list borrows from */
+    struct range_list ranges; /* of newer tables */
+    struct rangedel_set *set; /* of them, when it is up to date */
 };
 
 /* Is there a snapshot s with from <= s < to? It would see the one and not the other. */
@@ -79,28 +77,9 @@ static bool is_hidden(const struct cover *k, const struct table_meta *m)
 
 static int add_ranges(struct cover *k, struct tfile *f)
 {
-    const struct range_tombstone *list;
-    struct table *t;
-    size_t n, i;
-    int rc = tfile_pins_add(&k->pins, f, &t);
-
-    if (rc)
-        return rc;
-    list = table_range_deletes(t, &n);
-    if (k->n + n > k->cap) {
-        size_t cap = 2 * (k->n + n);
-        void *p = realloc(k->list, cap * sizeof(*k->list));
-
-        if (!p)
-            return -ENOMEM;
-        k->list = p;
-        k->cap = cap;
-    }
-    for (i = 0; i < n; i++)
-        k->list[k->n++] = list[i];
     rangedel_free(k->set);
     k->set = NULL;
-    return 0;
+    return range_list_add(&k->ranges, f);
 }
 
 /* Ask for tables [first, end) of a level, then take in what they delete. */
@@ -110,9 +89,9 @@ static int pass(struct cover *k, const struct version *v, unsigned level, size_t
     size_t i;
     int rc = 0;
 
-    if (k->n && !k->set)
-        rc = rangedel_build(k->list, k->n, k->snaps, k->n_snaps, &k->set);
-    for (i = first; i < end && !rc && k->n; i++) {
+    if (k->ranges.n && !k->set)
+        rc = rangedel_build(k->ranges.list, k->ranges.n, k->snaps, k->n_snaps, &k->set);
+    for (i = first; i < end && !rc && k->ranges.n; i++) {
         struct tfile *f = v->file[level][i];
 
         if (is_hidden(k, &f->meta))
@@ -132,6 +111,7 @@ int covered_find(const struct version *v, const uint64_t *snaps, size_t n_snaps,
     size_t i;
     int rc = 0;
 
+    range_list_init(&k.ranges);
     for (i = 0; i < v->n[0] && !rc; i++)
         rc = pass(&k, v, 0, i, i + 1, c);
     for (level = 1; level < LSM_LEVELS && !rc; level++)
@@ -142,8 +122,7 @@ int covered_find(const struct version *v, const uint64_t *snaps, size_t n_snaps,
         c->reason = PICK_COVERED;
         c->drop = true;
     }
-    free(k.list);
+    range_list_release(&k.ranges);
     rangedel_free(k.set);
-    tfile_pins_release(&k.pins);
     return rc;
 }

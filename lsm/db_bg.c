@@ -351,7 +351,8 @@ void db_bg_stop(struct lsm *db)
 
 /* ---- without threads, and on demand ---- */
 
-static bool compact_here(struct lsm *db, bool full)
+/* True: something was done. *rc: what became of it. */
+static bool compact_here(struct lsm *db, bool full, int *rc)
 {
     struct compaction c;
     struct version *v;
@@ -362,13 +363,15 @@ static bool compact_here(struct lsm *db, bool full)
     mutex_lock(&db->state_mu);
     some = db_choose_locked(db, full, &v, &c);
     mutex_unlock(&db->state_mu);
-    return some && db_compact_one(db, v, &c) == 0;
+    *rc = some ? db_compact_one(db, v, &c) : 0;
+    return some && *rc == 0;
 }
 
 void db_bg_inline(struct lsm *db)
 {
     unsigned round;
     bool more = true;
+    int rc; /* logged, and tried again */
 
     for (round = 0; more && round < INLINE_ROUNDS; round++) {
         mutex_lock(&db->state_mu);
@@ -376,7 +379,7 @@ void db_bg_inline(struct lsm *db)
         mutex_unlock(&db->state_mu);
         if (more)
             more = db_flush_one(db) == 0;
-        more = compact_here(db, false) || more;
+        more = compact_here(db, false, &rc) || more;
     }
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);
@@ -424,14 +427,15 @@ int lsm_compact(struct lsm *db, bool full)
     if (!db->o.background_bytes_per_s)
         rate_set(&db->rate, RATE_UNLIMITED);
     while (!rc) {
-        bool worked = compact_here(db, full), busy;
+        int failed;
+        bool worked = compact_here(db, full, &failed), busy;
 
         mutex_lock(&db->state_mu);
         busy = db->compactions_running > 0;
         if (!worked && busy)
             cond_wait(&db->room, &db->state_mu);
         mutex_unlock(&db->state_mu);
-        rc = db_writable(db);
+        rc = failed ? failed : db_writable(db);
         if (!worked && !busy)
             break;
     }

@@ -30,9 +30,7 @@ struct split {
     struct lsm *db;
     struct version *v;
     struct compaction *c;
-    struct range_tombstone *ranges; /* of all inputs, borrowed from their tables */
-    size_t n_ranges;
-    struct tfile_pins pins;          /* of those that have range deletes */
+    struct range_list ranges;        /* of all inputs */
     struct buf bound[PARTS_MAX - 1]; /* user keys, ascending */
     struct part part[PARTS_MAX];
     unsigned n;
@@ -52,29 +50,6 @@ static void set_compacting_locked(struct compaction *c, bool on)
             c->inputs[level][i]->compacting = on;
 }
 
-static int add_ranges(struct split *s, struct tfile *f)
-{
-    const struct range_tombstone *list;
-    struct table *t;
-    size_t count, j;
-    void *p;
-    int rc;
-
-    if (!f->meta.range_deletes)
-        return 0;
-    rc = tfile_pins_add(&s->pins, f, &t);
-    if (rc)
-        return rc;
-    list = table_range_deletes(t, &count);
-    p = realloc(s->ranges, (s->n_ranges + count + 1) * sizeof(*s->ranges));
-    if (!p)
-        return -ENOMEM;
-    s->ranges = p;
-    for (j = 0; j < count; j++)
-        s->ranges[s->n_ranges++] = list[j];
-    return 0;
-}
-
 static int gather_ranges(struct split *s)
 {
     unsigned level;
@@ -83,7 +58,7 @@ static int gather_ranges(struct split *s)
 
     for (level = 0; level < LSM_LEVELS; level++)
         for (i = 0; i < s->c->n[level] && !rc; i++)
-            rc = add_ranges(s, s->c->inputs[level][i]);
+            rc = range_list_add(&s->ranges, s->c->inputs[level][i]);
     return rc;
 }
 
@@ -234,8 +209,8 @@ static void run_part(struct split *s, unsigned i)
 
     p->job = (struct compact_job){
         .db = s->db,
-        .ranges = s->ranges,
-        .n_ranges = s->n_ranges,
+        .ranges = s->ranges.list,
+        .n_ranges = s->ranges.n,
         .output_level = s->c->output_level,
         .version = s->v,
         .c = s->c,
@@ -339,8 +314,10 @@ static int run_merge(struct lsm *db, struct version *v, struct compaction *c,
 {
     struct split s = {.db = db, .v = v, .c = c};
     unsigned i;
-    int rc = gather_ranges(&s);
+    int rc;
 
+    range_list_init(&s.ranges);
+    rc = gather_ranges(&s);
     if (!rc)
         rc = plan_parts(&s);
     if (!rc) {
@@ -349,8 +326,7 @@ static int run_merge(struct lsm *db, struct version *v, struct compaction *c,
     }
     for (i = 0; i < PARTS_MAX - 1; i++)
         buf_release(&s.bound[i]);
-    tfile_pins_release(&s.pins);
-    free(s.ranges);
+    range_list_release(&s.ranges);
     return rc;
 }
 

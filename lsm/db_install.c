@@ -208,6 +208,9 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
             db->manifest_log = e->log_number;
         if (manifest_bytes(db->manifest) > MANIFEST_ROLL_BYTES)
             rc = roll_manifest(db, v, db->manifest_log);
+        /* The edit is in the old one, which goes on: the next edit tries again. */
+        if (rc == -ENOSPC)
+            rc = 0;
     }
     segment_set_release(&victims);
     version_unref(v);

@@ -409,7 +409,7 @@ static bool is_busy_locked(struct lsm *db)
     purging = db->purging;
     mutex_unlock(&db->dead_mu);
     return purging || db->victims.n || db->compactions_running ||
-           atomic_load(&db->view)->n_imm;
+           (atomic_load(&db->view)->n_imm && !db->flush_error);
 }
 
 uint64_t db_space_wait(struct lsm *db)

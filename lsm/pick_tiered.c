@@ -1,11 +1,12 @@
 /*
  * pick_tiered.c - see pick_impl.h: size-tiered compaction, and the tiers of hybrid.
  *
- * A *run* is sorted and holds a key once: a group of neighbouring L0 tables that are
- * disjoint, or a whole level below. Runs have an order of age, and every sequence
- * number of a newer one is above all of an older one; so any neighbours can be
- * merged into one run in their place (RocksDB's universal compaction; O'Neil et
- * al. 1996 for the idea). The result goes as far down as no older run is in the way;
+ * A *run* is sorted and holds a key once: neighbouring L0 tables that are disjoint, or a
+ * whole level below. Runs have an order of age, and every sequence number of a newer
+ * one is above all of an older one; so any neighbours can be merged into one run in
+ * their place (RocksDB's universal compaction; O'Neil et al. 1996 for the idea). For
+ * that, the pieces of a merged run are kept together: tables whose numbers interleave
+ * are a *generation*, and a run is made of whole ones. The result goes as far down as no older run is in the way;
  * into L0, cut in pieces, when the next older run is in L0 or L1.
  */
 #include "pick_impl.h"
@@ -32,23 +33,41 @@ struct runs {
 
 /* ---- what there is ---- */
 
-static bool is_disjoint(const struct version *v, size_t first, size_t i)
+/* Where the generation of L0 that begins at first ends: a table that follows has lower
+ * numbers only. (Equal ones are a range delete's that was cut over two pieces.) */
+static size_t generation_end(const struct version *v, size_t first)
+{
+    uint64_t least = v->file[0][first]->meta.seq_min;
+    size_t i = first + 1;
+
+    for (; i < v->n[0] && v->file[0][i]->meta.seq_max >= least; i++)
+        if (v->file[0][i]->meta.seq_min < least)
+            least = v->file[0][i]->meta.seq_min;
+    return i;
+}
+
+/* Do tables [i, end) share no key with [first, i)? */
+static bool is_disjoint(const struct version *v, size_t first, size_t i, size_t end)
 {
     size_t k;
 
-    for (k = first; k < i; k++)
-        if (table_ranges_overlap(&v->file[0][k]->meta, &v->file[0][i]->meta))
-            return false;
+    for (; i < end; i++)
+        for (k = first; k < i; k++)
+            if (table_ranges_overlap(&v->file[0][k]->meta, &v->file[0][i]->meta))
+                return false;
     return true;
 }
 
 /* Where the run of L0 that begins at first ends. */
 static size_t l0_run_end(const struct version *v, size_t first)
 {
-    size_t i = first + 1;
+    size_t i = generation_end(v, first), end;
 
-    while (i < v->n[0] && is_disjoint(v, first, i))
-        i++;
+    for (; i < v->n[0]; i = end) {
+        end = generation_end(v, i);
+        if (!is_disjoint(v, first, i, end))
+            break;
+    }
     return i;
 }
 

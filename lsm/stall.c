@@ -16,11 +16,12 @@
 #include "db_impl.h"
 
 enum {
-    L0_SLOW_FACTOR = 3,       /* L0 tables over its trigger that slow writers down */
-    LEVEL_SLOW_SCORE = 3,     /* a level's score, likewise */
-    DELAY_UNIT_NS = 100,      /* a KiB, for each table squared */
-    DELAY_MIN_NS = 1000000,   /* shorter delays are saved up */
-    DELAY_MAX_NS = 50000000,  /* no single one is longer */
+    L0_SLOW_FACTOR = 3,      /* L0 tables over its trigger that slow writers down */
+    LEVEL_SLOW_SCORE = 3,    /* a level's score, likewise */
+    DELAY_UNIT_NS = 100,     /* a KiB, for each table squared */
+    DELAY_MIN_NS = 1000000,  /* shorter delays are saved up */
+    DELAY_MAX_NS = 50000000, /* no single one is longer */
+    LOOK_AGAIN_NS = 200000000,
     REPRICE_BYTES = 64 << 10, /* written between looks at the memtables */
     ROOM_LEAST = 16,          /* of a memtable, this part counts as room in any case */
 };
@@ -64,7 +65,8 @@ void db_throttle(struct lsm *db, const struct lsm_batch *b)
         ns = space;
     if (ns)
         pay(db, ns);
-    waited = space && db->o.workers ? db_space_wait(db) : 0;
+    waited =
+        space && db->o.workers && !atomic_load(&db->low_space) ? db_space_wait(db) : 0;
     if (waited)
         db_took(db, LSM_TIME_STALL, waited);
 }
@@ -81,8 +83,8 @@ int db_wait_for_room(struct lsm *db)
     while (atomic_load(&db->need_room) && !atomic_load(&db->error) && !db->closing &&
            !rc) {
         rc = db->flush_error;
-        if (!rc)
-            cond_wait(&db->room, &db->state_mu);
+        if (!rc) /* not for ever: an error elsewhere wakes nobody */
+            cond_wait_ns(&db->room, &db->state_mu, LOOK_AGAIN_NS);
     }
     mutex_unlock(&db->state_mu);
     db_took(db, LSM_TIME_STALL, env_now_ns(db->env) - start);
@@ -129,6 +131,8 @@ void db_count_waiting_locked(struct lsm *db)
     for (i = 0; i < v->n_imm; i++)
         bytes += memtable_bytes(v->imm[i]);
     atomic_store(&db->waiting_bytes, bytes);
+    if (!v->n_imm)
+        atomic_store_explicit(&db->flush_price_ns_per_kib, 0, memory_order_relaxed);
     atomic_store(&db->waiting, v->n_imm);
 }
 

@@ -29,6 +29,7 @@
 
 enum {
     PIN_CLOSING = 1 << 30,
+    LIMBO_LEAST = 16, /* tables that may be in it in any case */
     LIMBO_SHARE = 4,
 };
 
@@ -177,6 +178,7 @@ static bool close_locked(struct table_cache *c, struct tfile *f)
         return false;
     t = remove_open_locked(c, f);
     c->limbo_bytes += table_memory(t);
+    c->n_limbo++;
     push(&c->fresh, t);
     atomic_fetch_sub(&f->pins, PIN_CLOSING);
     c->closed++;
@@ -190,11 +192,11 @@ static bool is_over_locked(const struct table_cache *c)
 
     if (!c->limits.memory)
         return false;
-    if (c->n_open > c->limits.max_open)
+    /* With much in limbo, closing more frees nothing, and who needs it opens it again. */
+    if (c->n_open > c->limits.max_open && c->n_limbo <= c->limits.max_open + LIMBO_LEAST)
         return true;
     memory_get(c->limits.memory, &u);
     share = memory_plan(&u).tables;
-    /* With much in limbo, closing more frees nothing, and who needs it opens it again. */
     return c->open_bytes > share && c->limbo_bytes <= share / LIMBO_SHARE;
 }
 
@@ -224,8 +226,10 @@ static struct table *leave_limbo_locked(struct table_cache *c)
     if (c->limbo.first && c->limits.readers_left(c->arg, &c->limbo.readers)) {
         gone = c->limbo.first;
         c->limbo.first = NULL;
-        for (t = gone; t; t = *table_link(t))
+        for (t = gone; t; t = *table_link(t)) {
             c->limbo_bytes -= table_memory(t);
+            c->n_limbo--;
+        }
     }
     return gone;
 }
@@ -331,28 +335,6 @@ int tfile_pin(struct tfile *f, enum table_iter_use use, struct table **out)
 void tfile_unpin(struct tfile *f)
 {
     atomic_fetch_sub_explicit(&f->pins, 1, memory_order_release);
-}
-
-int tfile_pins_add(struct tfile_pins *p, struct tfile *f, struct table **out)
-{
-    void *more = realloc(p->file, (p->n + 1) * sizeof(*p->file));
-    int rc;
-
-    if (!more)
-        return -ENOMEM;
-    p->file = more;
-    rc = tfile_pin(f, TABLE_ITER_COMPACT, out);
-    if (!rc)
-        p->file[p->n++] = f;
-    return rc;
-}
-
-void tfile_pins_release(struct tfile_pins *p)
-{
-    while (p->n > 0)
-        tfile_unpin(p->file[--p->n]);
-    free(p->file);
-    p->file = NULL;
 }
 
 static void unpin(void *arg)

@@ -78,6 +78,7 @@ struct table_cache {
     size_t open_bytes;
     uint64_t opened, closed; /* for want of room; so far */
     size_t limbo_bytes;      /* of limbo and fresh */
+    unsigned n_limbo;        /* likewise */
     struct limbo limbo;      /* waiting for its readers to leave */
     struct table *fresh;     /* closed since; they wait next */
 };
@@ -117,14 +118,6 @@ static inline int tfile_borrow(struct tfile *f, struct table **out)
  * does not make it count as used. */
 int tfile_pin(struct tfile *f, enum table_iter_use use, struct table **out);
 void tfile_unpin(struct tfile *f);
-
-/* Several that are pinned for a compaction and released together. */
-struct tfile_pins {
-    struct tfile **file;
-    size_t n;
-};
-int tfile_pins_add(struct tfile_pins *p, struct tfile *f, struct table **out);
-void tfile_pins_release(struct tfile_pins *p);
 
 /* Over the points of f, which it keeps open; f itself must outlive it. */
 int tfile_iter(struct tfile *f, enum table_iter_use use, struct iter **out);

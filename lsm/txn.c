@@ -328,8 +328,9 @@ static int ask_view(const struct view *v, const struct probe *p)
 
 int db_find_conflict(struct lsm *db, const struct lsm_batch *b, uint64_t since)
 {
-    struct slot *s = db_slot(db);
-    struct view *v = db_view(db, s);
+    /* Counted, not announced: closed tables wait for who is announced, and this may
+     * ask for many keys. */
+    struct view *v = db_view_ref(db);
     struct buf ikey = {0};
     size_t i;
     int rc = 0;
@@ -349,7 +350,7 @@ int db_find_conflict(struct lsm *db, const struct lsm_batch *b, uint64_t since)
         if (!rc)
             rc = ask_view(v, &p);
     }
-    db_view_done(s, v);
+    db_view_unref(v);
     buf_release(&ikey);
     return rc;
 }

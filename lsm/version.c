@@ -270,6 +270,75 @@ int version_apply(struct version *base, const struct edit *e, struct table_cache
     return 0;
 }
 
+/* ---- range deletes ---- */
+
+enum { RANGE_KEYS = 64 * 1024 }; /* a chunk of the arena */
+
+void range_list_init(struct range_list *l)
+{
+    memset(l, 0, sizeof(*l));
+    arena_init(&l->keys, RANGE_KEYS);
+}
+
+void range_list_release(struct range_list *l)
+{
+    free(l->list);
+    arena_release(&l->keys);
+}
+
+static bool copy_key(struct range_list *l, struct slice *key)
+{
+    uint8_t *to = arena_alloc(&l->keys, key->len + 1);
+
+    if (!to)
+        return false;
+    if (key->len)
+        memcpy(to, key->data, key->len);
+    key->data = to;
+    return true;
+}
+
+static int add_copies(struct range_list *l, const struct range_tombstone *list, size_t n)
+{
+    size_t i;
+
+    if (l->n + n > l->cap) {
+        size_t cap = 2 * (l->n + n);
+        void *p = realloc(l->list, cap * sizeof(*l->list));
+
+        if (!p)
+            return -ENOMEM;
+        l->list = p;
+        l->cap = cap;
+    }
+    for (i = 0; i < n; i++) {
+        struct range_tombstone t = list[i];
+
+        if (!copy_key(l, &t.start) || !copy_key(l, &t.end))
+            return -ENOMEM;
+        l->list[l->n++] = t;
+    }
+    return 0;
+}
+
+int range_list_add(struct range_list *l, struct tfile *f)
+{
+    const struct range_tombstone *list;
+    struct table *t;
+    size_t n;
+    int rc;
+
+    if (!f->meta.range_deletes)
+        return 0;
+    rc = tfile_pin(f, TABLE_ITER_COMPACT, &t);
+    if (rc)
+        return rc;
+    list = table_range_deletes(t, &n);
+    rc = add_copies(l, list, n);
+    tfile_unpin(f);
+    return rc;
+}
+
 /* ---- lookup ---- */
 
 int tfile_ask_range(struct tfile *f, struct slice key, uint64_t seq,

@@ -8,6 +8,8 @@
 #ifndef LSM_VERSION_H
 #define LSM_VERSION_H
 
+#include "arena.h"
+#include "arena.h"
 #include "edit.h"
 #include "lsm.h"
 #include "rangedel.h"
@@ -89,5 +91,17 @@ int tfile_ask_range(struct tfile *f, struct slice key, uint64_t seq,
  */
 struct iter *level_iter_new(struct tfile **files, size_t n, enum table_iter_use use,
                             const struct slice *upper);
+
+/* Range deletes of several tables, copied: any number of tables may have some, and they
+ * need not stay open for it. */
+struct range_list {
+    struct range_tombstone *list;
+    size_t n, cap;
+    struct arena keys;
+};
+void range_list_init(struct range_list *l);
+void range_list_release(struct range_list *l);
+/* Append those of f. -ENOMEM, or what opening it gave. */
+int range_list_add(struct range_list *l, struct tfile *f);
 
 #endif

@@ -15,7 +15,7 @@
  *     at_rest 0
  *     recompress 0
  *     L1 7 a-c                  table 7 with keys [a, c]; a-c) is [a, c)
- *       ... size 100 entries 100 deletes 0 run 0 ranges 0 refs 0 busy
+ *       ... size 100 entries 100 seqs 7 7 deletes 0 run 0 ranges 0 refs 0 busy
  *     busy 7 | idle 7           table 7 is (not) being compacted
  *     targets 4: 0 0 0 1000     the base, and the targets of L1 ... L4
  *     score L1 1.25
@@ -228,7 +228,10 @@ static void add_table(struct reading *rd)
             m.size = number(rd, rd->word[++i]);
         else if (strcmp(rd->word[i], "entries") == 0)
             m.entries = number(rd, rd->word[++i]);
-        else if (strcmp(rd->word[i], "deletes") == 0)
+        else if (strcmp(rd->word[i], "seqs") == 0) {
+            m.seq_min = number(rd, rd->word[++i]);
+            m.seq_max = number(rd, rd->word[++i]);
+        } else if (strcmp(rd->word[i], "deletes") == 0)
             m.deletes = number(rd, rd->word[++i]);
         else if (strcmp(rd->word[i], "run") == 0)
             m.delete_run = number(rd, rd->word[++i]);

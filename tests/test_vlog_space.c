@@ -5,6 +5,7 @@
  * writes, while flushes, compactions and collection go on.
  */
 #include "tests/env_mem.h"
+#include "tests/soak.h"
 #include "tests/test.h"
 
 #include <stdlib.h>
@@ -203,6 +204,12 @@ static void fill_store(struct store *s)
     }
 }
 
+/* Sanitizers take ten times as long. */
+static uint64_t scaled(uint64_t writes)
+{
+    return SOAK_SANITIZED ? writes / 10 : writes;
+}
+
 static uint32_t any_key(struct store *s)
 {
     return (uint32_t)test_below(&s->rng, KEYS);
@@ -251,13 +258,13 @@ static void overwrite(uint32_t (*choose)(struct store *s), uint64_t writes,
 
 START_TEST(a_million_overwrites_stay_within_the_bound)
 {
-    overwrite(any_key, 1000000, "even");
+    overwrite(any_key, scaled(1000000), "even");
 }
 END_TEST
 
 START_TEST(skewed_overwrites_stay_within_the_bound)
 {
-    overwrite(skewed_key, 200000, "skewed");
+    overwrite(skewed_key, scaled(200000), "skewed");
 }
 END_TEST
 
@@ -269,10 +276,10 @@ START_TEST(deletes_give_back_what_they_delete)
     open_store(s);
     fill_store(s);
     /* Waves: mostly deletes, then mostly writes. */
-    for (i = 0; i < 100000; i++) {
+    for (i = 0; i < scaled(100000); i++) {
         uint32_t key = any_key(s);
 
-        if (test_below(&s->rng, 10) < (i / 20000 % 2 ? 2 : 7))
+        if (test_below(&s->rng, 10) < (i / scaled(20000) % 2 ? 2 : 7))
             remove_key(s, key);
         else
             put(s, key);
@@ -384,7 +391,7 @@ START_TEST(what_a_snapshot_sees_is_kept_and_no_more)
         s->snap_clock = s->clock;
         memcpy(version, s->version, sizeof(s->version));
         memcpy(len, s->len, sizeof(s->len));
-        for (i = 0; i < 30000; i++) {
+        for (i = 0; i < scaled(30000); i++) {
             put(s, any_key(s));
             if (i % LOOK_EVERY == 0)
                 look(s);
@@ -507,7 +514,7 @@ START_TEST(a_thousand_that_share_a_record_move_as_one)
     s->values += 2 * (SHARED + 200);
     s->entries += SHARERS + 1;
     /* Their neighbours go, again and again. */
-    for (i = 0; i < 100000; i++) {
+    for (i = 0; i < scaled(100000); i++) {
         put(s, any_key(s));
         if (i == 50000) {
             ck_ok(lsm_delete(s->db, slice_str("~source")));
@@ -541,7 +548,7 @@ START_TEST(sharers_in_many_tables_stay_within_the_bound)
     s->o.table_bytes = 32 << 10;
     ck_ok(lsm_open("/s", &s->o, &s->db));
     fill_store(s);
-    for (i = 0; i < 100000; i++) {
+    for (i = 0; i < scaled(100000); i++) {
         /* Any key may share any other's value: copies of files. */
         uint32_t from = any_key(s), to = any_key(s);
 
@@ -692,7 +699,7 @@ START_TEST(whatever_the_options_the_bound_holds)
                   s->o.garbage_ratio, s->o.workers);
         ck_ok(lsm_open("/s", &s->o, &s->db));
         fill_store(s);
-        for (i = 0; i < 200000; i++) {
+        for (i = 0; i < scaled(200000); i++) {
             uint32_t key = skewed ? skewed_key(s) : any_key(s);
 
             if (test_below(&s->rng, 10))
