@@ -2,6 +2,7 @@
  * attr.c - attributes: getattr, setattr, readlink.
  */
 #include "extent.h"
+#include "xattr.h"
 
 int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *out)
 {
@@ -95,6 +96,21 @@ static void set_times(struct record *rec, unsigned set, const struct stat *st,
     rec->ctime = set & FS_SET_CTIME ? stamp_of(st->st_ctim) : now;
 }
 
+/* What the new record asks of contents and attributes. */
+static int set_rest(struct fs *fs, struct txn *t, uint64_t ino, unsigned set,
+                    const struct stat *st, struct record *rec)
+{
+    int rc = 0;
+
+    if (set & (FS_SET_UID | FS_SET_GID | FS_SET_SIZE))
+        rc = xattr_drop_capability(fs, t, ino, rec);
+    if (!rc && (set & FS_SET_MODE))
+        rc = xattr_follow_mode(fs, t, ino, rec);
+    if (!rc && (set & FS_SET_SIZE))
+        rc = extent_truncate(fs, t, ino, rec, (uint64_t)st->st_size);
+    return rc;
+}
+
 /* Needs the lock exclusively. */
 static int set_locked(struct fs *fs, const struct fs_cred *c, struct inode *in,
                       unsigned set, const struct stat *st)
@@ -116,15 +132,12 @@ static int set_locked(struct fs *fs, const struct fs_cred *c, struct inode *in,
     if (set & FS_SET_MODE)
         set_mode(&rec, c, st);
     set_times(&rec, set, st, now);
-    if (!(set & FS_SET_SIZE) ||
-        ((uint64_t)st->st_size == rec.file.size && !rec.file.unwritten))
-        return inode_write(fs, in, &rec);
     if (in->state & INODE_GONE)
-        return -ESTALE;
+        return set & FS_SET_SIZE ? -ESTALE : inode_write(fs, in, &rec);
     t = txn_begin(fs);
     if (!t)
         return -ENOMEM;
-    rc = extent_truncate(fs, t, in->ino, &rec, (uint64_t)st->st_size);
+    rc = set_rest(fs, t, in->ino, set, st, &rec);
     txn_put_inode(t, in, &rec);
     rc = txn_end(fs, t, rc);
     if (!rc)

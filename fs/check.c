@@ -12,10 +12,8 @@
  * may be off after a crash; numbers that were skipped. Damaged blocks are the
  * engine's to find (lsm_verify); here they end the check with an error.
  */
-#include "fs.h"
-#include "keys.h"
 #include "known.h"
-#include "record.h"
+#include "xattr.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -385,21 +383,47 @@ static int visit_unwritten(struct check *c, struct slice key, struct lsm_iter *i
     return check_free(c, ino, end - len, end);
 }
 
+static int check_acl(struct check *c, const struct known *k, uint32_t flag,
+                     struct lsm_iter *it)
+{
+    const char *kind = flag == REC_ACL ? "access" : "default";
+    struct slice value;
+    struct acl acl;
+    int rc = lsm_iter_value(it, &value);
+
+    if (rc)
+        return rc;
+    if (acl_decode(value, &acl) || !acl.n)
+        problem(c, "inode %" PRIu64 ": bad %s ACL", k->ino, kind);
+    else if (flag == REC_ACL && acl_mode(&acl, k->mode) != k->mode)
+        problem(c, "inode %" PRIu64 ": its ACL says mode %o, not %o", k->ino,
+                acl_mode(&acl, k->mode) & 0777, k->mode & 0777);
+    return 0;
+}
+
 static int visit_xattr(struct check *c, struct slice key, struct lsm_iter *it)
 {
-    struct slice number = slice_of(key.data, key.len < 9 ? key.len : 9);
+    struct slice name;
     struct known *k;
     uint64_t ino;
+    uint32_t flag;
 
-    if (!key_parse_one(number, KEY_XATTR, &ino) || key.len == 9) {
+    if (!key_parse_xattr(key, &ino, &name)) {
         problem(c, "bad attribute key");
         return 0;
     }
     k = known_find(&c->inodes, ino);
-    if (!has_record(k))
+    if (!has_record(k)) {
         problem(c, "an attribute of %" PRIu64 ", which is no inode", ino);
-    else if (!(k->flags & REC_XATTR))
-        problem(c, "inode %" PRIu64 ": has attributes but no flag", ino);
+        return 0;
+    }
+    flag = xattr_flag(name);
+    k->found_flags |= (uint16_t)(REC_XATTR | flag);
+    if (lsm_iter_value_len(it) > FS_XATTR_SIZE_MAX)
+        problem(c, "inode %" PRIu64 ": an attribute of %zu bytes", ino,
+                lsm_iter_value_len(it));
+    else if (flag == REC_ACL || flag == REC_DEFAULT_ACL)
+        return check_acl(c, k, flag, it);
     return 0;
 }
 
@@ -466,6 +490,19 @@ static void check_dir(struct check *c, const struct known *k)
         problem(c, "directory %" PRIu64 ": link count %" PRIu32, k->ino, k->nlink);
 }
 
+static void check_flags(struct check *c, const struct known *k)
+{
+    uint32_t missing = k->flags & REC_XATTRS & ~(uint32_t)k->found_flags;
+    uint32_t more = k->found_flags & ~k->flags;
+
+    if (more)
+        problem(c, "inode %" PRIu64 ": has attributes but no flag (%" PRIu32 ")", k->ino,
+                more);
+    if (missing)
+        problem(c, "inode %" PRIu64 ": a flag (%" PRIu32 ") but no such attributes",
+                k->ino, missing);
+}
+
 static void check_inode(struct check *c, const struct known *k)
 {
     if (!has_record(k)) {
@@ -474,6 +511,7 @@ static void check_inode(struct check *c, const struct known *k)
             k->ino, k->names, k->entries);
         return;
     }
+    check_flags(c, k);
     if (S_ISDIR(k->mode)) {
         check_dir(c, k);
         return;

@@ -3,6 +3,7 @@
  * rmdir.
  */
 #include "entry.h"
+#include "xattr.h"
 
 #include <sys/sysmacros.h>
 
@@ -79,7 +80,7 @@ int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_attr *
 struct make {
     const struct fs_cred *cred;
     const char *name;
-    mode_t mode; /* with the type */
+    mode_t mode; /* with the type; as asked for, before the umask */
     dev_t rdev;
     const char *target;
     bool open;
@@ -114,7 +115,8 @@ static struct record make_record(const struct make *m, const struct inode *dir,
 
 /* Write the new inode under its name; the directory's new record goes with it. */
 static int make_write(struct fs *fs, const struct make *m, struct inode *dir,
-                      struct entry *e, struct inode *in)
+                      struct entry *e, struct inode *in,
+                      const struct inherited *inherited)
 {
     bool is_dir = S_ISDIR(m->mode);
     struct record dir_rec = dir->rec;
@@ -130,6 +132,7 @@ static int make_write(struct fs *fs, const struct make *m, struct inode *dir,
     txn_put_inode(t, dir, &dir_rec);
     txn_put_seqs(t, dir->ino, e->hash, &e->seqs);
     txn_put_inode(t, in, &in->rec);
+    xattr_put_inherited(t, in->ino, inherited);
     if (is_dir)
         txn_put_ref(t, dir->ino, in->ino, m->name, in->ino, S_IFDIR);
     rc = txn_end(fs, t, 0);
@@ -143,19 +146,21 @@ static int make_inode(struct fs *fs, const struct make *m, struct inode *dir,
 {
     struct slice name = slice_str(m->name);
     struct record rec = make_record(m, dir, stamp_now());
-    struct inode *in;
+    struct inherited inherited;
+    struct inode *in = NULL;
     uint64_t ino;
     int rc;
 
     if (S_ISDIR(m->mode) && dir->rec.dir.subdirs >= FS_LINK_MAX - 2)
         return -EMLINK;
-    rc = fs_new_number(fs, &ino);
-    if (rc)
-        return rc;
-    in = inode_new(ino, &rec, dir->ino, ino, S_ISDIR(m->mode) ? NULL : &name);
-    if (!in)
-        return -ENOMEM;
-    rc = make_write(fs, m, dir, e, in);
+    rc = xattr_inherit(fs, dir, m->cred->umask, &rec, &inherited);
+    if (!rc)
+        rc = fs_new_number(fs, &ino);
+    if (!rc) {
+        in = inode_new(ino, &rec, dir->ino, ino, S_ISDIR(m->mode) ? NULL : &name);
+        rc = in ? make_write(fs, m, dir, e, in, &inherited) : -ENOMEM;
+    }
+    inherited_release(&inherited);
     if (rc) {
         inode_free(in);
         return rc;
@@ -212,7 +217,7 @@ static int make_node(struct fs *fs, const struct fs_cred *c, uint64_t parent,
     default:
         return -EINVAL;
     }
-    m.mode = mode & (S_IFMT | 07777) & ~(c->umask & 0777);
+    m.mode = mode & (S_IFMT | 07777);
     return make(fs, &m, parent, out);
 }
 
@@ -233,7 +238,7 @@ int fs_mkdir(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char
 {
     struct make m = {.cred = c, .name = name};
 
-    m.mode = S_IFDIR | (mode & 01777 & ~(c->umask & 0777));
+    m.mode = S_IFDIR | (mode & 01777);
     return make(fs, &m, parent, out);
 }
 

@@ -4,6 +4,7 @@
 #include "entry.h"
 
 #include "extent.h"
+#include "xattr.h"
 
 /* ---- finding ---- */
 
@@ -165,6 +166,7 @@ int unlink_inode(struct fs *fs, struct txn *t, struct inode *in, struct stamp no
 {
     static const struct home own_key = {0};
     struct key k;
+    int rc;
 
     *rec = in->rec;
     rec->nlink--;
@@ -183,7 +185,8 @@ int unlink_inode(struct fs *fs, struct txn *t, struct inode *in, struct stamp no
     *fate = FATE_GONE;
     if (!in->home.parent)
         lsm_batch_delete(t->batch, key_inode(&k, in->ino));
-    return extent_remove_all(fs, t, in->ino, rec);
+    rc = xattr_remove_all(fs, t, in->ino, rec);
+    return rc ? rc : extent_remove_all(fs, t, in->ino, rec);
 }
 
 void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,

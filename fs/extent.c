@@ -532,9 +532,6 @@ int extent_remove_all(struct fs *fs, struct txn *t, uint64_t ino,
     struct key a, b;
     int rc = 0;
 
-    if (rec->flags & REC_XATTR)
-        lsm_batch_delete_range(t->batch, key_one(&a, KEY_XATTR, ino),
-                               key_one(&b, KEY_XATTR, ino + 1));
     if (!record_is_file(rec))
         return 0;
     if (rec->file.unwritten)

@@ -94,8 +94,8 @@ int extent_shift(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
 int extent_truncate(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
                     uint64_t size);
 
-/* Delete everything under E (and, if it has any, U and X) of an inode that is going away,
- * or of a file that becomes empty. Leaves rec alone. */
+/* Delete everything under E (and, if it has any, U) of an inode that is going away, or
+ * of a file that becomes empty. Leaves rec alone. */
 int extent_remove_all(struct fs *fs, struct txn *t, uint64_t ino,
                       const struct record *rec);
 

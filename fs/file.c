@@ -2,6 +2,7 @@
  * file.c - open files: open, release, read, write, fsync.
  */
 #include "extent.h"
+#include "xattr.h"
 
 /* ---- open and release ---- */
 
@@ -30,7 +31,9 @@ static int open_truncate(struct fs *fs, struct inode *in)
         return -ENOMEM;
     rec.mtime = rec.ctime = stamp_now();
     rec.mode = mode_without_suid(rec.mode, rec.gid, NULL);
-    rc = extent_truncate(fs, t, in->ino, &rec, 0);
+    rc = xattr_drop_capability(fs, t, in->ino, &rec);
+    if (!rc)
+        rc = extent_truncate(fs, t, in->ino, &rec, 0);
     txn_put_inode(t, in, &rec);
     rc = txn_end(fs, t, rc);
     if (!rc)
@@ -149,6 +152,8 @@ static int write_locked(struct fs *fs, struct inode *in, uint64_t off, struct sl
     rec.mtime = rec.ctime = stamp_now();
     if (clear_suid)
         rec.mode = mode_without_suid(rec.mode, rec.gid, NULL);
+    if (!rc)
+        rc = xattr_drop_capability(fs, t, in->ino, &rec);
     txn_put_inode(t, in, &rec);
     rc = txn_end(fs, t, rc);
     buf_release(&merged);

@@ -19,8 +19,9 @@
  *
  * Permissions are the caller's business (the kernel's, with
  * default_permissions), except where the operation itself changes mode bits:
- * clearing suid and sgid on write, truncate and chown; group and sgid
- * inheritance in directories with sgid; the sticky bit is not checked here.
+ * clearing suid, sgid and file capabilities on write, truncate and chown; group and
+ * sgid inheritance in directories with sgid; default ACLs; the sticky bit is not
+ * checked here.
  *
  * Locks, outermost first: the rename lock (renames between directories); inode
  * locks: directory before its entry, two directories ancestor first else by
@@ -38,6 +39,9 @@
 enum {
     FS_NAME_MAX = 255,
     FS_SYMLINK_MAX = 4095,
+    FS_XATTR_NAME_MAX = 255,         /* bytes, the namespace included */
+    FS_XATTR_SIZE_MAX = 64 * 1024,   /* of a value */
+    FS_XATTR_LIST_MAX = 64 * 1024,   /* of the names of one inode, a NUL after each */
     FS_ROOT = 1,
     FS_BLOCK = 4096,            /* st_blksize, and what SEEK_HOLE tells apart */
     FS_EXTENT_MAX = 128 * 1024, /* bytes of content in one extent */
@@ -101,7 +105,8 @@ struct fs_attr {
 int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_attr *out);
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t lookups);
 
-/* Regular file, FIFO, socket, device by mode's type. mode is masked by umask. */
+/* Regular file, FIFO, socket, device by mode's type. mode is masked by umask, or by the
+ * directory's default ACL if it has one. */
 int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
              mode_t mode, dev_t rdev, struct fs_attr *out);
 /* fs_mknod of a regular file, and fs_open of it. */
@@ -158,6 +163,33 @@ enum {
 /* Changes what `set` names, from `st`; the mode's type is ignored. */
 int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned set,
                const struct stat *st, struct fs_attr *out);
+
+/* ---- extended attributes ---- */
+
+/*
+ * Namespaces user. (files and directories only, else -EPERM), trusted., security., and
+ * the two names of POSIX ACLs; -EOPNOTSUPP for others. -ENODATA: there is none.
+ *
+ * An ACL is kept in step with the mode, both ways: setting system.posix_acl_access sets
+ * the mode's bits, and is not stored when the mode says it all; fs_setattr changes it.
+ * system.posix_acl_default (directories only, else -EACCES) is inherited by what is made
+ * there, and then the umask does not count. -EINVAL for an ACL that makes no sense.
+ *
+ * security.capability goes at every write, truncation and change of owner.
+ */
+
+/* The value into `to`, of size bytes, -ERANGE when it is longer; only its length into
+ * *len when size is 0. */
+int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *to, size_t size,
+                size_t *len);
+/* Names, each with a NUL after it; the same about size. trusted. only for root. */
+int fs_listxattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, char *to,
+                 size_t size, size_t *len);
+/* flags: 0, XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA) of <sys/xattr.h>.
+ * -E2BIG: value too long; -ENOSPC: too many names. */
+int fs_setxattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, const char *name,
+                struct slice value, int flags);
+int fs_removexattr(struct fs *fs, uint64_t ino, const char *name);
 
 /* ---- contents ---- */
 

@@ -3,6 +3,8 @@
  */
 #include "keys.h"
 
+#include "fs.h"
+
 #include <xxhash.h>
 
 uint64_t name_hash_mask = UINT64_MAX;
@@ -20,6 +22,14 @@ struct slice key_two(struct key *k, enum key_letter letter, uint64_t a, uint64_t
     store_be64(k->bytes + 1, a);
     store_be64(k->bytes + 9, b);
     return slice_of(k->bytes, 17);
+}
+
+struct slice key_xattr(struct xattr_key *k, uint64_t ino, struct slice name)
+{
+    k->bytes[0] = KEY_XATTR;
+    store_be64(k->bytes + 1, ino);
+    memcpy(k->bytes + 9, name.data, name.len);
+    return slice_of(k->bytes, 9 + name.len);
 }
 
 struct slice key_super(void)
@@ -51,6 +61,17 @@ bool key_parse_two(struct slice key, enum key_letter letter, uint64_t *a, uint64
 
     return get_u8(&key, &first) && first == (uint8_t)letter && get_be64(&key, a) &&
            get_be64(&key, b) && key.len == 0;
+}
+
+bool key_parse_xattr(struct slice key, uint64_t *ino, struct slice *name)
+{
+    uint8_t first;
+
+    if (!get_u8(&key, &first) || first != KEY_XATTR || !get_be64(&key, ino) ||
+        key.len == 0 || key.len > FS_XATTR_NAME_MAX || memchr(key.data, 0, key.len))
+        return false;
+    *name = key;
+    return true;
 }
 
 uint64_t name_hash(uint64_t seed, struct slice name)

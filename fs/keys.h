@@ -62,6 +62,12 @@ static inline struct slice key_orphan(struct key *k, uint64_t ino)
     return key_one(k, KEY_ORPHAN, ino);
 }
 
+/* The extended attribute of that name, at most FS_XATTR_NAME_MAX bytes. */
+struct xattr_key {
+    uint8_t bytes[1 + 8 + 255];
+};
+struct slice key_xattr(struct xattr_key *k, uint64_t ino, struct slice name);
+
 struct slice key_super(void);
 struct slice key_next(void);
 struct slice key_count(void);
@@ -69,6 +75,8 @@ struct slice key_count(void);
 /* False unless key is the letter and exactly so many integers. */
 bool key_parse_one(struct slice key, enum key_letter letter, uint64_t *a);
 bool key_parse_two(struct slice key, enum key_letter letter, uint64_t *a, uint64_t *b);
+/* *name borrows from key; it has 1 to FS_XATTR_NAME_MAX bytes, none of them NUL. */
+bool key_parse_xattr(struct slice key, uint64_t *ino, struct slice *name);
 
 /* The hash a name is indexed by. seed is the store's: nobody outside can choose
  * names that collide. */

@@ -23,7 +23,8 @@ struct known {
     uint64_t entries, subdirs;
     uint64_t found_bytes, found_extents, last_end;
     uint64_t found_unwritten, last_unwritten;
-    uint16_t found_run; /* extents that begin in the run, without a gap */
+    uint16_t found_run;   /* extents that begin in the run, without a gap */
+    uint16_t found_flags; /* REC_XATTRS that its attributes ask for */
     uint64_t run_at;    /* end of the last of those */
 };
 

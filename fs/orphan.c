@@ -8,6 +8,7 @@
  * If that never happens, because the process died first, the next mount does it.
  */
 #include "extent.h"
+#include "xattr.h"
 
 /* Delete what the store holds of them, in one batch. */
 static int delete_dead(struct fs *fs, const struct dead *dead, unsigned n)
@@ -22,7 +23,9 @@ static int delete_dead(struct fs *fs, const struct dead *dead, unsigned n)
     for (i = 0; i < n && !rc; i++) {
         lsm_batch_delete(t->batch, key_orphan(&k, dead[i].ino));
         lsm_batch_delete(t->batch, key_inode(&k, dead[i].ino));
-        rc = extent_remove_all(fs, t, dead[i].ino, &dead[i].rec);
+        rc = xattr_remove_all(fs, t, dead[i].ino, &dead[i].rec);
+        if (!rc)
+            rc = extent_remove_all(fs, t, dead[i].ino, &dead[i].rec);
     }
     return txn_end(fs, t, rc);
 }
@@ -105,7 +108,9 @@ static int remove_one(struct fs *fs, uint64_t ino)
     lsm_batch_delete(t->batch, key_orphan(&k, ino));
     lsm_batch_delete(t->batch, key_inode(&k, ino));
     if (!rc) {
-        rc = extent_remove_all(fs, t, ino, &rec);
+        rc = xattr_remove_all(fs, t, ino, &rec);
+        if (!rc)
+            rc = extent_remove_all(fs, t, ino, &rec);
     } else if (rc == -ENOENT || rc == -EUCLEAN) {
         remove_blindly(t, ino);
         rc = 0;

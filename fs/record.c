@@ -199,14 +199,23 @@ static bool decode_by_type(struct slice *in, struct record *r)
     }
 }
 
+static bool xattr_flags_fit(const struct record *r)
+{
+    if (!(r->flags & REC_XATTR))
+        return !(r->flags & REC_XATTRS);
+    if ((r->flags & REC_DEFAULT_ACL) && !record_is_dir(r))
+        return false;
+    return !(r->flags & REC_ACL) || !S_ISLNK(r->mode);
+}
+
 int record_decode(struct slice in, struct record *r)
 {
-    uint32_t known = REC_TAIL | REC_XATTR | REC_RUN | REC_UNWRITTEN;
+    uint32_t known = REC_TAIL | REC_RUN | REC_UNWRITTEN | REC_XATTRS;
 
     memset(r, 0, sizeof(*r));
     if (!get_varint32(&in, &r->flags) || (r->flags & ~known) ||
         !get_varint32(&in, &r->mode) || (r->mode & ~(uint32_t)(S_IFMT | 07777)) ||
-        !type_known(r->mode) || !get_varint32(&in, &r->uid) ||
+        !type_known(r->mode) || !xattr_flags_fit(r) || !get_varint32(&in, &r->uid) ||
         !get_varint32(&in, &r->gid) || !get_varint32(&in, &r->nlink))
         return -EUCLEAN;
     if (!get_stamp(&in, &r->btime, (struct stamp){0}) ||

@@ -23,6 +23,11 @@ enum {
     REC_XATTR = 1 << 1,     /* has keys under X */
     REC_RUN = 1 << 2,       /* on disk only: the run fields follow */
     REC_UNWRITTEN = 1 << 3, /* on disk only: the bytes of unwritten ranges follow */
+    /* Which attributes are among those keys; only with REC_XATTR. */
+    REC_ACL = 1 << 4,         /* system.posix_acl_access */
+    REC_DEFAULT_ACL = 1 << 5, /* system.posix_acl_default; of directories */
+    REC_CAPABILITY = 1 << 6,  /* security.capability */
+    REC_XATTRS = REC_XATTR | REC_ACL | REC_DEFAULT_ACL | REC_CAPABILITY,
 
     RUN_BYTES = 4096, /* a run of small tail extents is shorter than this... */
     RUN_COUNT = 8,    /* ...and has no more extents than this */

@@ -5,7 +5,7 @@
  * Left out on purpose, so that the kernel gets ENOSYS once and never asks again:
  * flush (closing a file needs nothing from us), opendir (the directory cookies
  * are stateless, and the kernel then caches every listing), access (it checks
- * itself). Extended attributes become EOPNOTSUPP.
+ * itself).
  */
 #include "ops_impl.h"
 
@@ -52,6 +52,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
                    FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPORT_SUPPORT,
                true);
+    /* The kernel checks ACLs. It must not apply the umask: where a default ACL is
+     * inherited it does not count, and only we know where. */
+    set_wanted(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, true);
     /* Nobody else changes files: what the kernel has cached stays right. */
     set_wanted(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
     set_wanted(conn, FUSE_CAP_WRITEBACK_CACHE, o->options->writeback);
@@ -89,6 +92,10 @@ const struct fuse_lowlevel_ops ops_table = {
     .fallocate = op_fallocate,
     .lseek = op_lseek,
     .copy_file_range = op_copy_file_range,
+    .setxattr = op_setxattr,
+    .getxattr = op_getxattr,
+    .listxattr = op_listxattr,
+    .removexattr = op_removexattr,
 };
 
 /* ---- who asks ---- */

@@ -1,6 +1,6 @@
 /*
  * ops_impl.h - what the files of the operations share: ops.c (the table, INIT,
- * replies), ops_names.c, ops_files.c.
+ * replies), ops_names.c, ops_files.c, ops_xattr.c.
  */
 #ifndef MOUNT_OPS_IMPL_H
 #define MOUNT_OPS_IMPL_H
@@ -75,5 +75,12 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from,
                         struct fuse_file_info *from_fi, fuse_ino_t to_ino, off_t to,
                         struct fuse_file_info *to_fi, size_t len, int flags);
 void op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* ops_xattr.c */
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+                 size_t size, int flags);
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 #endif
