@@ -12,7 +12,7 @@
 
 enum space { USER, TRUSTED, SECURITY, ACL_ACCESS, ACL_DEFAULT };
 
-/* The namespace of a name, or -EOPNOTSUPP, -ERANGE as the kernel has it. */
+/* The namespace of a name, or -EOPNOTSUPP; -EINVAL, -ERANGE as the kernel has it. */
 static int space_of(const char *name)
 {
     static const struct {
@@ -29,8 +29,8 @@ static int space_of(const char *name)
         return ACL_DEFAULT;
     for (unsigned i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
         n = strlen(prefixes[i].prefix);
-        if (len > n && memcmp(name, prefixes[i].prefix, n) == 0)
-            return prefixes[i].space;
+        if (len >= n && memcmp(name, prefixes[i].prefix, n) == 0)
+            return len > n ? (int)prefixes[i].space : -EINVAL;
     }
     return -EOPNOTSUPP;
 }

@@ -54,7 +54,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                true);
     /* The kernel checks ACLs. It must not apply the umask: where a default ACL is
      * inherited it does not count, and only we know where. */
-    set_wanted(conn, FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK, true);
+    set_wanted(conn, FUSE_CAP_DONT_MASK, true);
+    set_wanted(conn, FUSE_CAP_POSIX_ACL, !o->options->noacl && !o->options->noxattr);
     /* Nobody else changes files: what the kernel has cached stays right. */
     set_wanted(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
     set_wanted(conn, FUSE_CAP_WRITEBACK_CACHE, o->options->writeback);

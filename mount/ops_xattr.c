@@ -6,16 +6,23 @@
  */
 #include "ops_impl.h"
 
-#include <errno.h>
+/*
+ * With noxattr, ENOSYS: the kernel never asks again, not even for
+ * security.capability, which it otherwise wants before the first write to a file.
+ */
+static int refused(fuse_req_t req, fuse_ino_t ino, int control_err)
+{
+    if (ops_of(req)->options->noxattr)
+        return -ENOSYS;
+    return control_owns(ino) ? control_err : 0;
+}
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
+    int err = refused(req, ino, -ENODATA);
     void *buf = NULL;
     size_t len;
-    int err = 0;
 
-    if (control_owns(ino))
-        err = -ENODATA;
     if (!err && size) {
         size = size < FS_XATTR_SIZE_MAX ? size : FS_XATTR_SIZE_MAX;
         buf = scratch(size);
@@ -33,13 +40,13 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
+    int err = refused(req, ino, 0);
     struct caller c;
     char *buf = NULL;
     size_t len = 0;
-    int err = 0;
 
     caller_init(&c, req);
-    if (size) {
+    if (!err && size) {
         size = size < FS_XATTR_LIST_MAX ? size : FS_XATTR_LIST_MAX;
         buf = scratch(size);
         err = buf ? 0 : -ENOMEM;
@@ -57,7 +64,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                  size_t size, int flags)
 {
-    int err = control_owns(ino) ? -EPERM : 0;
+    int err = refused(req, ino, -EPERM);
     struct caller c;
 
     caller_init(&c, req);
@@ -69,7 +76,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    int err = control_owns(ino) ? -EPERM : 0;
+    int err = refused(req, ino, -EPERM);
 
     if (!err)
         err = fs_removexattr(ops_of(req)->fs, ino, name);

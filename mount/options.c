@@ -213,6 +213,10 @@ static const struct option mount_table[] = {
      .help = "check every byte first, of a store up to SIZE; all; none"},
     {.name = "writeback", .kind = YES, .offset = IN(writeback),
      .help = "let the kernel gather writes; errors are told at fsync"},
+    {.name = "noacl", .kind = YES, .offset = IN(noacl),
+     .help = "keep ACLs, but check the mode only: quicker for all but owners"},
+    {.name = "noxattr", .kind = YES, .offset = IN(noxattr),
+     .help = "no extended attributes, no ACLs: making files is quicker"},
     {.name = "threads", .kind = COUNT, .offset = IN(threads), .value_name = "N",
      .least = 1, .most = THREADS_MAX, .help = "requests handled at once, at most"},
     {.name = "entry_timeout", .kind = SECONDS, .offset = IN(entry_timeout),
@@ -230,7 +234,7 @@ static const struct option mount_table[] = {
     TO_KERNEL("suid"), TO_KERNEL("nosuid"), TO_KERNEL("dev"), TO_KERNEL("nodev"),
     TO_KERNEL("exec"), TO_KERNEL("noexec"), TO_KERNEL("sync"), TO_KERNEL("async"),
     TO_KERNEL("dirsync"), TO_KERNEL("atime"),
-    SKIPPED("defaults"), SKIPPED("default_permissions"), /* the latter is always on */
+    SKIPPED("acl"), SKIPPED("user_xattr"), SKIPPED("defaults"), SKIPPED("default_permissions"), /* the latter is always on */
     SKIPPED("relatime"), SKIPPED("auto"), SKIPPED("noauto"), SKIPPED("nofail"),
     SKIPPED("_netdev"), SKIPPED("user"), SKIPPED("nouser"), SKIPPED("users"),
     SKIPPED("owner"), SKIPPED("group"),

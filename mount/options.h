@@ -20,6 +20,8 @@ struct mount_options {
     double negative_timeout; /* ... that there is no such name */
     bool writeback;          /* the kernel's writeback cache */
     bool nonempty;           /* mount over what is there */
+    bool noacl;              /* the kernel does not check ACLs... */
+    bool noxattr;            /* ...nor knows of any attribute; those there are kept */
     struct buf kernel;       /* ",a,b": for mount(2), by way of libfuse */
 };
 

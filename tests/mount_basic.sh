@@ -153,10 +153,6 @@ same "links of a directory: 2 and its subdirectories" "$(stat -c %h n)" 5
 mv n/3 d/
 same "... also when one moves away" "$(stat -c %h n)" 4
 ok "statfs" df .
-same "no extended attributes, and said so" \
-    "$(python3 -c 'import os
-try: os.setxattr("m", "user.a", b"b")
-except OSError as e: print(e.errno)')" 95
 
 # ---- directories ----
 

@@ -124,6 +124,35 @@ describe() {
         -o -mindepth 1 -type d -printf '%P d %m %U:%G %T@\n' | LC_ALL=C sort)
 }
 
+# as_user UID COMMAND... : as another user, of the group with that number only.
+as_user() {
+    local uid=$1
+    shift
+    setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs "$@"
+}
+
+# twin MESSAGE SCRIPT : the script, run in a new directory of the mount and in one of the
+# host's filesystem, prints the same, if that is ext4. What it printed on the mount stays in
+# $said. The functions above are there, and what $TWIN_LIB defines.
+twin() {
+    local host
+    rm -rf "$MNT/twin" "$T/host"
+    mkdir -m 777 "$MNT/twin" "$T/host"
+    said=$(cd "$MNT/twin" && eval "${TWIN_LIB:-}" && eval "$2" 2>&1)
+    if [ "$(stat -f -c %T "$T")" != ext2/ext3 ]; then
+        skip "$1: $T is not on ext4"
+        return
+    fi
+    host=$(cd "$T/host" && eval "${TWIN_LIB:-}" && eval "$2" 2>&1)
+    if [ -z "$host" ]; then
+        fail "$1" "prints nothing"
+    elif [ "$said" = "$host" ]; then
+        pass
+    else
+        fail "$1" "$(diff <(echo "$host") <(echo "$said") | sed 's/^</ext4  /; s/^>/siltfs/')"
+    fi
+}
+
 need() { # need PROGRAM PACKAGE: install it unless it is there
     command -v "$1" >/dev/null || sh tests/install "$2" || exit 1
 }
