@@ -8,6 +8,8 @@
 #include "session.h"
 #include "wire.h"
 
+enum { NOBODY = 65534 }; /* the kernel's overflow uid */
+
 /* ---- attributes ---- */
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -96,30 +98,31 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 /* ---- open and release ---- */
 
 /*
- * O_TRUNC of a file with suid or sgid. fs_open's truncation clears both; an
- * opener who may keep them gets the other way. The reply to OPEN has no room
- * for the new mode, so that the kernel must be told to ask for it.
+ * O_TRUNC of a file with suid or sgid. What the opener may keep depends on the
+ * groups he is in, which fs_open does not know. The reply to OPEN has no room for
+ * the new mode, so that the kernel must be told to ask for it.
  */
 static int open_truncate_suid(fuse_req_t req, fuse_ino_t ino)
 {
-    static const struct fs_cred keeps_suid = {.uid = 0};
     static const struct stat empty = {.st_size = 0};
+    bool kills = wire_open_kills(session_request(), fuse_req_ctx(req));
     struct ops *o = ops_of(req);
     struct fs_attr attr;
-    int err;
+    struct caller c;
+    int err = fs_open(o->fs, ino, false);
 
-    if (wire_open_kills(session_request(), fuse_req_ctx(req))) {
-        err = fs_open(o->fs, ino, true);
-        if (!err)
-            fuse_lowlevel_notify_inval_inode(o->session, ino, -1, 0);
-        return err;
-    }
-    err = fs_open(o->fs, ino, false);
     if (err)
         return err;
-    err = fs_setattr(o->fs, &keeps_suid, ino, FS_SET_SIZE, &empty, &attr);
+    caller_init(&c, req);
+    if (!kills)
+        c.cred.uid = 0; /* whom fs_setattr leaves both */
+    else if (c.cred.uid == 0)
+        c.cred.uid = NOBODY; /* root, but without the capability */
+    err = fs_setattr(o->fs, &c.cred, ino, FS_SET_SIZE, &empty, &attr);
     if (err)
         fs_release(o->fs, ino);
+    else if (kills)
+        fuse_lowlevel_notify_inval_inode(o->session, ino, -1, 0);
     return err;
 }
 
