@@ -39,9 +39,9 @@
 enum {
     FS_NAME_MAX = 255,
     FS_SYMLINK_MAX = 4095,
-    FS_XATTR_NAME_MAX = 255,         /* bytes, the namespace included */
-    FS_XATTR_SIZE_MAX = 64 * 1024,   /* of a value */
-    FS_XATTR_LIST_MAX = 64 * 1024,   /* of the names of one inode, a NUL after each */
+    FS_XATTR_NAME_MAX = 255,       /* bytes, the namespace included */
+    FS_XATTR_SIZE_MAX = 64 * 1024, /* of a value */
+    FS_XATTR_LIST_MAX = 64 * 1024, /* of the names of one inode, a NUL after each */
     FS_ROOT = 1,
     FS_BLOCK = 4096,            /* st_blksize, and what SEEK_HOLE tells apart */
     FS_EXTENT_MAX = 128 * 1024, /* bytes of content in one extent */

@@ -25,7 +25,7 @@ struct known {
     uint64_t found_unwritten, last_unwritten;
     uint16_t found_run;   /* extents that begin in the run, without a gap */
     uint16_t found_flags; /* REC_XATTRS that its attributes ask for */
-    uint64_t run_at;    /* end of the last of those */
+    uint64_t run_at;      /* end of the last of those */
 };
 
 /* A zeroed one is empty. */

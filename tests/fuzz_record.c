@@ -3,12 +3,13 @@
  * leave its bounds, and what one accepts, encoded again, decodes to the same.
  *
  *   clang -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE tests/fuzz_record.c \
- *     fs/record.c fs/keys.c lsm/buf.c lsm/coding.c -lxxhash
+ *     fs/record.c fs/keys.c fs/acl.c lsm/buf.c lsm/coding.c -lxxhash
  *
  * test_fs_record.c runs it on mutations of sound records.
  */
 #include <stdlib.h>
 
+#include "fs/acl.h"
 #include "fs/keys.h"
 #include "fs/record.h"
 
@@ -90,11 +91,31 @@ static void fuzz_rest(struct slice in, struct twice *t)
         FUZZ_CHECK(v <= INO_MAX);
 }
 
+static void fuzz_acl(struct slice in, struct twice *t)
+{
+    uint32_t mode = 0100750;
+    struct acl a, b;
+
+    if (acl_decode(in, &a) || !a.n)
+        return;
+    acl_encode(&t->a, &a);
+    FUZZ_CHECK(acl_decode(buf_slice(&t->a), &b) == 0);
+    acl_encode(&t->b, &b);
+    same(t);
+    acl_create(&b, &mode);
+    FUZZ_CHECK(acl_mode(&b, mode) == mode && (mode & ~0100750u) == 0);
+    acl_encode(&t->a, &b);
+    FUZZ_CHECK(acl_decode(buf_slice(&t->a), &a) == 0);
+    buf_clear(&t->a);
+}
+
 static void fuzz_keys(struct slice in)
 {
     static const enum key_letter letters[] = {KEY_DENTRY, KEY_EXTENT, KEY_INODE,
                                               KEY_NAMES,  KEY_ORPHAN, KEY_UNWRITTEN,
                                               KEY_XATTR};
+    struct xattr_key x;
+    struct slice name;
     struct key k;
     uint64_t a, b;
     unsigned i;
@@ -105,6 +126,8 @@ static void fuzz_keys(struct slice in)
         if (key_parse_two(in, letters[i], &a, &b))
             FUZZ_CHECK(slice_eq(in, key_two(&k, letters[i], a, b)));
     }
+    if (key_parse_xattr(in, &a, &name))
+        FUZZ_CHECK(slice_eq(in, key_xattr(&x, a, name)));
     (void)name_hash(1, in);
     (void)name_check(in);
 }
@@ -117,6 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_inode(in, &t);
     fuzz_dentry(in, &t);
     fuzz_rest(in, &t);
+    fuzz_acl(in, &t);
     fuzz_keys(in);
     buf_release(&t.a);
     buf_release(&t.b);

@@ -322,13 +322,72 @@ START_TEST(keys_and_values_of_no_kind)
     ck_ok(lsm_put(r->db, slice_of("X\0\0\0\0\0\0\0\x7fuser.x", 15), slice_str("")));
     ck_found("an attribute of 127, which is no inode");
     ck_ok(lsm_put(r->db, key_two(&k, KEY_XATTR, t.f, 0), slice_str("")));
-    ck_found("has attributes but no flag");
+    ck_found("bad attribute key"); /* NULs in the name */
     ck_ok(lsm_put(r->db, key_inode(&k, t.d), slice_str("?")));
     ck_found("bad record");
     ck_ok(lsm_put(r->db, key_dentry(&k, FS_ROOT, t.f), slice_str("?")));
     ck_found("bad record");
     ck_ok(lsm_put(r->db, key_names(&k, FS_ROOT, 5), slice_of(NULL, 0)));
     ck_found("bad name list");
+}
+END_TEST
+
+static void put_xattr(uint64_t ino, const char *name, struct slice value)
+{
+    struct xattr_key k;
+
+    ck_ok(lsm_put(r->db, key_xattr(&k, ino, slice_str(name)), value));
+}
+
+START_TEST(attributes_and_flags_that_disagree)
+{
+    struct tree t = build();
+    struct record rec = get_inode(t.d);
+
+    put_xattr(t.f, "user.a", slice_str("1"));
+    ck_found("has attributes but no flag (2)");
+    rec.flags = REC_XATTR | REC_CAPABILITY;
+    put_inode(t.d, &rec);
+    ck_found("a flag (66) but no such attributes");
+    put_xattr(t.d, "user.a", slice_str("1"));
+    ck_found("a flag (64) but no such attributes");
+    put_xattr(t.d, "security.capability", slice_str("1"));
+    put_xattr(t.sub, "system.posix_acl_default", slice_str(""));
+    ck_found("has attributes but no flag (34)");
+}
+END_TEST
+
+START_TEST(a_damaged_acl)
+{
+    static const uint8_t mode_754[] = {2,   0,   0, 0, 1,   0,   7,   0,   255, 255,
+                                       255, 255, 4, 0, 5,   0,   255, 255, 255, 255,
+                                       32,  0,   4, 0, 255, 255, 255, 255};
+    struct tree t = build();
+    struct record rec = get_inode(t.d);
+    struct stat st = {.st_mode = 0700};
+    struct fs_attr a;
+    size_t len;
+
+    rec.flags = REC_XATTR | REC_ACL | REC_DEFAULT_ACL;
+    put_inode(t.d, &rec);
+    put_xattr(t.d, "system.posix_acl_access", slice_of(mode_754, 28));
+    put_xattr(t.d, "system.posix_acl_default", slice_of(mode_754, 27));
+    ck_found("its ACL says mode 754, not 755");
+    ck_found("bad default ACL");
+    put_xattr(t.d, "system.posix_acl_access", slice_of(mode_754, 4));
+    ck_found("bad access ACL");
+    test_log_capture();
+    rig_mount(r);
+    ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "d"), t.d);
+    ck_err(fs_mkdir(r->fs, &r->cred, t.d, "new", 0755, &a), EUCLEAN);
+    ck_err(fs_setattr(r->fs, &r->cred, t.d, FS_SET_MODE, &st, &a), EUCLEAN);
+    ck_ok(fs_removexattr(r->fs, t.d, "system.posix_acl_default"));
+    ck_ok(fs_removexattr(r->fs, t.d, "system.posix_acl_access"));
+    ck_ok(fs_setattr(r->fs, &r->cred, t.d, FS_SET_MODE, &st, &a));
+    ck_ok(fs_listxattr(r->fs, &r->cred, t.d, NULL, 0, &len));
+    ck_assert_uint_eq(len, 0);
+    ck_ok(fs_mkdir(r->fs, &r->cred, t.d, "new", 0755, &a));
+    rig_release(r);
 }
 END_TEST
 
@@ -370,5 +429,6 @@ TEST_MAIN("fs_check", TEST_CASE(nothing_is_wrong_with_a_whole_tree),
           TEST_CASE(a_loop_of_directories), TEST_CASE(two_records_of_one_inode),
           TEST_CASE(extents_that_do_not_fit), TEST_CASE(unwritten_ranges_that_do_not_fit),
           TEST_CASE(orphans_that_are_none), TEST_CASE(a_counter_that_fell_behind),
-          TEST_CASE(keys_and_values_of_no_kind), TEST_CASE(one_name_twice),
-          TEST_CASE(an_entry_of_the_wrong_type))
+          TEST_CASE(keys_and_values_of_no_kind),
+          TEST_CASE(attributes_and_flags_that_disagree), TEST_CASE(a_damaged_acl),
+          TEST_CASE(one_name_twice), TEST_CASE(an_entry_of_the_wrong_type))

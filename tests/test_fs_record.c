@@ -55,6 +55,7 @@ static struct record file_record(void)
 
 START_TEST(golden_keys)
 {
+    struct xattr_key x;
     struct key k;
 
     ck_key(key_dentry(&k, 0x0102, 0x1122334455667788),
@@ -64,6 +65,7 @@ START_TEST(golden_keys)
     ck_key(key_names(&k, 1, UINT64_MAX), "4e0000000000000001ffffffffffffffff");
     ck_key(key_orphan(&k, 17), "4f0000000000000011");
     ck_key(key_unwritten(&k, 16, 1ULL << 40), "5500000000000000100000010000000000");
+    ck_key(key_xattr(&x, 0x0102, slice_str("user.a")), "580000000000000102757365722e61");
     ck_key(key_super(), "537375706572");
     ck_key(key_next(), "536e657874");
     ck_key(key_count(), "53636f756e74");
@@ -111,6 +113,9 @@ START_TEST(golden_inodes)
     r.dir.subdirs = 2;
     record_encode(&b, &r);
     ck_bytes(&b, "00ed8701000001000000000000000001ac0202");
+    r.flags = REC_XATTR | REC_ACL | REC_DEFAULT_ACL | REC_CAPABILITY;
+    record_encode(&b, &r);
+    ck_bytes(&b, "72ed8701000001000000000000000001ac0202");
     r = (struct record){.mode = S_IFLNK | 0777, .nlink = 1, .target = slice_str("a/b")};
     record_encode(&b, &r);
     ck_bytes(&b, "00ffc302000001000000000000000003612f62");
@@ -220,7 +225,11 @@ START_TEST(records_that_cannot_be_are_refused)
     ck_ok(decode_with(file_record()));
     ck_refused(r.mode = 0644);
     ck_refused(r.mode = S_IFREG | 0200000);
-    ck_refused(r.flags = 1 << 3);
+    for (unsigned bit = 7; bit < 32; bit++)
+        ck_refused(r.flags = 1u << bit | REC_TAIL);
+    ck_refused(r.flags = REC_TAIL | REC_ACL); /* without XATTR */
+    ck_refused(r.flags = REC_TAIL | REC_CAPABILITY);
+    ck_refused(r.flags = REC_TAIL | REC_XATTR | REC_DEFAULT_ACL); /* no directory */
     ck_refused(r.flags = 0); /* a run without a tail */
     ck_refused(r.btime.nsec = 1000000000);
     ck_refused(r.mtime.nsec = 1000000000);
@@ -245,6 +254,10 @@ START_TEST(records_that_cannot_be_are_refused)
     });
     ck_refused({ r = (struct record){.mode = S_IFLNK, .target = slice_str("")}; });
     ck_refused({ r = (struct record){.mode = S_IFLNK, .target = slice_of("a\0b", 3)}; });
+    ck_refused({
+        r = (struct record){.mode = S_IFLNK, .target = slice_str("a")};
+        r.flags = REC_XATTR | REC_ACL;
+    });
 }
 END_TEST
 
@@ -394,6 +407,12 @@ START_TEST(mutated_records_do_no_harm)
 {
     struct record r = file_record();
     struct super s = {.hash_seed = 7, .root = 1};
+    struct acl acl = {5,
+                      {{ACL_USER_OBJ, 7, ACL_NO_ID},
+                       {ACL_USER, 5, 1000},
+                       {ACL_GROUP_OBJ, 5, ACL_NO_ID},
+                       {ACL_MASK, 7, ACL_NO_ID},
+                       {ACL_OTHER, 4, ACL_NO_ID}}};
     struct buf b = {0};
     uint64_t rnd = test_seed();
 
@@ -412,6 +431,8 @@ START_TEST(mutated_records_do_no_harm)
     record_encode(&b, &r);
     fuzz_mutations(&b, &rnd);
     super_encode(&b, &s);
+    fuzz_mutations(&b, &rnd);
+    acl_encode(&b, &acl);
     fuzz_mutations(&b, &rnd);
     buf_release(&b);
 }
