@@ -4,9 +4,9 @@
  * The layers, from the bottom: keys and record (bytes); itable (live inodes);
  * txn (one operation, one batch); inode (a live inode from its number, its
  * record back to the store); extent with extent_move and unwritten (contents of
- * files); entry (names in directories); then the operations: dir, rename,
- * readdir, attr, file, range; and super, lazy, orphan, check around them. A file
- * calls only those before it.
+ * files), acl and xattr (what else an inode has); entry (names in directories);
+ * then the operations: dir, rename, readdir, attr, file, range, xattr_ops; and
+ * super, lazy, orphan, check around them. A file calls only those before it.
  *
  * Every operation goes the same way: pin the inodes, lock them, compute the new
  * records in copies, fill a batch, write it, and only when that succeeded copy

@@ -213,9 +213,40 @@ static void use_attributes(struct worker *w)
         must(fs_fsync(r->fs, ino) == 0);
 }
 
+/* owner rwx, user 1000 r, group r, mask rw, others nothing */
+static const uint8_t some_acl[] = {
+    2, 0,    0,   0,   1,   0,   7,    0, 255, 255, 255, 255, 2,   0,    4,
+    0, 0xe8, 3,   0,   0,   4,   0,    4, 0,   255, 255, 255, 255, 0x10, 0,
+    6, 0,    255, 255, 255, 255, 0x20, 0, 0,   0,   255, 255, 255, 255};
+
+static void use_xattrs(struct worker *w)
+{
+    static const char *const names[] = {"trusted.a", "trusted.b", "security.capability",
+                                        "system.posix_acl_access",
+                                        "system.posix_acl_default"};
+    unsigned which = below(w, 5);
+    uint8_t got[64];
+    size_t len;
+    uint64_t ino;
+    int rc;
+
+    if (!w->n)
+        return;
+    ino = w->held[below(w, w->n)].ino;
+    if (below(w, 3) == 0)
+        rc = fs_removexattr(r->fs, ino, names[which]);
+    else
+        rc = fs_setxattr(r->fs, &r->cred, ino, names[which],
+                         slice_of(some_acl, sizeof(some_acl)), 0);
+    must(expected(rc) || rc == -ENODATA || rc == -EACCES || rc == -EOPNOTSUPP);
+    rc = fs_getxattr(r->fs, ino, names[which], got, sizeof(got), &len);
+    must(rc == -ENODATA || (rc == 0 && len == sizeof(some_acl)));
+    must(fs_listxattr(r->fs, &r->cred, ino, NULL, 0, &len) == 0);
+}
+
 static void any_step(struct worker *w)
 {
-    unsigned kind = below(w, 16);
+    unsigned kind = below(w, 17);
     int rc;
 
     if (kind < 6)
@@ -226,6 +257,8 @@ static void any_step(struct worker *w)
         use_contents(w);
     else if (kind == 12)
         use_attributes(w);
+    else if (kind == 16)
+        use_xattrs(w);
     else if (kind < 15 && w->n)
         let_go(w, below(w, w->n));
     else {

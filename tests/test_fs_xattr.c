@@ -490,6 +490,64 @@ START_TEST(random_lists_and_modes_agree)
 }
 END_TEST
 
+/* ---- at random ---- */
+
+enum { FILES = 3, NAMES = 5 };
+
+/* Against an array; at each remount fs_check compares flags, keys and modes. */
+START_TEST(random_changes_are_kept)
+{
+    static const char *const names[NAMES] = {"user.a", "user.b", "trusted.c", CAPS,
+                                             ACCESS};
+    static const char *const files[FILES] = {"f", "g", "d"};
+    uint64_t seed = test_seed(), ino[FILES] = {0};
+    bool have[FILES][NAMES] = {{0}};
+    unsigned i, f, n;
+
+    rig_init(r, "s");
+    ino[0] = rig_file(r, FS_ROOT, "f");
+    ino[1] = rig_file(r, FS_ROOT, "g");
+    ino[2] = rig_dir(r, FS_ROOT, "d");
+    for (i = 0; i < 4000; i++) {
+        f = (unsigned)test_below(&seed, FILES);
+        n = (unsigned)test_below(&seed, NAMES);
+        switch (test_below(&seed, 8)) {
+        case 0:
+            chmod_to(ino[f], (unsigned)test_below(&seed, 01000));
+            break;
+        case 1:
+            if (f < 2) {
+                rig_write(r, ino[f], test_below(&seed, 100), "data");
+                have[f][3] = false;
+            }
+            break;
+        case 2:
+        case 3:
+            if (have[f][n] || n == 4)
+                ck_ok(fs_removexattr(r->fs, ino[f], names[n]));
+            else
+                ck_err(fs_removexattr(r->fs, ino[f], names[n]), ENODATA);
+            have[f][n] = false;
+            break;
+        default:
+            if (n == 4)
+                ck_ok(set_acl(ino[f], ACCESS, "u6 u1000:7 g4 m5 o1"));
+            else
+                ck_ok(set(ino[f], names[n], "value", 0));
+            have[f][n] = true;
+        }
+        for (n = 0; n < NAMES; n++)
+            ck_assert_int_eq(none(ino[f], names[n]), have[f][n] ? 0 : -ENODATA);
+        if (test_below(&seed, 400))
+            continue;
+        rig_remount(r);
+        for (f = 0; f < FILES; f++)
+            ino[f] = rig_lookup(r, FS_ROOT, files[f]);
+    }
+    rig_release(r);
+}
+END_TEST
+
 TEST_MAIN("fs_xattr", TEST_CASE(set_get_list_remove),
           TEST_CASE(names_and_values_have_limits),
           TEST_CASE(a_file_without_attributes_has_no_flag_and_no_keys),
@@ -501,4 +559,4 @@ TEST_MAIN("fs_xattr", TEST_CASE(set_get_list_remove),
           TEST_CASE(default_acls_are_inherited_and_the_umask_does_not_count),
           TEST_CASE(setting_an_acl_takes_sgid_from_a_stranger),
           TEST_CASE(only_lists_that_make_sense_decode),
-          TEST_CASE(random_lists_and_modes_agree))
+          TEST_CASE(random_lists_and_modes_agree), TEST_CASE(random_changes_are_kept))
