@@ -183,6 +183,11 @@ static struct model_node *any_dir(void)
     return dirs[below(n_dirs)];
 }
 
+static bool died(int rc)
+{
+    return rc == -EIO || rc == -EROFS || rc == -ENOSPC;
+}
+
 static int do_make(void)
 {
     struct model_node *dir = any_dir(), *n;
@@ -252,6 +257,17 @@ static int change_contents(struct model_node *n)
     return rc;
 }
 
+/* Not part of the print; fs_check tells whether flags and keys are of one moment. */
+static int change_attribute(struct model_node *n)
+{
+    static const char *const names[] = {"trusted.a", "trusted.b", "security.capability"};
+    const char *name = names[below(3)];
+
+    if (below(3) == 0)
+        return fs_removexattr(r->fs, n->ino, name);
+    return fs_setxattr(r->fs, &r->cred, n->ino, name, slice_of(scratch, below(500)), 0);
+}
+
 /* Files stay open over unlink now and then: orphans. */
 static int do_file(void)
 {
@@ -272,7 +288,9 @@ static int do_file(void)
     rc = fs_lookup(r->fs, dir->ino, name, &a);
     if (rc)
         return rc;
-    if (S_ISREG(n->mode))
+    if (below(3) == 0)
+        rc = change_attribute(n);
+    if (!died(rc) && S_ISREG(n->mode))
         rc = change_contents(n);
     if (!rc && S_ISREG(n->mode) && !opened[i]) {
         ck_ok(fs_open(r->fs, n->ino, false));
@@ -290,11 +308,6 @@ static int step(void)
     if (kind < 3)
         return do_make();
     return kind < 6 ? do_names() : do_file();
-}
-
-static bool died(int rc)
-{
-    return rc == -EIO || rc == -EROFS || rc == -ENOSPC;
 }
 
 struct run {
