@@ -78,7 +78,7 @@ static void set_owner(struct record *rec, const struct fs_cred *c, unsigned set,
 static void set_mode(struct record *rec, const struct fs_cred *c, const struct stat *st)
 {
     rec->mode = (rec->mode & S_IFMT) | (st->st_mode & 07777);
-    if (!record_is_dir(rec) && !cred_in_group(c, rec->gid))
+    if (!cred_in_group(c, rec->gid)) /* of a directory too, as Linux has it */
         rec->mode &= ~(uint32_t)S_ISGID;
 }
 

@@ -3,7 +3,7 @@
 # mount, as beside it on ext4.
 . "$(dirname "$0")/mount_lib.sh"
 [ "$(id -u)" = 0 ] || { skip "needs root to be others"; finish; }
-. tests/mount_as.sh
+. tests/as_users.sh
 need setcap libcap2-bin
 chmod 755 "$T"
 

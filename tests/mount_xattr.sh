@@ -2,7 +2,7 @@
 # Extended attributes and POSIX ACLs on a real mount, as beside it on ext4.
 . "$(dirname "$0")/mount_lib.sh"
 [ "$(id -u)" = 0 ] || { skip "needs root: trusted attributes, other users"; finish; }
-. tests/mount_as.sh
+. tests/as_users.sh
 need setfacl acl
 need getfattr attr
 need rsync rsync

@@ -1,5 +1,5 @@
-# mount_as.py - the calls of other users, for tests of real mounts: one process, since a
-# new one for each of some thousand calls takes minutes. mount_as.sh talks to it.
+# as_users.py - the calls of other users, for tests of real mounts: one process, since a
+# new one for each of some thousand calls takes minutes. as_users.sh talks to it.
 #
 # A line of stdin is a request, its fields separated by \037: directory, user (UID or
 # UID:GROUP,GROUP), a word, arguments. A child becomes that user and prints what the call

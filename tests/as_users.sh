@@ -1,7 +1,7 @@
-# Calls of other users, quickly: what mount_as.py does, as functions. Source it after
+# Calls of other users, quickly: what as_users.py does, as functions. Source it after
 # mount_lib.sh.
 need python3 python3
-coproc AS { exec python3 tests/mount_as.py 2>&1; }
+coproc AS { exec python3 tests/as_users.py 2>&1; }
 exec 7>&"${AS[1]}" 8<&"${AS[0]}" # for subshells too; clean_up closes them
 
 ask() { # ask WORD ARGUMENT...
@@ -14,7 +14,7 @@ ask() { # ask WORD ARGUMENT...
 # prints what it prints, then ok or the errno of the call that failed.
 as() { ask "$PWD" "$1" run "$2"; }
 
-# x set|get|list|rm PATH [NAME [VALUE [FLAGS]]] : see mount_as.py. USER_IS= and SIZE= may
+# x set|get|list|rm PATH [NAME [VALUE [FLAGS]]] : see as_users.py. USER_IS= and SIZE= may
 # say who asks, and the length of the buffer.
 x() {
     local op=$1
