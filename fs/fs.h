@@ -176,7 +176,8 @@ int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned se
  * system.posix_acl_default (directories only, else -EACCES) is inherited by what is made
  * there, and then the umask does not count. -EINVAL for an ACL that makes no sense.
  *
- * security.capability goes at every write, truncation and change of owner.
+ * security.capability goes at every write, truncation, fallocate, copy into the file
+ * and change of owner.
  */
 
 /* The value into `to`, of size bytes, -ERANGE when it is longer; only its length into

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "extent.h"
+#include "xattr.h"
 
 static int range_check(const struct inode *in)
 {
@@ -105,6 +106,8 @@ static int fallocate_locked(struct fs *fs, struct inode *in, int mode, uint64_t 
     if (!t)
         return -ENOMEM;
     rc = fallocate_fill(fs, t, in, &rec, mode, off, len);
+    if (!rc)
+        rc = xattr_drop_capability(fs, t, in->ino, &rec);
     rec.mtime = rec.ctime = stamp_now();
     txn_put_inode(t, in, &rec);
     rc = txn_end(fs, t, rc);
@@ -227,6 +230,8 @@ static int copy_locked(struct fs *fs, struct inode *src, uint64_t from, struct i
         return -ENOMEM;
     rc = extent_copy(fs, t, (struct extent_place){src->ino, from}, &src->rec,
                      (struct extent_place){dst->ino, to}, &rec, len);
+    if (!rc)
+        rc = xattr_drop_capability(fs, t, dst->ino, &rec);
     rec.mtime = rec.ctime = stamp_now();
     txn_put_inode(t, dst, &rec);
     rc = txn_end(fs, t, rc);

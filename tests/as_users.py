@@ -17,6 +17,11 @@ def mode(path):
     return "%o" % (lstat(path).st_mode & 0o7777)
 
 
+def falloc(fd, how, off, length):
+    if libc.fallocate(fd, how, ctypes.c_long(off), ctypes.c_long(length)):
+        raise OSError(ctypes.get_errno(), "fallocate")
+
+
 def value_of(text):
     if text.startswith("@"):
         return b"v" * int(text[1:])

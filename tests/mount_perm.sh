@@ -48,12 +48,17 @@ twin "writing, truncating and O_TRUNC clear suid and sgid, not for root" '
 for who in 1000 1001 1001:1000 0; do for m in 6777 4766 2777 2766 6767; do
     for what in "write(open(\"f\", O_WRONLY), b\"x\")" "close(open(\"f\", O_WRONLY | O_TRUNC))" "truncate(\"f\", 1)" "ftruncate(open(\"f\", O_WRONLY), 4)" "truncate(\"f\", 400)" "write(open(\"f\", O_WRONLY | O_APPEND), b\"x\")" "close(open(\"f\", O_WRONLY))" "write(open(\"f\", O_WRONLY), b\"\")"; do
     echo text >f; chown 1000:1000 f; chmod $m f; as $who "$what; print(mode(\"f\"))"; owned f; rm f; done; done; done'
+twin "fallocate and copy_file_range clear them like a write" '
+echo other >g; chmod 644 g; for who in 1000 1001 1001:1000 0; do for m in 6777 4766 2777 2766 6767; do
+    for what in "posix_fallocate(open(\"f\", O_WRONLY), 0, 100)" "falloc(open(\"f\", O_WRONLY), 1, 0, 100)" "falloc(open(\"f\", O_WRONLY), 3, 0, 2)" "falloc(open(\"f\", O_WRONLY), 16, 1, 2)" "copy_file_range(open(\"g\", O_RDONLY), open(\"f\", O_WRONLY), 3, 0, 1)"; do
+    echo text >f; chown 1000:1000 f; chmod $m f; as $who "$what; print(mode(\"f\"))"; owned f; rm f; done; done; done'
 twin "a write in the middle of several clears them once and for all" '
 echo text >f; chown 1000 f; chmod 6777 f
 as 1000 "f = open(\"f\", O_WRONLY); write(f, b\"x\"); print(mode(\"f\")); chmod(\"f\", 0o4777); print(mode(\"f\")); write(f, b\"x\"); print(mode(\"f\"))"; owned f'
 caps() { getcap "$1"; stat -c %s "$1"; }
 twin "a file capability goes with the contents it was given to, also for root" '
-for what in "write(open(\"f\", O_WRONLY), b\"x\")" "close(open(\"f\", O_WRONLY | O_TRUNC))" "truncate(\"f\", 1)" "truncate(\"f\", 5)" "chown(\"f\", 1000, -1)" "chown(\"f\", -1, -1)" "chmod(\"f\", 0o700)" "close(open(\"f\", O_WRONLY))" "link(\"f\", \"g\"); rename(\"g\", \"h\")" "utime(\"f\")"; do
+echo other >from; chmod 644 from
+for what in "write(open(\"f\", O_WRONLY), b\"x\")" "close(open(\"f\", O_WRONLY | O_TRUNC))" "truncate(\"f\", 1)" "truncate(\"f\", 5)" "posix_fallocate(open(\"f\", O_WRONLY), 0, 9)" "falloc(open(\"f\", O_WRONLY), 3, 0, 2)" "copy_file_range(open(\"from\", O_RDONLY), open(\"f\", O_WRONLY), 3, 0, 1)" "chown(\"f\", 1000, -1)" "chown(\"f\", -1, -1)" "chmod(\"f\", 0o700)" "close(open(\"f\", O_WRONLY))" "link(\"f\", \"g\"); rename(\"g\", \"h\")" "utime(\"f\")"; do
     for who in 0 1000; do rm -f f h; echo text >f; chown 1000 f; setcap cap_net_raw+ep f; setfattr -n user.k -v kept f
     as $who "$what"; caps f; getfattr --only-values -n user.k f; echo; done; done'
 twin "groups and sgid are inherited" '

@@ -107,6 +107,10 @@ START_TEST(golden_inodes)
     record_encode(&b, &r);
     ck_bytes(&b, "0da48302e807640180c49fd50caab4de75000002020101d804f40302ac0201"
                  "ac02"); /* 300 bytes unwritten */
+    r.flags |= REC_XATTR | REC_ACL | REC_CAPABILITY;
+    record_encode(&b, &r);
+    ck_bytes(&b, "5fa48302e807640180c49fd50caab4de75000002020101d804f40302ac0201"
+                 "ac02");
     r = (struct record){.mode = S_IFDIR | 01755, .nlink = 1};
     r.dir.parent = 1;
     r.dir.entries = 300;

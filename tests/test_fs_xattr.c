@@ -2,6 +2,7 @@
  * test_fs_xattr.c - extended attributes and POSIX ACLs through fs.h, and the
  * decoder of ACLs by itself.
  */
+#include <linux/falloc.h>
 #include <sys/xattr.h>
 
 #include "fs/acl.h"
@@ -280,6 +281,74 @@ START_TEST(a_capability_goes_with_write_truncate_and_chown)
 }
 END_TEST
 
+START_TEST(a_capability_goes_with_fallocate_and_a_copy_into_the_file)
+{
+    static const int modes[] = {
+        0,
+        FALLOC_FL_KEEP_SIZE,
+        FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+        FALLOC_FL_ZERO_RANGE,
+        FALLOC_FL_COLLAPSE_RANGE,
+        FALLOC_FL_INSERT_RANGE,
+    };
+    uint64_t f, g, copied;
+
+    rig_init(r, "s");
+    f = rig_file(r, FS_ROOT, "f");
+    g = rig_file(r, FS_ROOT, "g");
+    rig_write(r, f, 0, "contents");
+    rig_write(r, g, 0, "others");
+    ck_ok(set(f, "user.a", "1", 0));
+    for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        ck_ok(set(f, CAPS, "c", 0));
+        ck_ok(fs_fallocate(r->fs, f, modes[i], 1, 2));
+        ck_err(none(f, CAPS), ENODATA);
+    }
+    ck_ok(set(f, CAPS, "c", 0));
+    ck_err(fs_fallocate(r->fs, f, -1, 1, 2), EOPNOTSUPP);
+    ck_ok(fs_copy_range(r->fs, g, 6, f, 0, 1, &copied));
+    ck_assert_uint_eq(copied, 0);
+    ck_value(f, CAPS, "c");
+    ck_ok(set(g, CAPS, "c", 0));
+    ck_ok(fs_copy_range(r->fs, g, 0, f, 0, 3, &copied));
+    ck_err(none(f, CAPS), ENODATA);
+    ck_value(g, CAPS, "c");
+    ck_names(f, "user.a ");
+    ck_assert_uint_eq(keys_of(f), 1);
+    rig_check(r);
+    rig_release(r);
+}
+END_TEST
+
+START_TEST(attributes_and_unwritten_ranges_live_in_one_file)
+{
+    struct stat st = {.st_size = 0};
+    struct fs_attr a;
+    uint64_t f;
+
+    rig_init(r, "s");
+    f = rig_file(r, FS_ROOT, "f");
+    ck_ok(set(f, "user.a", "1", 0));
+    ck_ok(set(f, CAPS, "c", 0));
+    ck_ok(fs_fallocate(r->fs, f, 0, 0, 8192));
+    rig_write(r, f, 4096, "contents");
+    rig_remount(r);
+    f = rig_lookup(r, FS_ROOT, "f");
+    ck_names(f, "user.a ");
+    ck_ok(fs_setattr(r->fs, &r->cred, f, FS_SET_SIZE, &st, &a));
+    ck_assert_uint_eq(a.st.st_blocks, 0);
+    ck_value(f, "user.a", "1");
+    ck_ok(fs_fallocate(r->fs, f, FALLOC_FL_KEEP_SIZE, 0, 8192));
+    rig_check(r);
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
+    fs_forget(r->fs, f, 2);
+    ck_ok(fs_sync(r->fs));
+    ck_assert_uint_eq(keys_of(f), 0);
+    rig_check(r);
+    rig_release(r);
+}
+END_TEST
+
 /* ---- ACLs ---- */
 
 /* "u7 u1000:5 g4 g7:1 m5 o0" */
@@ -554,6 +623,8 @@ TEST_MAIN("fs_xattr", TEST_CASE(set_get_list_remove),
           TEST_CASE(attributes_go_with_the_inode),
           TEST_CASE(attributes_stay_over_truncation_rename_and_link),
           TEST_CASE(a_capability_goes_with_write_truncate_and_chown),
+          TEST_CASE(a_capability_goes_with_fallocate_and_a_copy_into_the_file),
+          TEST_CASE(attributes_and_unwritten_ranges_live_in_one_file),
           TEST_CASE(golden_acl_bytes),
           TEST_CASE(an_acl_sets_the_mode_and_chmod_changes_the_acl),
           TEST_CASE(default_acls_are_inherited_and_the_umask_does_not_count),
