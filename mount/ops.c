@@ -3,9 +3,8 @@
  * INIT, and the replies.
  *
  * Left out on purpose, so that the kernel gets ENOSYS once and never asks again:
- * flush (closing a file needs nothing from us), opendir (the directory cookies
- * are stateless, and the kernel then caches every listing), access (it checks
- * itself).
+ * flush (closing a file needs nothing from us), access (it checks itself). Not so
+ * opendir, which libfuse answers with success then: op_opendir says ENOSYS itself.
  */
 #include "ops_impl.h"
 
@@ -61,6 +60,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     set_wanted(conn, FUSE_CAP_WRITEBACK_CACHE, o->options->writeback);
     set_wanted(conn, FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE,
                false);
+    o->caches_lists = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
     wire_init(conn);
     o->ready = true;
 }
@@ -87,6 +87,7 @@ const struct fuse_lowlevel_ops ops_table = {
     .release = op_release,
     .fsync = op_fsync,
     .fsyncdir = op_fsync,
+    .opendir = op_opendir,
     .readdir = op_readdir,
     .readdirplus = op_readdirplus,
     .statfs = op_statfs,

@@ -21,7 +21,8 @@ struct ops {
     uid_t uid;                    /* who mounted: the control files are theirs */
     gid_t gid;
     struct timespec mounted;
-    bool ready; /* INIT was answered */
+    bool ready;        /* INIT was answered */
+    bool caches_lists; /* the kernel does, when told that we need no OPENDIR */
 };
 
 /* Of a zeroed struct: fs and options are borrowed. */

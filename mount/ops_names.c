@@ -229,6 +229,19 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie, bool
         fuse_reply_buf(req, l.buf, l.used);
 }
 
+/*
+ * ENOSYS tells the kernel that opening needs nothing from us: it never asks again,
+ * releases nothing, and caches every listing until a name in that directory changes.
+ * Cookies that mean the same to every opener allow that.
+ */
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    if (ops_of(req)->caches_lists)
+        reply_err(req, -ENOSYS);
+    else
+        fuse_reply_open(req, fi);
+}
+
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
                 struct fuse_file_info *fi)
 {

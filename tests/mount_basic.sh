@@ -187,6 +187,62 @@ libc.seekdir(d, at)
 print(after == [name(libc.readdir(d)) for i in range(100)])
 END
 )" True
+# requests COMMAND... : how many the kernel sends meanwhile, not counting FORGET and GETXATTR.
+requests() {
+    : >"$T/strace"
+    strace -f -e trace=read -xx -s 8 -o "$T/trace" -p "$(daemon_pid)" 2>"$T/strace" &
+    wait_until 10 grep -q attached "$T/strace"
+    "$@" >"$T/null"
+    kill $! # an INT it would ignore, in the background
+    wait $!
+    grep -o 'read(.*= [0-9]' "$T/trace" | grep -vcE ', "(\\x..){4}\\x(02|2a|16)'
+}
+need strace strace
+rm -rf many
+mkdir many
+touch many/{1..300}
+ls -U many >"$T/null"
+stat many >"$T/null"
+same "listing a second time costs no request" "$(requests ls -U many)" 0
+ok "... and finding what is there the directory's attributes at most" \
+    test "$(requests find many)" -le 1
+ok "the first listing costs some" test "$(mkdir many/new && requests ls -U many)" -gt 0
+same "a listing shows at once what was made, removed and renamed" "$(python3 - <<'END'
+import ctypes, os
+os.chdir("many")
+def step(do, come=(), go=()):
+    want = (set(os.listdir()) | set(come)) - set(go)
+    do()
+    got = os.listdir()
+    if sorted(got) != sorted(want): print(come, go, len(got), len(want))
+step(lambda: open("made", "x").close(), ["made"])
+step(lambda: os.link("made", "link"), ["link"])
+step(lambda: os.symlink("made", "soft"), ["soft"])
+step(lambda: os.mkfifo("fifo"), ["fifo"])
+step(lambda: os.mkdir("sub"), ["sub"])
+step(lambda: os.rename("made", "moved"), ["moved"], ["made"])
+step(lambda: os.rename("soft", "link"), [], ["soft"])
+step(lambda: os.rename("moved", "sub/moved"), [], ["moved"])
+step(lambda: os.rename("sub/moved", "back"), ["back"])
+step(lambda: os.unlink("back"), [], ["back"])
+step(lambda: os.rmdir("sub"), [], ["sub"])
+os.listdir("new"); os.rename("1", "new/1"); print(os.listdir("new"))
+dirs = lambda: sorted(e.name for e in os.scandir() if e.is_dir(follow_symlinks=False))
+before = dirs(); ctypes.CDLL(None).renameat2(-100, b"new", -100, b"2", 2); print(before, dirs())
+d = os.open(".", os.O_RDONLY); os.listdir(d); open("late", "x").close(); print("late" in os.listdir(d))
+END
+)" "['1']
+['new'] ['2']
+True"
+same "... and while it is open" "$(python3 - <<'END'
+import os
+with os.scandir("many") as e:
+    first = next(e).name
+    os.unlink("many/300"); open("many/300", "x").close(); os.unlink("many/299")
+    names = [first] + [x.name for x in e]
+print(len(names) == len(set(names)), set(map(str, range(3, 299))) <= set(names), "299" in os.listdir("many"))
+END
+)" "True True False"
 same ".siltfs is not listed" "$(ls -a | grep -c siltfs)" 0
 ok ".siltfs is there" test -d .siltfs -a -f .siltfs/stats
 same ".siltfs is private" "$(stat -c %a .siltfs .siltfs/stats | xargs)" "500 400"
