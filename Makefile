@@ -20,7 +20,7 @@ OPT     ?= -O2
 Q       ?= @
 WARN     = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
            -Wpointer-arith -Wno-unused-parameter $(NOWARN)
-CFLAGS   = -std=gnu11 $(OPT) -g $(WARN) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread \
+CFLAGS   = -std=gnu11 $(OPT) -g $(WARN) -D_GNU_SOURCE -DLSM_IN_TREE -D_FILE_OFFSET_BITS=64 -pthread \
            -fno-omit-frame-pointer $(SAN)
 LDFLAGS  = -pthread $(SAN)
 LSM_LIBS = -lxxhash -llz4 -lzstd

@@ -8,7 +8,7 @@
 #ifndef FS_ACL_H
 #define FS_ACL_H
 
-#include "../lsm/coding.h"
+#include "../lsm/lsm.h"
 
 #define ACL_ACCESS_NAME  "system.posix_acl_access"
 #define ACL_DEFAULT_NAME "system.posix_acl_default"

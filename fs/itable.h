@@ -19,7 +19,7 @@
 
 #include <stdatomic.h>
 
-#include "../lsm/lock.h"
+#include "../lsm/lsm.h"
 #include "record.h"
 
 /* Where an inode's record is: embedded in the entry seq of directory parent, which

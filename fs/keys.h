@@ -8,7 +8,7 @@
 #ifndef FS_KEYS_H
 #define FS_KEYS_H
 
-#include "../lsm/coding.h"
+#include "../lsm/lsm.h"
 #include "../lsm/lsm.h"
 
 enum key_letter {

@@ -11,7 +11,7 @@
 
 #include <sys/stat.h>
 
-#include "../lsm/coding.h"
+#include "../lsm/lsm.h"
 #include "../lsm/lsm.h"
 
 /* On disk: never renumber. */

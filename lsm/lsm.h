@@ -27,6 +27,10 @@
 #include "buf.h"
 #include "err.h"
 #include "env.h"
+#ifdef LSM_IN_TREE /* siltfs itself: not installed, and not for the library's users */
+#include "coding.h"
+#include "lock.h"
+#endif
 
 #ifdef __cplusplus
 extern "C" {

@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
-T=$(mktemp -d /tmp/siltfs-lib-XXXXXX) || exit 1
+T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT
 passed=0 failed=0
 
