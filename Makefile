@@ -131,7 +131,7 @@ test: all lib $(TESTS) $(TOOLS) check-layers
 unit: $(TESTS)
 	@B=$(B) bash tests/run unit $(T)
 
-soak: $(TESTS)
+soak: all $(TESTS) $(TOOLS)
 	@B=$(B) bash tests/soak $(MINUTES) $(T)
 
 asan:

@@ -76,6 +76,36 @@ finish() {
     exit
 }
 
+# ---- loads: what could go on for ever ----
+
+# load SECONDS FUNCTION : rounds of FUNCTION SEED SECONDS_LEFT, at least one, for so many
+# seconds in `make test` (0: not there), for SOAK_SECONDS in `make soak`, until one adds to
+# $failed. The first has $SEED of the environment, if that is given, every further one a new
+# seed. FUNCTION adds what it did to $operations and $crashes. A script of loads has `load`
+# at the beginning of lines, so that tests/soak finds it, and `loads_done` after the last.
+load() {
+    local seconds=${SOAK:+${SOAK_SECONDS:-20}} end rounds=0 before=$failed
+    seconds=${seconds:-$1}
+    [ "$seconds" -gt 0 ] || return 0
+    operations=0 crashes=0 end=$((SECONDS + seconds))
+    seed=${SEED:-$(date +%N | sed 's/^0*//')}
+    [ -n "${loads:-}" ] || echo "SEED=$seed"
+    loads=yes
+    while [ $rounds -eq 0 ] || { [ $SECONDS -lt $end ] && [ $rounds -lt "${ROUNDS:-1000000}" ]; }; do
+        [ $rounds -eq 0 ] || seed=$((seed + 1000003))
+        rounds=$((rounds + 1))
+        "$2" $seed $((SECONDS < end ? end - SECONDS : 1))
+        if [ $failed -gt $before ]; then
+            echo "$2 failed in the round of SEED=$seed (ROUNDS=1 repeats it)"
+            break
+        fi
+    done
+    echo "SOAK rounds $rounds, option sets 0, operations $operations, crashes $crashes: $2"
+}
+
+# What follows is no load: not for `make soak`.
+loads_done() { [ -z "${SOAK:-}" ] || finish; }
+
 # ---- stores and mounts ----
 
 daemon_pid() { head -n 1 "${1:-$STORE}/LOCK"; }
