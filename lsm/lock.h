@@ -13,7 +13,7 @@
 
 enum lock_rank {
     /* mount/ */
-    LOCK_SESSION = 10,
+    LOCK_SIGNALS = 10,
     /* fs/ (fs.h says more) */
     LOCK_FS_RENAME = 100,
     LOCK_FS_INODE = 110, /* several at once: see fs.h */
@@ -35,12 +35,17 @@ enum lock_rank {
     LOCK_ARENA = 290,
     LOCK_DB_DEAD = 300,
     LOCK_GAPS = 310, /* gaps.h */
+    /* mount/ again: what any layer may come to with its locks held */
+    LOCK_SESSION = 400, /* by the block hook (env.h) */
+    LOCK_LOG = 410,     /* by err_log */
 };
 
 struct mutex {
     pthread_mutex_t m;
     int rank;
 };
+
+#define MUTEX_INITIALIZER(rank) {PTHREAD_MUTEX_INITIALIZER, rank}
 
 struct rwlock {
     pthread_rwlock_t l;

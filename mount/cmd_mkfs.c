@@ -54,8 +54,11 @@ static int make_directory(const char *path, bool *made, struct why *why)
         return why_set(why, err, "%s: exists and is not a directory", path);
     if (err)
         return why_set(why, err, "%s: %s", path, strerror(-err));
-    if (empty)
-        return 0;
+    if (empty) /* what is in a store is its owner's only, whatever umask says */
+        return chmod(path, 0700) == 0
+                   ? 0
+                   : why_set(why, -errno, "%s: %s; is it yours? give a new directory",
+                             path, strerror(errno));
     if (lsm_is_store(env_posix(), path))
         return why_set(
             why, -EEXIST,

@@ -21,7 +21,7 @@ enum where { COLLECT, TO_STDERR, TO_SYSLOG };
 enum { KEEP_LINES = 64, LINE_BYTES = 1024 };
 
 /* Innermost of all locks: the sink is called with any of ours held. */
-static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+static struct mutex mu = MUTEX_INITIALIZER(LOCK_LOG);
 static enum where where;
 static char *kept[KEEP_LINES];
 static unsigned kept_count;
@@ -36,12 +36,12 @@ static void emit_locked(const char *line)
 
 static void sink(void *arg, const char *line)
 {
-    pthread_mutex_lock(&mu);
+    mutex_lock(&mu);
     if (where != COLLECT)
         emit_locked(line);
     else if (kept_count < KEEP_LINES && (kept[kept_count] = strdup(line)))
         kept_count++;
-    pthread_mutex_unlock(&mu);
+    mutex_unlock(&mu);
 }
 
 /* libfuse ends its lines with a newline, and begins them with its name. */
@@ -61,9 +61,9 @@ static void fuse_sink(enum fuse_log_level level, const char *fmt, va_list ap)
 
 void log_collect(void)
 {
-    pthread_mutex_lock(&mu);
+    mutex_lock(&mu);
     where = COLLECT;
-    pthread_mutex_unlock(&mu);
+    mutex_unlock(&mu);
     err_set_sink(sink, NULL);
 }
 
@@ -76,11 +76,11 @@ bool log_first(char *line, size_t cap)
 {
     bool any;
 
-    pthread_mutex_lock(&mu);
+    mutex_lock(&mu);
     any = kept_count > 0;
     if (any)
         snprintf(line, cap, "%s", kept[0]);
-    pthread_mutex_unlock(&mu);
+    mutex_unlock(&mu);
     return any;
 }
 
@@ -92,21 +92,21 @@ static void drop_locked(void)
 
 void log_forget(void)
 {
-    pthread_mutex_lock(&mu);
+    mutex_lock(&mu);
     drop_locked();
-    pthread_mutex_unlock(&mu);
+    mutex_unlock(&mu);
 }
 
 static void go_to(enum where to)
 {
     unsigned i;
 
-    pthread_mutex_lock(&mu);
+    mutex_lock(&mu);
     where = to;
     for (i = 0; i < kept_count; i++)
         emit_locked(kept[i]);
     drop_locked();
-    pthread_mutex_unlock(&mu);
+    mutex_unlock(&mu);
 }
 
 void log_to_stderr(void)

@@ -52,38 +52,38 @@ void session_about_to_block(void)
         return;
     w->hot = false;
     s = w->session;
-    pthread_mutex_lock(&s->mu);
+    mutex_lock(&s->mu);
     s->role_free = true;
     if (s->parked)
         pthread_cond_signal(&s->wake);
     else if (s->count < s->config->options->threads && !s->over)
         add_worker_locked(s);
-    pthread_mutex_unlock(&s->mu);
+    mutex_unlock(&s->mu);
 }
 
 /* Park until the role is free, and take it; false when all is over. */
 static bool take_role(struct session *s, struct worker *w)
 {
-    pthread_mutex_lock(&s->mu);
+    mutex_lock(&s->mu);
     while (!s->role_free && !s->over) {
         s->parked++;
-        pthread_cond_wait(&s->wake, &s->mu);
+        cond_wait(&s->wake, &s->mu);
         s->parked--;
     }
     w->hot = !s->over;
     s->role_free = false;
-    pthread_mutex_unlock(&s->mu);
+    mutex_unlock(&s->mu);
     return w->hot;
 }
 
 void session_stop(struct session *s, int error)
 {
-    pthread_mutex_lock(&s->mu);
+    mutex_lock(&s->mu);
     s->over = true;
     if (!s->error)
         s->error = error;
     pthread_cond_broadcast(&s->wake);
-    pthread_mutex_unlock(&s->mu);
+    mutex_unlock(&s->mu);
 }
 
 const void *session_request(void)
@@ -125,9 +125,9 @@ static void *worker_main(void *arg)
     }
     self = NULL;
     free(w->request.mem);
-    pthread_mutex_lock(&s->mu);
+    mutex_lock(&s->mu);
     w->ended = true;
-    pthread_mutex_unlock(&s->mu);
+    mutex_unlock(&s->mu);
     return NULL;
 }
 
@@ -169,16 +169,16 @@ int session_run(struct session *s)
     self = first;
     if (!serve_first(s, first))
         session_stop(s, -EPROTO);
-    pthread_mutex_lock(&s->mu);
+    mutex_lock(&s->mu);
     s->role_free = true;
-    pthread_mutex_unlock(&s->mu);
+    mutex_unlock(&s->mu);
     worker_main(first);
     /* All is over, so nobody adds workers. */
     for (w = s->workers; w != first; w = w->next)
         pthread_join(w->thread, NULL);
-    pthread_mutex_lock(&s->mu); /* a signal may come even now */
+    mutex_lock(&s->mu); /* a signal may come even now */
     error = s->error;
-    pthread_mutex_unlock(&s->mu);
+    mutex_unlock(&s->mu);
     return error;
 }
 
@@ -283,7 +283,7 @@ int session_new(const struct session_config *c, struct session **out, struct why
         return -ENOMEM;
     }
     s->config = c;
-    pthread_mutex_init(&s->mu, NULL);
+    mutex_init(&s->mu, LOCK_SESSION);
     pthread_cond_init(&s->wake, NULL);
     first->session = s;
     first->thread = pthread_self();
@@ -333,6 +333,6 @@ void session_free(struct session *s)
         free(w);
     }
     pthread_cond_destroy(&s->wake);
-    pthread_mutex_destroy(&s->mu);
+    mutex_release(&s->mu);
     free(s);
 }

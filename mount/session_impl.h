@@ -23,8 +23,7 @@ struct session {
     struct fuse_session *fuse;
     unsigned major, minor; /* of the mount: tells it from another at that place */
 
-    /* Innermost of all: the block hook comes with locks of fs/ and lsm/ held. */
-    pthread_mutex_t mu;
+    struct mutex mu; /* inside all but the log's: the block hook comes with locks held */
     pthread_cond_t wake;
     struct worker *workers; /* only grows, until `over` */
     unsigned count, parked;

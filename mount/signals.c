@@ -25,17 +25,17 @@ enum stage {
 
 /* Outside a session's mu; held while a signal is dealt with, so that the
  * session stays until then. */
-static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+static struct mutex mu = MUTEX_INITIALIZER(LOCK_SIGNALS);
 static enum stage stage;
 static struct session *session;
 static sigset_t caught;
 
 void session_signals_to(struct session *s)
 {
-    pthread_mutex_lock(&mu);
+    mutex_lock(&mu);
     session = s;
     stage = s ? SERVING : ENDED;
-    pthread_mutex_unlock(&mu);
+    mutex_unlock(&mu);
 }
 
 /* False once all workers have ended. */
@@ -43,14 +43,14 @@ static bool kick_workers(struct session *s)
 {
     bool any = false;
 
-    pthread_mutex_lock(&s->mu);
+    mutex_lock(&s->mu);
     for (struct worker *w = s->workers; w; w = w->next) {
         if (!w->ended) {
             pthread_kill(w->thread, KICK);
             any = true;
         }
     }
-    pthread_mutex_unlock(&s->mu);
+    mutex_unlock(&s->mu);
     return any;
 }
 
@@ -90,7 +90,7 @@ static void *wait_for_signals(void *arg)
     for (;;) {
         if (sigwait(&caught, &sig) != 0)
             continue;
-        pthread_mutex_lock(&mu);
+        mutex_lock(&mu);
         if (stage == STARTING) {
             signal(sig, SIG_DFL);
             pthread_sigmask(SIG_UNBLOCK, &caught, NULL);
@@ -98,7 +98,7 @@ static void *wait_for_signals(void *arg)
         }
         if (stage == SERVING)
             end_session(session);
-        pthread_mutex_unlock(&mu);
+        mutex_unlock(&mu);
     }
     return NULL;
 }

@@ -79,7 +79,7 @@ static void capture(void *arg, const char *line)
 
 void test_log_capture(void)
 {
-    mutex_init(&captured_mu, LOCK_SESSION);
+    mutex_init(&captured_mu, LOCK_LOG);
     buf_clear(&captured);
     err_set_sink(capture, NULL);
 }
