@@ -121,8 +121,10 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t parent, const char *name,
 int fs_unlink(struct fs *fs, uint64_t parent, const char *name);
 int fs_rmdir(struct fs *fs, uint64_t parent, const char *name);
 
-/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE of <linux/fs.h>, else -EINVAL. */
-int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
+/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT of <linux/fs.h>, else -EINVAL,
+ * as for EXCHANGE with another. WHITEOUT leaves a device 0:0 of mode 0 under the old name,
+ * which belongs to c; only for that c is needed. */
+int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name, uint64_t new_parent,
               const char *new_name, unsigned flags);
 /* NUL-terminated into to, which holds FS_SYMLINK_MAX + 1. */
 int fs_readlink(struct fs *fs, uint64_t ino, char *to);

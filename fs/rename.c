@@ -32,7 +32,9 @@ struct rename {
     struct side from, to;
     bool same_dir;
     bool exchange;
-    bool replace; /* `to` exists and goes away */
+    bool replace;                   /* `to` exists and goes away */
+    const struct fs_cred *whiteout; /* whose is left at `from`; NULL: none */
+    uint64_t whiteout_ino;
     enum fate fate;
     struct stamp now;
 };
@@ -258,6 +260,8 @@ static int change_seqs(struct rename *r)
     rc = seqs_add(to->seqs, from->e.seq);
     if (!rc && r->exchange)
         rc = seqs_add(from->seqs, to->e.seq);
+    if (!rc && r->whiteout)
+        rc = seqs_add(from->seqs, r->whiteout_ino);
     return rc;
 }
 
@@ -266,26 +270,49 @@ static void change_dirs(struct rename *r)
     struct side *from = &r->from, *to = &r->to;
     int from_dir = record_is_dir(&from->in->rec);
     int to_dir = to->in && record_is_dir(&to->in->rec);
+    int left = r->whiteout ? 1 : 0;
 
     from->dir_rec = from->dir->rec;
     to->dir_rec = to->dir->rec;
     if (r->same_dir) {
-        dir_changed(&from->dir_rec, r->now, r->replace ? -1 : 0,
+        dir_changed(&from->dir_rec, r->now, left - (r->replace ? 1 : 0),
                     r->replace ? -to_dir : 0);
     } else if (r->exchange) {
         dir_changed(&from->dir_rec, r->now, 0, to_dir - from_dir);
         dir_changed(&to->dir_rec, r->now, 0, from_dir - to_dir);
     } else {
-        dir_changed(&from->dir_rec, r->now, -1, -from_dir);
+        dir_changed(&from->dir_rec, r->now, left - 1, -from_dir);
         dir_changed(&to->dir_rec, r->now, r->replace ? 0 : 1, from_dir - to_dir);
     }
+}
+
+/* Nobody has looked it up yet, so it is not made live. */
+static void put_whiteout(struct txn *t, const struct rename *r)
+{
+    const struct side *from = &r->from;
+    struct home home = {.parent = from->dir->ino, .seq = r->whiteout_ino};
+    struct record rec = {
+        .mode = S_IFCHR,
+        .uid = r->whiteout->uid,
+        .gid = from->dir->rec.mode & S_ISGID ? from->dir->rec.gid : r->whiteout->gid,
+        .nlink = 1,
+        .atime = r->now,
+        .mtime = r->now,
+        .ctime = r->now,
+        .btime = r->now,
+    };
+
+    home.name = (char *)from->name;
+    txn_put_record(t, r->whiteout_ino, &home, &rec);
 }
 
 static int fill(struct fs *fs, struct txn *t, struct rename *r)
 {
     struct side *from = &r->from, *to = &r->to;
-    int rc = change_seqs(r);
+    int rc = r->whiteout ? fs_new_number(fs, &r->whiteout_ino) : 0;
 
+    if (!rc)
+        rc = change_seqs(r);
     if (rc)
         return rc;
     change_dirs(r);
@@ -303,6 +330,8 @@ static int fill(struct fs *fs, struct txn *t, struct rename *r)
         rc = put_moved(fs, t, r, from, to);
     if (!rc && r->exchange)
         rc = put_moved(fs, t, r, to, from);
+    if (!rc && r->whiteout)
+        put_whiteout(t, r);
     return rc;
 }
 
@@ -329,6 +358,8 @@ static void done(struct fs *fs, struct rename *r)
         moved_done(fs, to, from);
     if (r->replace)
         unlink_done(fs, to->in, &to->rec, r->fate);
+    if (r->whiteout)
+        atomic_fetch_add(&fs->count, 1);
     inode_set(from->dir, &from->dir_rec);
     if (!r->same_dir)
         inode_set(to->dir, &to->dir_rec);
@@ -385,15 +416,15 @@ static int check_arguments(struct fs *fs, const char *name, const char *new_name
         rc = name_check(slice_str(new_name));
     if (rc)
         return rc == -EEXIST ? -EINVAL : rc;
-    if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+    if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
         return -EINVAL;
-    if (flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+    if ((flags & RENAME_EXCHANGE) && flags != RENAME_EXCHANGE)
         return -EINVAL;
     return fs->options.read_only ? -EROFS : 0;
 }
 
-int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
-              const char *new_name, unsigned flags)
+int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
+              uint64_t new_parent, const char *new_name, unsigned flags)
 {
     struct rename r = {.same_dir = parent == new_parent};
     int rc = check_arguments(fs, name, new_name, flags);
@@ -401,6 +432,7 @@ int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_par
     if (rc)
         return rc;
     r.exchange = flags & RENAME_EXCHANGE;
+    r.whiteout = flags & RENAME_WHITEOUT ? c : NULL;
     r.from.name = name;
     r.to.name = new_name;
     rc = inode_get(fs, parent, &r.from.dir);

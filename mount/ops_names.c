@@ -165,9 +165,12 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
                const char *new_name, unsigned flags)
 {
     int err = is_control(parent, name) || is_control(new_parent, new_name) ? -EPERM : 0;
+    struct caller c;
 
+    caller_init(&c, req);
     if (!err)
-        err = fs_rename(ops_of(req)->fs, parent, name, new_parent, new_name, flags);
+        err = fs_rename(ops_of(req)->fs, &c.cred, parent, name, new_parent, new_name,
+                        flags);
     reply_err(req, err);
 }
 

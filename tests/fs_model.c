@@ -207,6 +207,7 @@ int model_rename(struct model *m, struct model_node *dir, const char *name,
                  struct model_node *new_dir, const char *new_name, unsigned flags)
 {
     struct model_node *a = model_lookup(dir, name), *b = model_lookup(new_dir, new_name);
+    struct model_node *left;
     int rc;
 
     if (!a)
@@ -231,7 +232,7 @@ int model_rename(struct model *m, struct model_node *dir, const char *name,
         drop_for_good(m, new_dir, new_name);
     drop(dir, name);
     add(new_dir, new_name, a);
-    return 0;
+    return flags & RENAME_WHITEOUT ? model_make(m, dir, name, S_IFCHR, NULL, &left) : 0;
 }
 
 void model_write(struct model_node *file, size_t off, const void *data, size_t len)

@@ -54,6 +54,7 @@ int model_make(struct model *m, struct model_node *dir, const char *name, uint32
 int model_link(struct model_node *node, struct model_node *dir, const char *name);
 int model_unlink(struct model *m, struct model_node *dir, const char *name);
 int model_rmdir(struct model *m, struct model_node *dir, const char *name);
+/* What WHITEOUT leaves has the number 0 first. */
 int model_rename(struct model *m, struct model_node *dir, const char *name,
                  struct model_node *new_dir, const char *new_name, unsigned flags);
 void model_write(struct model_node *file, size_t off, const void *data, size_t len);

@@ -230,7 +230,7 @@ static int do_names(void)
         fs_forget(r->fs, n->ino, rc ? 1 : 2);
         return rc ? rc : model_link(n, to, other);
     }
-    rc = fs_rename(r->fs, dir->ino, name, to->ino, other, flags);
+    rc = fs_rename(r->fs, NULL, dir->ino, name, to->ino, other, flags);
     return rc ? rc : model_rename(m, dir, name, to, other, flags);
 }
 

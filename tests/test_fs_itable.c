@@ -161,7 +161,7 @@ START_TEST(a_record_that_moves_is_noted_where_it_was)
     rig_init(r, "s");
     d = rig_dir(r, FS_ROOT, "d");
     f = rig_file(r, FS_ROOT, "f");
-    ck_noted(FS_ROOT, fs_rename(r->fs, FS_ROOT, "f", d, "f", 0));
+    ck_noted(FS_ROOT, fs_rename(r->fs, NULL, FS_ROOT, "f", d, "f", 0));
     ck_noted(d, fs_link(r->fs, f, FS_ROOT, "g", &a));
     rig_release(r);
 }

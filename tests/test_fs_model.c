@@ -231,17 +231,41 @@ static void do_remove(void)
         fs_forget(r->fs, ino, 1);
 }
 
+static void look_at_whiteout(struct model_node *dir, const char *name)
+{
+    struct model_node *n = model_lookup(dir, name);
+    struct fs_attr a;
+
+    if (n->ino)
+        return; /* there was nothing to rename */
+    ck_ok(fs_lookup(r->fs, dir->ino, name, &a));
+    ck_assert_uint_eq(a.st.st_rdev, 0);
+    n->ino = a.st.st_ino;
+    compare_attr(n, &a);
+    fs_forget(r->fs, n->ino, 1);
+}
+
 static void do_rename(void)
 {
-    static const unsigned all_flags[] = {0, 0, 0, RENAME_EXCHANGE, RENAME_NOREPLACE};
+    static const unsigned all_flags[] = {
+        0,
+        0,
+        0,
+        RENAME_EXCHANGE,
+        RENAME_NOREPLACE,
+        RENAME_WHITEOUT,
+        RENAME_WHITEOUT | RENAME_NOREPLACE,
+    };
     struct model_node *dir = any_dir(), *to = below(2) ? any_dir() : dir;
     const char *name = any_name(), *new_name = any_name();
-    unsigned flags = all_flags[below(5)];
+    unsigned flags = all_flags[below(7)];
     bool keep = below(2);
     uint64_t ino = keep ? look(dir, name) : 0;
-    int rc = fs_rename(r->fs, dir->ino, name, to->ino, new_name, flags);
+    int rc = fs_rename(r->fs, &r->cred, dir->ino, name, to->ino, new_name, flags);
 
     ck_assert_int_eq(rc, model_rename(m, dir, name, to, new_name, flags));
+    if (!rc && (flags & RENAME_WHITEOUT))
+        look_at_whiteout(dir, name);
     if (ino)
         fs_forget(r->fs, ino, 1);
 }

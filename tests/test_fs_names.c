@@ -101,7 +101,7 @@ START_TEST(a_read_only_mount_changes_nothing)
     ck_err(fs_link(r->fs, f, FS_ROOT, "g", &a), EROFS);
     ck_err(fs_unlink(r->fs, FS_ROOT, "f"), EROFS);
     ck_err(fs_rmdir(r->fs, FS_ROOT, "f"), EROFS);
-    ck_err(fs_rename(r->fs, FS_ROOT, "f", FS_ROOT, "g", 0), EROFS);
+    ck_err(fs_rename(r->fs, NULL, FS_ROOT, "f", FS_ROOT, "g", 0), EROFS);
     ck_err(fs_setattr(r->fs, NULL, f, FS_SET_MODE, &st, &a), EROFS);
     ck_err(fs_open(r->fs, f, true), EROFS);
     ck_ok(fs_fsync(r->fs, f));
@@ -320,7 +320,7 @@ START_TEST(symlinks_keep_their_target)
     ck_ok(fs_symlink(r->fs, &r->cred, FS_ROOT, "l", "../x", &a));
     ck_assert_uint_eq(a.st.st_mode, S_IFLNK | 0777);
     /* Its other changes must not lose the target. */
-    ck_ok(fs_rename(r->fs, FS_ROOT, "l", FS_ROOT, "m", 0));
+    ck_ok(fs_rename(r->fs, NULL, FS_ROOT, "l", FS_ROOT, "m", 0));
     ck_ok(fs_link(r->fs, a.st.st_ino, FS_ROOT, "n", &a));
     ck_assert_uint_eq(a.st.st_nlink, 2);
     rig_remount(r);
@@ -455,9 +455,9 @@ START_TEST(a_removed_directory_takes_nothing_more)
     ck_assert_uint_eq(rig_attr(r, d).st.st_nlink, 0);
     ck_err(fs_mknod(r->fs, &r->cred, d, "f", S_IFREG, 0, &a), ENOENT);
     ck_err(fs_lookup(r->fs, d, "f", &a), ENOENT);
-    ck_err(fs_rename(r->fs, d, "f", FS_ROOT, "g", 0), ENOENT);
+    ck_err(fs_rename(r->fs, NULL, d, "f", FS_ROOT, "g", 0), ENOENT);
     rig_file(r, FS_ROOT, "f");
-    ck_err(fs_rename(r->fs, FS_ROOT, "f", d, "g", 0), ENOENT);
+    ck_err(fs_rename(r->fs, NULL, FS_ROOT, "f", d, "g", 0), ENOENT);
     fs_forget(r->fs, d, 1);
     ck_err(fs_getattr(r->fs, d, &a), ESTALE);
     rig_release(r);
@@ -503,7 +503,7 @@ START_TEST(a_file_that_was_looked_up_outlives_its_name)
     f = rig_file(r, FS_ROOT, "f");
     rig_write(r, f, 0, "hello");
     rig_file(r, FS_ROOT, "g");
-    ck_ok(fs_rename(r->fs, FS_ROOT, "g", FS_ROOT, "f", 0));
+    ck_ok(fs_rename(r->fs, NULL, FS_ROOT, "g", FS_ROOT, "f", 0));
     rig_check(r);
     ck_assert_uint_eq(rig_attr(r, f).st.st_nlink, 0);
     ck_ok(fs_open(r->fs, f, false));
@@ -615,7 +615,7 @@ START_TEST(names_may_collide)
         if (i % 4)
             ck_ok(fs_unlink(r->fs, FS_ROOT, name));
         else
-            ck_ok(fs_rename(r->fs, FS_ROOT, name, FS_ROOT, other, 0));
+            ck_ok(fs_rename(r->fs, NULL, FS_ROOT, name, FS_ROOT, other, 0));
     }
     rig_remount(r);
     for (i = 0; i < 40; i++) {

@@ -248,7 +248,7 @@ START_TEST(what_stays_is_seen_once_whatever_comes_and_goes)
         if (step % 2)
             ck_ok(fs_unlink(r->fs, d, name));
         else
-            ck_ok(fs_rename(r->fs, d, name, d, other, 0));
+            ck_ok(fs_rename(r->fs, NULL, d, name, d, other, 0));
         if (step < 300)
             rig_file(r, d, step % 2 ? other : "unused"), fs_unlink(r->fs, d, "unused");
     }

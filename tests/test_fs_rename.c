@@ -9,8 +9,10 @@
 static struct rig rig;
 static struct rig *const r = &rig;
 
-#define ren(p, n, q, m)      fs_rename(r->fs, p, n, q, m, 0)
-#define exchange(p, n, q, m) fs_rename(r->fs, p, n, q, m, RENAME_EXCHANGE)
+#define ren(p, n, q, m) fs_rename(r->fs, NULL, p, n, q, m, 0)
+#define whiteout(p, n, q, m, flags)                                                      \
+    fs_rename(r->fs, &r->cred, p, n, q, m, RENAME_WHITEOUT | (flags))
+#define exchange(p, n, q, m) fs_rename(r->fs, NULL, p, n, q, m, RENAME_EXCHANGE)
 
 static unsigned nlink_of(uint64_t ino)
 {
@@ -212,15 +214,16 @@ START_TEST(flags_are_honoured_or_refused)
     rig_init(r, "s");
     f = rig_file(r, FS_ROOT, "f");
     g = rig_file(r, FS_ROOT, "g");
-    ck_err(fs_rename(r->fs, FS_ROOT, "f", FS_ROOT, "g", RENAME_NOREPLACE), EEXIST);
-    ck_ok(fs_rename(r->fs, FS_ROOT, "f", FS_ROOT, "h", RENAME_NOREPLACE));
+    ck_err(fs_rename(r->fs, NULL, FS_ROOT, "f", FS_ROOT, "g", RENAME_NOREPLACE), EEXIST);
+    ck_ok(fs_rename(r->fs, NULL, FS_ROOT, "f", FS_ROOT, "h", RENAME_NOREPLACE));
     ck_err(exchange(FS_ROOT, "h", FS_ROOT, "none"), ENOENT);
     ck_err(exchange(FS_ROOT, "none", FS_ROOT, "h"), ENOENT);
-    ck_err(fs_rename(r->fs, FS_ROOT, "h", FS_ROOT, "g", RENAME_WHITEOUT), EINVAL);
-    ck_err(fs_rename(r->fs, FS_ROOT, "h", FS_ROOT, "g", 1u << 31), EINVAL);
-    ck_err(
-        fs_rename(r->fs, FS_ROOT, "h", FS_ROOT, "g", RENAME_NOREPLACE | RENAME_EXCHANGE),
-        EINVAL);
+    ck_err(fs_rename(r->fs, NULL, FS_ROOT, "h", FS_ROOT, "g", 1u << 31), EINVAL);
+    ck_err(whiteout(FS_ROOT, "h", FS_ROOT, "g", RENAME_EXCHANGE), EINVAL);
+    ck_err(whiteout(FS_ROOT, "h", FS_ROOT, "g", RENAME_NOREPLACE), EEXIST);
+    ck_err(fs_rename(r->fs, NULL, FS_ROOT, "h", FS_ROOT, "g",
+                     RENAME_NOREPLACE | RENAME_EXCHANGE),
+           EINVAL);
     ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "h"), f);
     ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "g"), g);
     rig_release(r);
@@ -253,6 +256,46 @@ START_TEST(exchange_swaps_any_two)
     rig_remount(r);
     d = rig_lookup(r, FS_ROOT, "e");
     rig_expect_str(r, rig_lookup(r, rig_lookup(r, d, "f"), "s"), "FILE");
+    rig_release(r);
+}
+END_TEST
+
+START_TEST(a_whiteout_is_left_where_the_file_was)
+{
+    struct fs_attr a;
+    struct fs_stats before, s;
+    uint64_t d, f;
+
+    rig_init(r, "s");
+    r->cred.uid = 7;
+    r->cred.gid = 8;
+    d = rig_dir(r, FS_ROOT, "d");
+    f = rig_file(r, FS_ROOT, "f");
+    rig_file(r, d, "f");
+    rig_dir(r, FS_ROOT, "sub");
+    fs_get_stats(r->fs, &before);
+    ck_ok(whiteout(FS_ROOT, "f", FS_ROOT, "g", RENAME_NOREPLACE));
+    ck_ok(whiteout(FS_ROOT, "g", d, "f", 0)); /* over another */
+    ck_ok(whiteout(FS_ROOT, "sub", d, "sub", 0));
+    fs_get_stats(r->fs, &s);
+    ck_assert_uint_eq(s.inodes, before.inodes + 3); /* and the one replaced is held */
+    rig_remount(r);
+    d = rig_lookup(r, FS_ROOT, "d");
+    ck_assert_uint_eq(rig_lookup(r, d, "f"), f);
+    ck_assert_uint_eq(nlink_of(d), 3);
+    ck_assert_uint_eq(nlink_of(FS_ROOT), 3);
+    for (const char *name = "f\0g\0sub\0"; *name; name += strlen(name) + 1) {
+        ck_ok(fs_lookup(r->fs, FS_ROOT, name, &a));
+        ck_assert_uint_eq(a.st.st_mode, S_IFCHR);
+        ck_assert_uint_eq(a.st.st_rdev, 0);
+        ck_assert_uint_eq(a.st.st_nlink, 1);
+        ck_assert_uint_eq(a.st.st_uid, 7);
+        ck_assert_uint_eq(a.st.st_gid, 8);
+    }
+    ck_ok(ren(d, "f", FS_ROOT, "f"));               /* it can be replaced, */
+    ck_ok(whiteout(FS_ROOT, "f", FS_ROOT, "f", 0)); /* and a name stays what it is, */
+    ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "f"), f);
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "g")); /* or removed */
     rig_release(r);
 }
 END_TEST
@@ -350,5 +393,6 @@ TEST_MAIN("fs_rename", TEST_CASE(a_file_moves_within_its_directory),
           TEST_CASE(two_names_of_one_inode_both_stay), TEST_CASE(types_must_agree),
           TEST_CASE(a_directory_cannot_go_below_itself),
           TEST_CASE(flags_are_honoured_or_refused), TEST_CASE(exchange_swaps_any_two),
+          TEST_CASE(a_whiteout_is_left_where_the_file_was),
           TEST_CASE(bad_names_and_places_are_refused), TEST_CASE(links_move_like_files),
           TEST_CASE(names_that_collide_move_too))

@@ -145,7 +145,8 @@ static void make_or_find(struct worker *w, unsigned kind)
 
 static void change_names(struct worker *w, unsigned kind)
 {
-    static const unsigned flags[] = {0, 0, RENAME_EXCHANGE, RENAME_NOREPLACE};
+    static const unsigned flags[] = {0, 0, RENAME_EXCHANGE, RENAME_NOREPLACE,
+                                     RENAME_WHITEOUT};
     uint64_t dir = any_dir(w), to = any_dir(w);
     const char *name = any_name(w), *other = any_name(w);
     struct fs_attr a;
@@ -156,7 +157,7 @@ static void change_names(struct worker *w, unsigned kind)
     else if (kind == 1)
         rc = fs_rmdir(r->fs, dir, name);
     else
-        rc = fs_rename(r->fs, dir, name, to, other, flags[below(w, 4)]);
+        rc = fs_rename(r->fs, &r->cred, dir, name, to, other, flags[below(w, 5)]);
     must(expected(rc));
     if (kind == 3 && w->n) {
         rc = fs_link(r->fs, w->held[below(w, w->n)].ino, dir, name, &a);

@@ -242,7 +242,7 @@ START_TEST(attributes_stay_over_truncation_rename_and_link)
     ck_ok(set(f, "user.a", "1", 0));
     ck_ok(fs_setattr(r->fs, &r->cred, f, FS_SET_SIZE, &(struct stat){.st_size = 0}, &a));
     ck_value(f, "user.a", "1");
-    ck_ok(fs_rename(r->fs, FS_ROOT, "f", FS_ROOT, "g", 0));
+    ck_ok(fs_rename(r->fs, NULL, FS_ROOT, "f", FS_ROOT, "g", 0));
     ck_ok(fs_link(r->fs, f, FS_ROOT, "h", &a));
     ck_ok(fs_unlink(r->fs, FS_ROOT, "g"));
     rig_remount(r);

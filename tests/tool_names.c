@@ -51,7 +51,8 @@ struct worker {
     int dir; /* a directory kept open, perhaps removed; or -1 */
 };
 
-static void wrong(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void wrong(const char *format, ...)
+    __attribute__((format(printf, 1, 2), noreturn));
 
 static void wrong(const char *format, ...)
 {
@@ -259,8 +260,8 @@ static void make(struct worker *w)
 
 static void change(struct worker *w)
 {
-    static const unsigned flags[] = {0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE,
-                                     RENAME_EXCHANGE, RENAME_WHITEOUT};
+    static const unsigned flags[] = {
+        0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE, RENAME_WHITEOUT};
     struct path p = any_path(w), to = any_path(w);
 
     switch (below(w, 4)) {
