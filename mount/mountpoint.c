@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,15 +133,23 @@ static int clear_dead(const char *path, const struct mountinfo *m, struct why *w
     return err;
 }
 
+/* Its attributes the kernel may know without a daemon; the room that is left it asks for.
+ * Who is asked while it dies gives ECONNABORTED. */
+static bool is_dead(const char *path)
+{
+    struct statfs s;
+
+    return statfs(path, &s) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 /* Mounts may be stacked: clear the dead ones until a live one or none is left. */
 static int clear_way(const char *path, const char *store, struct why *why)
 {
     struct mountinfo m;
-    struct stat st;
     int err;
 
     while ((err = mountinfo_at(path, &m)) == 0) {
-        if (stat(path, &st) < 0 && errno == ENOTCONN) {
+        if (is_dead(path)) {
             err = clear_dead(path, &m, why);
             if (err)
                 return err;

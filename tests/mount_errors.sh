@@ -174,6 +174,12 @@ kill -9 "$pid"
 wait_until 10 gone "$pid"
 ok "umount clears one too" "$SILTFS" umount "$MNT"
 ok "mount" "$SILTFS" mount "$STORE" "$MNT"
+stat "$MNT" >"$T/null" # the kernel has the root's attributes now
+kill -9 "$(daemon_pid)"
+same "a new mount clears it at once, whatever the kernel knows still" "$("$SILTFS" mount "$STORE" "$MNT" 2>&1)" \
+    "siltfs: $MNT: cleared the mount that a dead siltfs of $STORE left"
+ok "unmount" "$SILTFS" umount "$MNT"
+ok "mount" "$SILTFS" mount "$STORE" "$MNT"
 ok "unmount" "$SILTFS" umount "$MNT"
 
 # ---- damage ----

@@ -183,6 +183,21 @@ twin() {
     fi
 }
 
+# facts SCRIPT [PART...] : what tests/SCRIPT (see facts.py) says of a new directory of the mount.
+facts() {
+    local said
+    rm -rf "$MNT/facts"
+    mkdir -m 777 "$MNT/facts"
+    said=$(cd "$MNT/facts" && PYTHONDONTWRITEBYTECODE=1 python3 "$OLDPWD/tests/$1" "${@:2}" 2>&1)
+    passed=$((passed + $(grep -c '^ok ' <<<"$said")))
+    if grep -q '^FAILED: ' <<<"$said" || ! grep -q '^ok ' <<<"$said"; then
+        failed=$((failed + $(grep -c '^FAILED: ' <<<"$said")))
+        grep -v '^ok ' <<<"$said"
+        grep -q '^FAILED: ' <<<"$said" || fail "$1 ${*:2} says nothing"
+    fi
+    rm -rf "$MNT/facts"
+}
+
 need() { # need PROGRAM PACKAGE: install it unless it is there
     command -v "$1" >/dev/null || sh tests/install "$2" || exit 1
 }
