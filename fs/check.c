@@ -9,8 +9,8 @@
  * inodes, 200 to 410 bytes each, not with names or contents. What files hold is
  * in check_extents.c, attributes in check_xattr.c.
  *
- * Not a problem: the count of inodes (S count), which is written lazily and
- * may be off after a crash; numbers that were skipped. Damaged blocks are the
+ * Not a problem: the count of inodes (S count) and of what is used (S used), which
+ * are written lazily and may be off after a crash; numbers that were skipped. Damaged blocks are the
  * engine's to find (lsm_verify); here they end the check with an error.
  */
 #include "check_impl.h"
@@ -59,6 +59,8 @@ static void saw_number(struct check *c, uint64_t n)
 static void note_record(struct check *c, struct known *k, const struct record *rec)
 {
     saw_number(c, k->ino);
+    c->bytes += usage_of(rec);
+    c->n_inodes++;
     k->mode = rec->mode;
     k->nlink = rec->nlink;
     k->flags = rec->flags;
@@ -386,6 +388,33 @@ static void check_known(struct check *c)
                 c->highest);
 }
 
+/* With a limit, and when the last unmount was a clean one, what is used is known. */
+static int check_used(struct check *c)
+{
+    struct used used;
+    uint64_t count = 0;
+    int rc = lsm_get(c->db, c->snap, key_used(), &c->value);
+
+    if (rc && rc != -ENOENT)
+        return rc;
+    if (rc || used_decode(c->value.value, &used)) {
+        problem(c, "bad record of what is used");
+        return 0;
+    }
+    if (!used.exact)
+        return 0;
+    rc = lsm_get(c->db, c->snap, key_count(), &c->value);
+    if (rc && rc != -ENOENT)
+        return rc;
+    if (rc || counter_decode(c->value.value, &count) || used.bytes != c->bytes ||
+        count != c->n_inodes)
+        problem(c,
+                "%" PRIu64 " bytes and %" PRIu64 " inodes are in use, not %" PRIu64
+                ", %" PRIu64,
+                c->bytes, c->n_inodes, used.bytes, count);
+    return 0;
+}
+
 /* ---- the whole ---- */
 
 static int read_super(struct check *c)
@@ -401,6 +430,7 @@ static int read_super(struct check *c)
     if (rc)
         problem(c, "bad superblock");
     c->hash_seed = super.hash_seed;
+    c->limited = super.limit_bytes || super.limit_inodes;
     rc = lsm_get(c->db, c->snap, key_next(), &c->value);
     if (rc && rc != -ENOENT)
         return rc;
@@ -429,6 +459,9 @@ static int check_all(struct check *c)
         rc = check_letters(c);
     if (!rc)
         check_known(c);
+    /* Of a damaged tree it is not known what is in use. */
+    if (!rc && c->limited && !c->problems)
+        rc = check_used(c);
     return rc;
 }
 

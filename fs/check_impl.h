@@ -21,6 +21,8 @@ struct check {
     uint64_t highest; /* number seen */
     struct known_table inodes;
     uint64_t n_dentries, n_indexed;
+    bool limited;
+    uint64_t bytes, n_inodes; /* used (usage.c) */
     struct lsm_value value;
 };
 

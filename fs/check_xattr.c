@@ -39,6 +39,7 @@ int visit_xattr(struct check *c, struct slice key, struct lsm_iter *it)
         problem(c, "an attribute of %" PRIu64 ", which is no inode", ino);
         return 0;
     }
+    c->bytes += (uint64_t)usage_of_xattr(name.len, lsm_iter_value_len(it));
     flag = xattr_flag(name);
     k->found_flags |= (uint16_t)(REC_XATTR | flag);
     if (lsm_iter_value_len(it) > FS_XATTR_SIZE_MAX)

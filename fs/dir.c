@@ -131,7 +131,7 @@ static int make_write(struct fs *fs, const struct make *m, struct inode *dir,
     dir_changed(&dir_rec, in->rec.btime, 1, is_dir);
     txn_put_inode(t, dir, &dir_rec);
     txn_put_seqs(t, dir->ino, e->hash, &e->seqs);
-    txn_put_inode(t, in, &in->rec);
+    txn_put_new(t, in);
     xattr_put_inherited(t, in->ino, inherited);
     if (is_dir)
         txn_put_ref(t, dir->ino, in->ino, m->name, in->ino, S_IFDIR);
@@ -169,7 +169,6 @@ static int make_inode(struct fs *fs, const struct make *m, struct inode *dir,
     in->nopen = m->open;
     /* Before the directory's lock goes: until then nobody can have found it. */
     itable_add(&fs->inodes, in);
-    atomic_fetch_add(&fs->count, 1);
     *out = in;
     return 0;
 }
@@ -301,7 +300,7 @@ static int link_locked(struct fs *fs, struct inode *in, struct inode *dir,
     txn_put_ref(t, dir->ino, seq, e->name, in->ino, type);
     if (in->home.parent)
         txn_put_ref(t, in->home.parent, in->home.seq, in->home.name, in->ino, type);
-    txn_put_record(t, in->ino, &own_key, &rec);
+    txn_put_record(t, in, &own_key, &rec);
     rc = txn_end(fs, t, 0);
     if (rc)
         return rc;

@@ -179,10 +179,11 @@ int unlink_inode(struct fs *fs, struct txn *t, struct inode *in, struct stamp no
     if (!record_is_dir(rec) && itable_referenced(&fs->inodes, in)) {
         *fate = FATE_ORPHAN;
         txn_put_orphan(t, in->ino);
-        txn_put_record(t, in->ino, &own_key, rec);
+        txn_put_record(t, in, &own_key, rec);
         return 0;
     }
     *fate = FATE_GONE;
+    txn_note_gone(t, &in->rec);
     if (!in->home.parent)
         lsm_batch_delete(t->batch, key_inode(&k, in->ino));
     rc = xattr_remove_all(fs, t, in->ino, rec);
@@ -197,6 +198,4 @@ void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,
         return;
     in->state |= fate == FATE_ORPHAN ? INODE_ORPHAN : INODE_GONE;
     inode_move(in, 0, 0, NULL);
-    if (fate == FATE_GONE)
-        fs_count_down(fs);
 }

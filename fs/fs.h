@@ -64,12 +64,30 @@ struct fs_options {
 
 void fs_options_init(struct fs_options *o);
 
+/* Of a filesystem; 0: none. */
+struct fs_limits {
+    uint64_t bytes;
+    uint64_t inodes;
+};
+
 /*
  * Make an empty filesystem in the open, empty store db; its root belongs to
- * uid, gid with mode (permission bits). -EEXIST when db holds one already,
- * -ENOTEMPTY when it holds anything else.
+ * uid, gid with mode (permission bits). limits NULL: none, as fs_set_limits. -EEXIST
+ * when db holds one already, -ENOTEMPTY when it holds anything else.
  */
-int fs_format(struct lsm *db, uid_t uid, gid_t gid, mode_t mode);
+int fs_format(struct lsm *db, uid_t uid, gid_t gid, mode_t mode,
+              const struct fs_limits *limits);
+
+/*
+ * What may be used of the filesystem in db, from now on; nobody has it mounted. Bytes are
+ * those that `du` counts, and 256 for each name (FORMAT.md, "Limits"): not what the
+ * store takes on the disk, which may be more or less. At a limit everything that would
+ * use more is -ENOSPC; what uses no more goes on: overwriting, renaming, writing where
+ * fallocate set room aside, deleting. A limit may be less than is used. Lists all
+ * files, to count; survives power loss when it returns. -EINVAL beyond INT64_MAX.
+ */
+int fs_set_limits(struct lsm *db, const struct fs_limits *limits);
+int fs_get_limits(struct lsm *db, struct fs_limits *limits);
 
 /*
  * Use db, which fs_open does not take: close it after fs_close. Removes the
@@ -239,6 +257,12 @@ int fs_copy_range(struct fs *fs, uint64_t from_ino, uint64_t from, uint64_t to_i
 int fs_fsync(struct fs *fs, uint64_t ino);
 int fs_sync(struct fs *fs);
 
+/*
+ * Without a limit, blocks are what the disk has, blocks less blocks_free what the store
+ * takes of it (so that others' data count as free, but not as available, as in df), and
+ * blocks_avail what the disk has left. With one, blocks are the limit, and less
+ * blocks_free what is used; blocks_avail is no more than the disk has left.
+ */
 struct fs_statfs {
     uint64_t block_bytes;
     uint64_t blocks, blocks_free, blocks_avail;
@@ -250,6 +274,8 @@ struct fs_stats {
     uint64_t inodes;          /* in the filesystem */
     uint64_t live_inodes;     /* in memory */
     uint64_t orphans_removed; /* at this mount */
+    struct fs_limits limits;
+    uint64_t used_bytes; /* of the limits; 0 when there are none */
 };
 void fs_get_stats(struct fs *fs, struct fs_stats *out);
 

@@ -6,7 +6,7 @@
  * record back to the store); extent with extent_move and unwritten (contents of
  * files), acl and xattr (what else an inode has); entry (names in directories);
  * then the operations: dir, rename, readdir, attr, file, range, xattr_ops; and
- * super, lazy, orphan, check around them. A file calls only those before it.
+ * super, usage, lazy, orphan, check around them. A file calls only those before it.
  *
  * Every operation goes the same way: pin the inodes, lock them, compute the new
  * records in copies, fill a batch, write it, and only when that succeeded copy
@@ -38,6 +38,17 @@ enum {
 
 struct txn;
 
+/* What is used; usage.c. */
+struct usage {
+    struct fs_limits limits;   /* constant while mounted */
+    _Atomic int64_t bytes;     /* counted only when there is a limit */
+    _Atomic int64_t inodes;    /* always */
+    _Atomic bool exact;        /* else both begin with what a crash left... */
+    struct lsm_iter *recount;  /* ...until this was read, which sees the store of */
+    int64_t at_bytes, at_inodes; /* the moment when they were so much */
+    uint64_t stored_bytes, stored_inodes; /* under state */
+};
+
 /* An inode that nobody refers to, with its record, still to be deleted. */
 struct dead {
     uint64_t ino;
@@ -52,12 +63,11 @@ struct fs {
     struct itable inodes;
     struct mutex rename;
     uint64_t orphans_removed;
-    _Atomic uint64_t count; /* inodes */
+    struct usage usage;
 
     struct mutex state; /* over the following */
     uint64_t next;      /* number to give out */
     uint64_t ceiling;   /* numbers below it are reserved in the store */
-    uint64_t count_stored;
     struct txn *free_txns;
 
     struct mutex lazy_mu; /* over the following; lazy.c */
@@ -77,11 +87,44 @@ struct fs {
 
 /* A number never given out before. May write to the store. */
 int fs_new_number(struct fs *fs, uint64_t *ino);
-/* One inode less. The count is only as fresh as its last write when a crash came
- * between, so it does not go below the root. */
-void fs_count_down(struct fs *fs);
 /* What the store cannot hold: logs why, with the numbers, and returns -EUCLEAN. */
 int fs_corrupt(const char *why, uint64_t a, uint64_t b);
+
+/* ---- usage.c: what is used, and its limits ---- */
+
+/* What an inode, and an extended attribute, use of a limit (FORMAT.md, "Limits"). */
+uint64_t usage_of(const struct record *rec);
+int64_t usage_of_xattr(size_t name_len, size_t value_len);
+
+static inline bool usage_limited(const struct fs *fs)
+{
+    return fs->usage.limits.bytes || fs->usage.limits.inodes;
+}
+
+/*
+ * An operation is about to add that many bytes and inodes (or take them away, when
+ * negative). What it adds is taken before: -ENOSPC at a limit, and nothing was taken.
+ * What it takes away is given when its batch was written; if that failed, untake.
+ */
+int usage_take(struct fs *fs, int64_t bytes, int64_t inodes);
+void usage_untake(struct fs *fs, int64_t bytes, int64_t inodes);
+void usage_give(struct fs *fs, int64_t bytes, int64_t inodes);
+
+uint64_t usage_bytes(struct fs *fs);
+uint64_t usage_inodes(struct fs *fs);
+
+/* Put the figures of a filesystem with a limit into b. */
+int usage_put(struct lsm_batch *b, uint64_t bytes, uint64_t inodes, bool exact);
+/* At mount, before anything is written. */
+int usage_open(struct fs *fs, const struct super *super);
+/* Orphans are removed: begin a recount, if one is due. */
+int usage_begin_recount(struct fs *fs);
+/* Do the one begun: takes as long as listing all files. Given up at lazy_stop; then, or
+ * when reading failed, which is logged, the next mount does it. */
+void usage_recount(struct fs *fs);
+/* Write the figures to the store, if they changed; `last`: nothing more will be. */
+int usage_write(struct fs *fs, bool last);
+void usage_close(struct fs *fs);
 
 /* ---- inode.c ---- */
 
@@ -125,6 +168,8 @@ uint32_t mode_without_suid(uint32_t mode, uint32_t gid, const struct fs_cred *c)
 int lazy_start(struct fs *fs);
 /* Stops the thread; what waits stays waiting. */
 void lazy_stop(struct fs *fs);
+/* Is it to stop? */
+bool lazy_stopping(struct fs *fs);
 /* Does a read at `now` want a new atime? Needs the lock shared. */
 bool atime_wanted(struct fs *fs, const struct inode *in, struct stamp now);
 /* Give it one, in memory. Takes the lock exclusively. */

@@ -47,6 +47,11 @@ struct slice key_count(void)
     return slice_of("Scount", 6);
 }
 
+struct slice key_used(void)
+{
+    return slice_of("Sused", 5);
+}
+
 bool key_parse_one(struct slice key, enum key_letter letter, uint64_t *a)
 {
     uint8_t first;

@@ -63,14 +63,16 @@ static inline struct slice key_orphan(struct key *k, uint64_t ino)
 }
 
 /* The extended attribute of that name, at most FS_XATTR_NAME_MAX bytes. */
+enum { XATTR_KEY_PREFIX = 1 + 8 };
 struct xattr_key {
-    uint8_t bytes[1 + 8 + 255];
+    uint8_t bytes[XATTR_KEY_PREFIX + 255];
 };
 struct slice key_xattr(struct xattr_key *k, uint64_t ino, struct slice name);
 
 struct slice key_super(void);
 struct slice key_next(void);
 struct slice key_count(void);
+struct slice key_used(void);
 
 /* False unless key is the letter and exactly so many integers. */
 bool key_parse_one(struct slice key, enum key_letter letter, uint64_t *a);

@@ -79,25 +79,6 @@ static int write_one(struct fs *fs, uint64_t ino)
     return rc;
 }
 
-static int write_count(struct fs *fs)
-{
-    uint64_t count = atomic_load(&fs->count);
-    struct txn *t;
-    bool same;
-
-    mutex_lock(&fs->state);
-    same = count == fs->count_stored;
-    fs->count_stored = count;
-    mutex_unlock(&fs->state);
-    if (same)
-        return 0;
-    t = txn_begin(fs);
-    if (!t)
-        return -ENOMEM;
-    txn_put_counter(t, key_count(), count);
-    return txn_end(fs, t, 0);
-}
-
 int lazy_write(struct fs *fs)
 {
     enum { AT_ONCE = 256 };
@@ -121,7 +102,7 @@ int lazy_write(struct fs *fs)
     } while (n);
     rc2 = orphans_flush(fs);
     rc = rc ? rc : rc2;
-    rc2 = write_count(fs);
+    rc2 = usage_write(fs, false);
     return rc ? rc : rc2;
 }
 
@@ -132,6 +113,7 @@ static void *lazy_main(void *arg)
     struct fs *fs = arg;
     uint64_t ns = (uint64_t)fs->options.writeback_ms * 1000000;
 
+    usage_recount(fs);
     mutex_lock(&fs->lazy_mu);
     while (!fs->lazy_stop) {
         cond_wait_ns(&fs->lazy_wake, &fs->lazy_mu, ns);
@@ -154,11 +136,25 @@ int lazy_start(struct fs *fs)
     fs->lazy = malloc(LAZY_MAX * sizeof(*fs->lazy));
     if (!fs->lazy)
         return -ENOMEM;
-    if (fs->options.read_only || !fs->options.writeback_ms)
+    if (fs->options.read_only)
         return 0;
+    if (!fs->options.writeback_ms) {
+        usage_recount(fs);
+        return 0;
+    }
     rc = -pthread_create(&fs->lazy_thread, NULL, lazy_main, fs);
     fs->lazy_running = !rc;
     return rc;
+}
+
+bool lazy_stopping(struct fs *fs)
+{
+    bool stopping;
+
+    mutex_lock(&fs->lazy_mu);
+    stopping = fs->lazy_stop;
+    mutex_unlock(&fs->lazy_mu);
+    return stopping;
 }
 
 void lazy_stop(struct fs *fs)

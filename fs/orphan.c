@@ -23,6 +23,7 @@ static int delete_dead(struct fs *fs, const struct dead *dead, unsigned n)
     for (i = 0; i < n && !rc; i++) {
         lsm_batch_delete(t->batch, key_orphan(&k, dead[i].ino));
         lsm_batch_delete(t->batch, key_inode(&k, dead[i].ino));
+        txn_note_gone(t, &dead[i].rec);
         rc = xattr_remove_all(fs, t, dead[i].ino, &dead[i].rec);
         if (!rc)
             rc = extent_remove_all(fs, t, dead[i].ino, &dead[i].rec);
@@ -69,7 +70,6 @@ int orphan_retire(struct fs *fs, struct inode *in)
         rc = orphans_flush(fs);
     put_back(fs, &(struct dead){in->ino, in->rec}, 1);
     in->state = (in->state & ~(unsigned)(INODE_ORPHAN | INODE_ATIME)) | INODE_GONE;
-    fs_count_down(fs);
     return rc;
 }
 
@@ -108,20 +108,21 @@ static int remove_one(struct fs *fs, uint64_t ino)
     lsm_batch_delete(t->batch, key_orphan(&k, ino));
     lsm_batch_delete(t->batch, key_inode(&k, ino));
     if (!rc) {
+        txn_note_gone(t, &rec);
         rc = xattr_remove_all(fs, t, ino, &rec);
         if (!rc)
             rc = extent_remove_all(fs, t, ino, &rec);
     } else if (rc == -ENOENT || rc == -EUCLEAN) {
         remove_blindly(t, ino);
+        t->inodes--;
+        fs->usage.exact = false; /* what it used, its record would have told */
         rc = 0;
     }
     rc = txn_end(fs, t, rc);
     lsm_value_release(&v);
-    if (rc)
-        return rc;
-    fs->orphans_removed++;
-    fs_count_down(fs);
-    return 0;
+    if (!rc)
+        fs->orphans_removed++;
+    return rc;
 }
 
 int orphans_remove(struct fs *fs)

@@ -17,6 +17,7 @@ enum {
     DENTRY_REF = 2,
 
     SUPER_VERSION = 1,
+    SUPER_LIMITED = 2, /* the version of those with a limit: others would not heed it */
 };
 
 static const char super_magic[] = "siltfs";
@@ -334,10 +335,23 @@ void seqs_remove(struct seqs *s, uint64_t seq)
 
 void super_encode(struct buf *b, const struct super *s)
 {
+    bool limited = s->limit_bytes || s->limit_inodes;
+
     buf_append(b, super_magic, strlen(super_magic));
-    put_varint(b, SUPER_VERSION);
+    put_varint(b, limited ? SUPER_LIMITED : SUPER_VERSION);
     put_le64(b, s->hash_seed);
     put_varint(b, s->root);
+    if (limited) {
+        put_varint(b, s->limit_bytes);
+        put_varint(b, s->limit_inodes);
+    }
+}
+
+static bool decode_limits(struct slice *in, struct super *s)
+{
+    return get_varint(in, &s->limit_bytes) && get_varint(in, &s->limit_inodes) &&
+           s->limit_bytes <= FS_SIZE_MAX && s->limit_inodes <= INO_MAX &&
+           (s->limit_bytes || s->limit_inodes);
 }
 
 int super_decode(struct slice in, struct super *s)
@@ -348,17 +362,37 @@ int super_decode(struct slice in, struct super *s)
     if (!get_raw(&in, strlen(super_magic), &magic) ||
         !slice_eq(magic, slice_str(super_magic)) || !get_varint(&in, &version))
         return -EUCLEAN;
-    if (version > SUPER_VERSION)
+    if (version > SUPER_LIMITED)
         return -EPROTONOSUPPORT;
-    if (version != SUPER_VERSION || !get_le64(&in, &s->hash_seed) ||
-        !get_varint(&in, &s->root) || s->root != FS_ROOT || in.len)
+    s->limit_bytes = s->limit_inodes = 0;
+    if (!version || !get_le64(&in, &s->hash_seed) || !get_varint(&in, &s->root) ||
+        s->root != FS_ROOT)
         return -EUCLEAN;
-    return 0;
+    if (version == SUPER_LIMITED && !decode_limits(&in, s))
+        return -EUCLEAN;
+    return in.len ? -EUCLEAN : 0;
 }
 
 int counter_decode(struct slice in, uint64_t *v)
 {
     if (!get_varint(&in, v) || in.len || *v > INO_MAX)
         return -EUCLEAN;
+    return 0;
+}
+
+void used_encode(struct buf *b, const struct used *u)
+{
+    put_varint(b, u->bytes);
+    put_u8(b, u->exact);
+}
+
+int used_decode(struct slice in, struct used *u)
+{
+    uint8_t exact;
+
+    if (!get_varint(&in, &u->bytes) || u->bytes > INO_MAX || !get_u8(&in, &exact) ||
+        exact > 1 || in.len)
+        return -EUCLEAN;
+    u->exact = exact;
     return 0;
 }

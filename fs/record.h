@@ -125,6 +125,7 @@ void seqs_remove(struct seqs *s, uint64_t seq);
 struct super {
     uint64_t hash_seed;
     uint64_t root;
+    uint64_t limit_bytes, limit_inodes; /* 0: none */
 };
 
 void super_encode(struct buf *b, const struct super *s);
@@ -133,5 +134,14 @@ int super_decode(struct slice in, struct super *s);
 
 /* Counters (S next, S count) are one varint. */
 int counter_decode(struct slice in, uint64_t *v);
+
+/* What a filesystem with a limit keeps of what is used (S used); usage.c. */
+struct used {
+    uint64_t bytes;
+    bool exact; /* so is S count, then; else they are some seconds old */
+};
+
+void used_encode(struct buf *b, const struct used *u);
+int used_decode(struct slice in, struct used *u);
 
 #endif

@@ -240,7 +240,7 @@ static int put_moved(struct fs *fs, struct txn *t, const struct rename *r,
         home.name = what->new_name = strdup(where->name);
         if (!home.name)
             return -ENOMEM;
-        txn_put_record(t, in->ino, &home, &what->rec);
+        txn_put_record(t, in, &home, &what->rec);
     } else {
         txn_put_ref(t, where->dir->ino, seq, where->name, in->ino,
                     what->rec.mode & S_IFMT);

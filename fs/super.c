@@ -1,5 +1,5 @@
 /*
- * super.c - a filesystem as a whole: format, mount, unmount, sync's figures,
+ * super.c - a filesystem as a whole: format, mount, unmount,
  * and the counter that numbers inodes and entries.
  *
  * The counter in the store is a ceiling: numbers below it may have been given
@@ -66,34 +66,54 @@ static void put_counter(struct lsm_batch *b, struct slice key, struct buf *value
     lsm_batch_put(b, key, buf_slice(value));
 }
 
-int fs_format(struct lsm *db, uid_t uid, gid_t gid, mode_t mode)
+/* What an empty filesystem consists of. */
+static int format_put(struct lsm_batch *b, const struct super *super,
+                      const struct record *root)
+{
+    struct buf value = {0};
+    struct key k;
+    int rc = 0;
+
+    super_encode(&value, super);
+    lsm_batch_put(b, key_super(), buf_slice(&value));
+    put_counter(b, key_next(), &value, INO_FIRST);
+    put_counter(b, key_count(), &value, 1);
+    buf_clear(&value);
+    record_encode(&value, root);
+    lsm_batch_put(b, key_inode(&k, FS_ROOT), buf_slice(&value));
+    if (super->limit_bytes || super->limit_inodes)
+        rc = usage_put(b, usage_of(root), 1, true);
+    if (!rc)
+        rc = buf_error(&value);
+    buf_release(&value);
+    return rc;
+}
+
+int fs_format(struct lsm *db, uid_t uid, gid_t gid, mode_t mode,
+              const struct fs_limits *limits)
 {
     struct record root = root_record(uid, gid, mode);
     struct super super = {.root = FS_ROOT};
     struct lsm_batch *b;
-    struct buf value = {0};
-    struct key k;
     int rc = check_empty(db);
 
     if (rc)
         return rc;
+    if (limits && (limits->bytes > INT64_MAX || limits->inodes > INO_MAX))
+        return -EINVAL;
+    if (limits) {
+        super.limit_bytes = limits->bytes;
+        super.limit_inodes = limits->inodes;
+    }
     if (getrandom(&super.hash_seed, sizeof(super.hash_seed), 0) !=
         (ssize_t)sizeof(super.hash_seed))
         return -EIO;
     b = lsm_batch_new();
     if (!b)
         return -ENOMEM;
-    super_encode(&value, &super);
-    lsm_batch_put(b, key_super(), buf_slice(&value));
-    put_counter(b, key_next(), &value, INO_FIRST);
-    put_counter(b, key_count(), &value, 1);
-    buf_clear(&value);
-    record_encode(&value, &root);
-    lsm_batch_put(b, key_inode(&k, FS_ROOT), buf_slice(&value));
-    rc = buf_error(&value);
+    rc = format_put(b, &super, &root);
     if (!rc)
         rc = lsm_write(db, b, LSM_SYNC);
-    buf_release(&value);
     lsm_batch_free(b);
     return rc;
 }
@@ -142,32 +162,10 @@ static int read_counter(struct fs *fs, struct slice key, uint64_t *v)
     return rc;
 }
 
-void fs_count_down(struct fs *fs)
-{
-    uint64_t n = atomic_load(&fs->count);
-
-    while (n > 1 && !atomic_compare_exchange_weak(&fs->count, &n, n - 1))
-        ;
-}
-
-/* It only informs: a count that makes no sense is no reason not to mount. */
-static uint64_t read_count(struct fs *fs)
-{
-    struct lsm_value value = {0};
-    uint64_t count;
-    int rc = lsm_get(fs->db, NULL, key_count(), &value);
-
-    if (rc || counter_decode(value.value, &count) || !count)
-        count = 1;
-    lsm_value_release(&value);
-    return count;
-}
-
 static int read_super(struct fs *fs)
 {
     struct lsm_value value = {0};
     struct super super;
-    uint64_t count;
     int rc = lsm_get(fs->db, NULL, key_super(), &value);
 
     if (rc == -ENOENT)
@@ -185,11 +183,8 @@ static int read_super(struct fs *fs)
         rc = fs_corrupt("bad counter in the superblock", fs->next, 0);
     if (rc)
         return rc;
-    count = read_count(fs);
     fs->ceiling = fs->next;
-    fs->count_stored = count;
-    atomic_store(&fs->count, count);
-    return 0;
+    return usage_open(fs, &super);
 }
 
 static int read_root(struct fs *fs)
@@ -238,6 +233,7 @@ static int drain(struct fs *fs)
 
 static void fs_free(struct fs *fs)
 {
+    usage_close(fs);
     free(fs->lazy);
     itable_release(&fs->inodes);
     txn_free_all(fs);
@@ -266,6 +262,8 @@ int fs_mount(struct lsm *db, const struct fs_options *o, struct fs **out)
         rc = read_root(fs);
     if (!rc && !o->read_only)
         rc = orphans_remove(fs);
+    if (!rc)
+        rc = usage_begin_recount(fs);
     if (!rc)
         rc = lazy_start(fs);
     if (rc) {
@@ -300,6 +298,9 @@ int fs_unmount(struct fs *fs)
         rc2 = write_next(fs);
         if (!rc)
             rc = rc2;
+        rc2 = usage_write(fs, true);
+        if (!rc)
+            rc = rc2;
     }
     fs_free(fs);
     return rc;
@@ -312,27 +313,13 @@ struct lsm *fs_store(struct fs *fs)
 
 /* ---- figures ---- */
 
-int fs_statfs(struct fs *fs, struct fs_statfs *out)
-{
-    /* What an empty file takes, about: tells how many more there is room for. */
-    static const uint64_t inode_bytes = 256;
-    uint64_t total, avail;
-    int rc = lsm_space(fs->db, &total, &avail);
-
-    if (rc)
-        return rc;
-    out->block_bytes = FS_BLOCK;
-    out->blocks = total / out->block_bytes;
-    out->blocks_free = avail / out->block_bytes;
-    out->blocks_avail = out->blocks_free;
-    out->files_free = avail / inode_bytes;
-    out->files = atomic_load(&fs->count) + out->files_free;
-    return 0;
-}
-
 void fs_get_stats(struct fs *fs, struct fs_stats *out)
 {
-    out->inodes = atomic_load(&fs->count);
+    mutex_lock(&fs->dead_mu);
+    out->inodes = usage_inodes(fs) - fs->n_dead;
+    mutex_unlock(&fs->dead_mu);
     out->live_inodes = itable_count(&fs->inodes);
     out->orphans_removed = fs->orphans_removed;
+    out->limits = fs->usage.limits;
+    out->used_bytes = usage_bytes(fs);
 }

@@ -38,9 +38,17 @@ int txn_end(struct fs *fs, struct txn *t, int rc)
 {
     if (!rc)
         rc = t->error;
-    if (!rc && lsm_batch_count(t->batch))
+    if (!rc)
+        rc = usage_take(fs, t->bytes, t->inodes);
+    if (!rc && lsm_batch_count(t->batch)) {
         rc = lsm_write(fs->db, t->batch, LSM_NOSYNC);
+        if (rc)
+            usage_untake(fs, t->bytes, t->inodes);
+    }
+    if (!rc)
+        usage_give(fs, t->bytes, t->inodes);
     lsm_batch_clear(t->batch);
+    t->bytes = t->inodes = 0;
     t->error = 0;
     mutex_lock(&fs->state);
     t->next = fs->free_txns;
@@ -68,8 +76,8 @@ static void put_scratch(struct txn *t, struct slice key)
         lsm_batch_put(t->batch, key, buf_slice(&t->scratch));
 }
 
-void txn_put_record(struct txn *t, uint64_t ino, const struct home *home,
-                    const struct record *rec)
+static void put_at(struct txn *t, uint64_t ino, const struct home *home,
+                   const struct record *rec)
 {
     struct key k;
 
@@ -83,9 +91,29 @@ void txn_put_record(struct txn *t, uint64_t ino, const struct home *home,
     }
 }
 
+void txn_put_new(struct txn *t, const struct inode *in)
+{
+    t->bytes += (int64_t)usage_of(&in->rec);
+    t->inodes++;
+    put_at(t, in->ino, &in->home, &in->rec);
+}
+
+void txn_put_record(struct txn *t, const struct inode *in, const struct home *home,
+                    const struct record *rec)
+{
+    t->bytes += (int64_t)(usage_of(rec) - usage_of(&in->rec));
+    put_at(t, in->ino, home, rec);
+}
+
 void txn_put_inode(struct txn *t, const struct inode *in, const struct record *rec)
 {
-    txn_put_record(t, in->ino, &in->home, rec);
+    txn_put_record(t, in, &in->home, rec);
+}
+
+void txn_note_gone(struct txn *t, const struct record *rec)
+{
+    t->bytes -= (int64_t)usage_of(rec);
+    t->inodes--;
 }
 
 void txn_put_ref(struct txn *t, uint64_t parent, uint64_t seq, const char *name,

@@ -19,20 +19,27 @@ struct txn {
     struct txn *next;
     struct lsm_batch *batch;
     struct buf scratch; /* the value being encoded */
+    int64_t bytes;      /* that the operation adds to what is used (usage.c), */
+    int64_t inodes;     /* and inodes that it makes or deletes */
     int error;
 };
 
 struct txn *txn_begin(struct fs *fs);
-/* Write the batch when rc is 0, else drop it; frees t. Returns the first error. */
+/* Write the batch when rc is 0, else drop it; frees t. Returns the first error; -ENOSPC
+ * when the operation adds something and a limit is reached. */
 int txn_end(struct fs *fs, struct txn *t, int rc);
 /* At unmount: free the batches kept. */
 void txn_free_all(struct fs *fs);
 
-/* The record of inode ino at that home. */
-void txn_put_record(struct txn *t, uint64_t ino, const struct home *home,
+/* The record of an inode just made, with in->rec, where it belongs. */
+void txn_put_new(struct txn *t, const struct inode *in);
+/* rec in place of the live inode's record, at that home... */
+void txn_put_record(struct txn *t, const struct inode *in, const struct home *home,
                     const struct record *rec);
-/* The record of a live inode, where it is now. */
+/* ... and where it is now. */
 void txn_put_inode(struct txn *t, const struct inode *in, const struct record *rec);
+/* An inode with this record is deleted: it is counted here, the caller deletes the keys. */
+void txn_note_gone(struct txn *t, const struct record *rec);
 /* An entry that refers to ino. */
 void txn_put_ref(struct txn *t, uint64_t parent, uint64_t seq, const char *name,
                  uint64_t ino, uint32_t type);

@@ -25,19 +25,43 @@ static bool surely_absent(const struct record *rec, uint32_t flag)
     return !(rec->flags & REC_XATTR) || (flag && !(rec->flags & flag));
 }
 
+/* What the attribute under this key uses. By an iterator, which tells the length of a
+ * value that is damaged, too: it can be replaced. */
+static int find_use(struct fs *fs, struct slice key, int64_t *uses)
+{
+    struct lsm_iter_options o = {.lower = &key};
+    struct lsm_iter *it;
+    int rc = lsm_iter_new(fs->db, &o, &it);
+
+    if (rc)
+        return rc;
+    lsm_iter_seek(it, key);
+    rc = lsm_iter_error(it);
+    if (lsm_iter_valid(it) && slice_eq(lsm_iter_key(it), key))
+        *uses = usage_of_xattr(key.len - XATTR_KEY_PREFIX, lsm_iter_value_len(it));
+    lsm_iter_free(it);
+    return rc;
+}
+
+/* *uses: what it uses of a limit; 0 when there is no limit. */
 static bool present(struct fs *fs, uint64_t ino, const struct record *rec,
-                    const char *name, int *rc)
+                    const char *name, int64_t *uses, int *rc)
 {
     struct xattr_key k;
+    struct slice key = key_xattr(&k, ino, slice_str(name));
 
+    *uses = 0;
     *rc = 0;
     if (surely_absent(rec, flag_of(name)))
         return false;
-    *rc = lsm_exists(fs->db, NULL, key_xattr(&k, ino, slice_str(name)));
-    if (*rc != -ENOENT)
-        return true;
-    *rc = 0;
-    return false;
+    *rc = lsm_exists(fs->db, NULL, key);
+    if (*rc == -ENOENT) {
+        *rc = 0;
+        return false;
+    }
+    if (!*rc && usage_limited(fs))
+        *rc = find_use(fs, key, uses);
+    return true;
 }
 
 int xattr_read(struct fs *fs, uint64_t ino, const struct record *rec, const char *name,
@@ -72,7 +96,7 @@ int xattr_names(struct fs *fs, uint64_t ino, xattr_name_fn *fn, void *arg)
         return rc;
     for (lsm_iter_first(it); !rc && lsm_iter_valid(it); lsm_iter_next(it)) {
         if (key_parse_xattr(lsm_iter_key(it), &number, &name))
-            rc = fn(arg, name);
+            rc = fn(arg, name, lsm_iter_value_len(it));
         else
             rc = fs_corrupt("bad attribute key", ino, 0);
     }
@@ -84,7 +108,7 @@ int xattr_names(struct fs *fs, uint64_t ino, xattr_name_fn *fn, void *arg)
 
 /* ---- changing one ---- */
 
-static int add_length(void *arg, struct slice name)
+static int add_length(void *arg, struct slice name, size_t value_len)
 {
     *(size_t *)arg += name.len + 1;
     return 0;
@@ -106,8 +130,9 @@ int xattr_put(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
               const char *name, struct slice value, int flags)
 {
     struct xattr_key k;
+    int64_t uses;
     int rc;
-    bool have = present(fs, ino, rec, name, &rc);
+    bool have = present(fs, ino, rec, name, &uses, &rc);
 
     if (!rc && have && (flags & XATTR_CREATE))
         rc = -EEXIST;
@@ -118,11 +143,12 @@ int xattr_put(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
     if (rc)
         return rc;
     lsm_batch_put(t->batch, key_xattr(&k, ino, slice_str(name)), value);
+    t->bytes += usage_of_xattr(strlen(name), value.len) - uses;
     rec->flags |= REC_XATTR | flag_of(name);
     return 0;
 }
 
-static int is_another(void *arg, struct slice name)
+static int is_another(void *arg, struct slice name, size_t value_len)
 {
     return !slice_eq(name, slice_str(arg));
 }
@@ -131,8 +157,9 @@ int xattr_remove(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
                  const char *name)
 {
     struct xattr_key k;
+    int64_t uses;
     int rc;
-    bool have = present(fs, ino, rec, name, &rc);
+    bool have = present(fs, ino, rec, name, &uses, &rc);
 
     if (rc)
         return rc;
@@ -142,6 +169,7 @@ int xattr_remove(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
     if (rc < 0)
         return rc;
     lsm_batch_delete(t->batch, key_xattr(&k, ino, slice_str(name)));
+    t->bytes -= uses;
     rec->flags &= ~(flag_of(name) | (rc ? 0 : REC_XATTR));
     return 0;
 }
@@ -154,13 +182,15 @@ struct remover {
     unsigned n;
 };
 
-static int remove_name(void *arg, struct slice name)
+static int remove_name(void *arg, struct slice name, size_t value_len)
 {
     struct remover *r = arg;
     struct xattr_key k;
 
-    lsm_batch_delete(r->t->batch, key_xattr(&k, r->ino, name));
-    return ++r->n == FEW_EXTENTS;
+    r->t->bytes -= usage_of_xattr(name.len, value_len);
+    if (++r->n <= FEW_EXTENTS)
+        lsm_batch_delete(r->t->batch, key_xattr(&k, r->ino, name));
+    return 0;
 }
 
 /* Range deletes cost every later read until compaction has dealt with them: they are for
@@ -174,7 +204,7 @@ int xattr_remove_all(struct fs *fs, struct txn *t, uint64_t ino, const struct re
     if (!(rec->flags & REC_XATTR))
         return 0;
     rc = xattr_names(fs, ino, remove_name, &r);
-    if (rc > 0 || rc == -EUCLEAN) {
+    if (r.n > FEW_EXTENTS || rc == -EUCLEAN) {
         lsm_batch_delete_range(t->batch, key_one(&a, KEY_XATTR, ino),
                                key_one(&b, KEY_XATTR, ino + 1));
         rc = 0;
@@ -281,16 +311,20 @@ int xattr_inherit(struct fs *fs, const struct inode *dir, mode_t umask,
     return 0;
 }
 
-void xattr_put_inherited(struct txn *t, uint64_t ino, const struct inherited *inherited)
+static void put_new(struct txn *t, uint64_t ino, const char *name, struct slice value)
 {
     struct xattr_key k;
 
+    lsm_batch_put(t->batch, key_xattr(&k, ino, slice_str(name)), value);
+    t->bytes += usage_of_xattr(strlen(name), value.len);
+}
+
+void xattr_put_inherited(struct txn *t, uint64_t ino, const struct inherited *inherited)
+{
     if (inherited->access.len)
-        lsm_batch_put(t->batch, key_xattr(&k, ino, slice_str(ACL_ACCESS_NAME)),
-                      buf_slice(&inherited->access));
+        put_new(t, ino, ACL_ACCESS_NAME, buf_slice(&inherited->access));
     if (inherited->deflt.len)
-        lsm_batch_put(t->batch, key_xattr(&k, ino, slice_str(ACL_DEFAULT_NAME)),
-                      buf_slice(&inherited->deflt));
+        put_new(t, ino, ACL_DEFAULT_NAME, buf_slice(&inherited->deflt));
 }
 
 void inherited_release(struct inherited *inherited)

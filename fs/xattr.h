@@ -32,7 +32,7 @@ int xattr_remove_all(struct fs *fs, struct txn *t, uint64_t ino,
                      const struct record *rec);
 
 /* Tell fn each name in order, until it returns other than 0, which is returned. */
-typedef int xattr_name_fn(void *arg, struct slice name);
+typedef int xattr_name_fn(void *arg, struct slice name, size_t value_len);
 int xattr_names(struct fs *fs, uint64_t ino, xattr_name_fn *fn, void *arg);
 
 /* Contents or owner change: no file capability survives that. */

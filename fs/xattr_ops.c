@@ -90,7 +90,7 @@ struct list {
     bool root;
 };
 
-static int add_name(void *arg, struct slice name)
+static int add_name(void *arg, struct slice name, size_t value_len)
 {
     struct list *l = arg;
     struct slice trusted = slice_str("trusted.");

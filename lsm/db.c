@@ -64,6 +64,35 @@ int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail)
     return env_space(db->env, db->dir, total, avail);
 }
 
+static uint64_t log_disk_bytes(struct lsm *db)
+{
+    uint64_t bytes = 0, least = db_log_chunk(&db->o);
+    struct log *log;
+
+    mutex_lock(&db->sync_mu);
+    for (log = db->logs; log; log = log->next) {
+        uint64_t length = log->wal ? wal_length(log->wal) : log->bytes;
+
+        bytes += log->wal && length < least ? least : length;
+    }
+    if (db->spare_log)
+        bytes += least;
+    mutex_unlock(&db->sync_mu);
+    return bytes;
+}
+
+uint64_t lsm_disk_bytes(struct lsm *db)
+{
+    uint64_t bytes = vlog_bytes(db->vlog) + log_disk_bytes(db);
+    struct view *v = db_view_ref(db);
+    unsigned level;
+
+    for (level = 0; level < LSM_LEVELS; level++)
+        bytes += v->version->bytes[level];
+    db_view_unref(v);
+    return bytes + (atomic_load(&db->has_reserve) ? db_reserve_bytes(&db->o) : 0);
+}
+
 static void table_dead(void *arg, uint64_t number)
 {
     struct lsm *db = arg;

@@ -347,6 +347,8 @@ uint64_t db_space_wait(struct lsm *db);
 int db_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d, uint64_t since);
 /* Apply a decoded batch to m. -EUCLEAN (unlogged) when wire is damaged. */
 int db_apply(struct memtable *m, struct slice wire);
+/* Bytes that a log takes at least while it is written to. */
+uint64_t db_log_chunk(const struct lsm_options *o);
 /* A new log, made the active one. Under write_mu (or before threads start). */
 int db_new_log_locked(struct lsm *db);
 /* Make the active memtable a waiting one, with a new log. Under write_mu.

@@ -434,14 +434,11 @@ uint64_t db_space_wait(struct lsm *db)
 uint64_t lsm_space_bound(const struct lsm_options *o, uint64_t values, uint64_t tables)
 {
     struct vlog_gc_options gc = gc_options(o);
-    uint64_t log = 4 << 20;
 
     if (o->garbage_ratio <= 0)
         return UINT64_MAX;
-    if (log > o->memtable_bytes)
-        log = o->memtable_bytes;
-    return vlog_gc_limit(&gc, values) + 3 * tables + (o->memtables + 1) * log +
-           db_reserve_bytes(o);
+    return vlog_gc_limit(&gc, values) + 3 * tables +
+           (o->memtables + 1) * db_log_chunk(o) + db_reserve_bytes(o);
 }
 
 /* ---- deleting ---- */

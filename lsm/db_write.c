@@ -39,6 +39,11 @@ static int recycle_log(struct lsm *db, const char *path)
     return rc;
 }
 
+uint64_t db_log_chunk(const struct lsm_options *o)
+{
+    return o->memtable_bytes < LOG_CHUNK ? o->memtable_bytes : LOG_CHUNK;
+}
+
 int db_new_log_locked(struct lsm *db)
 {
     struct log *log = calloc(1, sizeof(*log)), **tail;
@@ -49,7 +54,7 @@ int db_new_log_locked(struct lsm *db)
     if (!log || !path)
         goto out;
     c.path = path;
-    c.preallocate = db->o.memtable_bytes < LOG_CHUNK ? db->o.memtable_bytes : LOG_CHUNK;
+    c.preallocate = db_log_chunk(&db->o);
     c.reuse = recycle_log(db, path) == 0;
     mutex_lock(&db->sync_mu);
     for (tail = &db->logs; *tail; tail = &(*tail)->next) {

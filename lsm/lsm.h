@@ -489,6 +489,9 @@ uint64_t lsm_space_bound(const struct lsm_options *o, uint64_t values, uint64_t 
 
 /* Bytes of the filesystem that the store is on. */
 int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail);
+/* Bytes that the store itself takes there: tables, segments, and logs and the reserve
+ * as they are preallocated. Garbage counts until it is gone. Cheap. */
+uint64_t lsm_disk_bytes(struct lsm *db);
 
 /* Does path hold a store (of any version)? Opens nothing. */
 bool lsm_is_store(struct env *env, const char *path);

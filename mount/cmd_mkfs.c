@@ -79,7 +79,7 @@ static int fill(const char *path, const struct mkfs_options *o, struct why *why)
     err = store_open(path, &lsm, &db, why);
     if (err)
         return err;
-    err = fs_format(db, o->uid, o->gid, o->mode);
+    err = fs_format(db, o->uid, o->gid, o->mode, &o->limits);
     close_err = lsm_close(db);
     err = err ? err : close_err;
     return err ? store_why(path, err, why) : 0;
@@ -101,21 +101,42 @@ static int make(const char *path, const struct mkfs_options *o, struct why *why)
     return err;
 }
 
+/* --size=10G is -o size=10G, as other mkfs programs have it. */
+static int parse_long(struct mkfs_options *o, const char *name, const char *value,
+                      struct why *why)
+{
+    char word[64];
+
+    if (snprintf(word, sizeof(word), "%s=%s", name, value) >= (int)sizeof(word) ||
+        strchr(value, ','))
+        return why_set(why, -EINVAL, "option --%s: not a possible value", name);
+    return mkfs_options_parse(o, word, why);
+}
+
 int cmd_mkfs(int argc, char **argv)
 {
+    static const struct option long_options[] = {
+        {"size", required_argument, NULL, 's'},
+        {"inodes", required_argument, NULL, 'i'},
+        {0},
+    };
     struct mkfs_options o;
     char path[PATH_MAX];
     struct why why;
-    int c;
+    int c, err = 0;
 
     mkfs_options_init(&o);
     opterr = 0;
-    while ((c = getopt(argc, argv, "o:")) != -1) {
-        if (c != 'o')
+    while (!err && (c = getopt_long(argc, argv, "o:", long_options, NULL)) != -1) {
+        if (c == 'o')
+            err = mkfs_options_parse(&o, optarg, &why);
+        else if (c == 's' || c == 'i')
+            err = parse_long(&o, c == 's' ? "size" : "inodes", optarg, &why);
+        else
             return usage("mkfs");
-        if (mkfs_options_parse(&o, optarg, &why))
-            return fail("%s", why.text);
     }
+    if (err)
+        return fail("%s", why.text);
     if (argc - optind != 1)
         return usage("mkfs");
     if (store_resolve_new(argv[optind], path, &why) || make(path, &o, &why))

@@ -20,7 +20,7 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"mkfs", "STORE [-o OPTIONS]", "make an empty filesystem in the directory STORE",
+    {"mkfs", "STORE [--size=SIZE] [--inodes=N] [-o OPTIONS]", "make an empty filesystem in the directory STORE",
      "STORE is made, or must be an empty directory. Everything lives in it: to copy it\n"
      "(unmounted) is to copy the filesystem, to remove it, to remove the filesystem.\n",
      cmd_mkfs, mkfs_options_help},
@@ -34,6 +34,11 @@ static const struct command commands[] = {
      "With -l, detach it now though it is in use, and return at once; the store is\n"
      "closed when the last user is gone.\n",
      cmd_umount, NULL},
+    {"set", "STORE [size=SIZE] [inodes=N]", "show or change the limits of STORE, unmounted",
+     "Without a word it shows them. What is used is counted anew, which takes as long as\n"
+     "listing all files. A limit may be less than is used: then nothing can be added\n"
+     "until enough was deleted.\n",
+     cmd_set, limits_help},
     {"stats", "STORE|MNT [--json|--prometheus]", "what the engine holds and does",
      "Of a mount, the live figures; of a store at rest, what opening it shows, without\n"
      "changing it. With --json or --prometheus (the text format that its servers read)\n"

@@ -13,6 +13,7 @@ enum {
     THREADS_MAX = 1024,
 };
 
+#define AFTER_O "-o, separated by commas"
 #define COMPRESSION_WORDS                                                                \
     "option compression=%s: give none, lz4 or zstd, or two with a colon between: the "   \
     "second is for the last level"
@@ -23,6 +24,7 @@ enum kind {
     YES,     /* bool */
     SIZE,    /* size_t, with K, M, G or T */
     SIZE32,  /* unsigned, likewise */
+    LIMIT,   /* uint64_t, likewise, not 0; or none, which is 0 */
     COUNT,   /* unsigned, from least to most */
     OCTAL,   /* unsigned, likewise */
     MILLIS,  /* unsigned, given in seconds */
@@ -62,6 +64,15 @@ static bool parse_size(const char *s, uint64_t *out)
         *out <<= shift;
     }
     return true;
+}
+
+static bool parse_limit(const char *s, uint64_t *out)
+{
+    if (strcmp(s, "none") == 0) {
+        *out = 0;
+        return true;
+    }
+    return parse_size(s, out) && *out && *out <= INT64_MAX;
 }
 
 static bool parse_seconds(const char *s, double *out)
@@ -243,14 +254,30 @@ static const struct option mount_table[] = {
 
 #undef IN
 #define IN(field) offsetof(struct mkfs_options, field)
+#define IN_LIMITS(field) offsetof(struct mkfs_options, limits.field)
+
+#define LIMITS(in)                                                                      \
+    {.name = "size", .kind = LIMIT, .offset = in(bytes), .value_name = "SIZE",           \
+     .help = "what files may hold in all, or none: no limit but the disk's"},            \
+    {.name = "inodes", .kind = LIMIT, .offset = in(inodes), .value_name = "N",           \
+     .help = "how many there may be, or none"}
 
 static const struct option mkfs_table[] = {
+    LIMITS(IN_LIMITS),
     {.name = "uid", .kind = COUNT, .offset = IN(uid), .value_name = "N",
      .most = UINT32_MAX - 1, .help = "owner of the root directory (default: you)"},
     {.name = "gid", .kind = COUNT, .offset = IN(gid), .value_name = "N",
      .most = UINT32_MAX - 1, .help = "its group (default: yours)"},
     {.name = "mode", .kind = OCTAL, .offset = IN(mode), .value_name = "OCTAL",
      .most = 07777, .help = "its permissions (default: 755)"},
+    {.name = NULL},
+};
+
+#undef IN
+#define IN(field) offsetof(struct fs_limits, field)
+
+static const struct option limits_table[] = {
+    LIMITS(IN),
     {.name = NULL},
 };
 
@@ -288,6 +315,8 @@ static bool set_value(const struct option *opt, void *at, const char *value)
     case SIZE32:
         return parse_size(value, &size) && size <= UINT32_MAX &&
                (*(unsigned *)at = (unsigned)size, true);
+    case LIMIT:
+        return parse_limit(value, at);
     case COUNT:
         return parse_count(value, 10, opt->least, opt->most, at);
     case OCTAL:
@@ -355,11 +384,11 @@ static int parse(const struct option *table, void *into, const char *command,
     return err;
 }
 
-static void help(const struct option *table, FILE *out)
+static void help(const struct option *table, const char *how, FILE *out)
 {
     char word[64];
 
-    fprintf(out, "\nOptions (-o, separated by commas; SIZE may end in K, M, G, T):\n");
+    fprintf(out, "\nOptions (%s; SIZE may end in K, M, G, T):\n", how);
     for (; table->name; table++) {
         if (!table->help)
             continue;
@@ -369,7 +398,7 @@ static void help(const struct option *table, FILE *out)
     }
 }
 
-/* ---- the two commands that take options ---- */
+/* ---- the commands that take options ---- */
 
 void mount_options_init(struct mount_options *o)
 {
@@ -394,7 +423,7 @@ int mount_options_parse(struct mount_options *o, const char *list, struct why *w
 
 void mount_options_help(FILE *out)
 {
-    help(mount_table, out);
+    help(mount_table, AFTER_O, out);
     fprintf(out,
             "  Words that only mount(8) reads (defaults, nofail, x-...) are skipped; "
             "[no]suid,\n  [no]dev, [no]exec, [a]sync go to the kernel.\n");
@@ -414,5 +443,15 @@ int mkfs_options_parse(struct mkfs_options *o, const char *list, struct why *why
 
 void mkfs_options_help(FILE *out)
 {
-    help(mkfs_table, out);
+    help(mkfs_table, AFTER_O, out);
+}
+
+int limits_parse(struct fs_limits *limits, const char *list, struct why *why)
+{
+    return parse(limits_table, limits, "set", list, why);
+}
+
+void limits_help(FILE *out)
+{
+    help(limits_table, "words of their own", out);
 }

@@ -32,6 +32,7 @@ int mount_options_parse(struct mount_options *o, const char *list, struct why *w
 void mount_options_help(FILE *out);
 
 struct mkfs_options {
+    struct fs_limits limits;
     unsigned uid, gid; /* who owns the root directory */
     unsigned mode;     /* its permissions */
 };
@@ -39,5 +40,9 @@ struct mkfs_options {
 void mkfs_options_init(struct mkfs_options *o);
 int mkfs_options_parse(struct mkfs_options *o, const char *list, struct why *why);
 void mkfs_options_help(FILE *out);
+
+/* What `siltfs set` changes; a list that names nothing of it changes nothing. */
+int limits_parse(struct fs_limits *limits, const char *list, struct why *why);
+void limits_help(FILE *out);
 
 #endif

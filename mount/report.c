@@ -6,6 +6,18 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+static void limits_text(FILE *out, const struct fs_stats *fs)
+{
+    fprintf(out, "limits: %" PRIu64 " bytes used of ", fs->used_bytes);
+    if (fs->limits.bytes)
+        fprintf(out, "%" PRIu64, fs->limits.bytes);
+    else
+        fprintf(out, "any number");
+    if (fs->limits.inodes)
+        fprintf(out, ", at most %" PRIu64 " inodes", fs->limits.inodes);
+    fprintf(out, "\n");
+}
+
 void report_text(FILE *out, const struct report *r)
 {
     if (r->fs)
@@ -13,6 +25,8 @@ void report_text(FILE *out, const struct report *r)
                 "filesystem: %" PRIu64 " inodes, %" PRIu64 " live in memory, %" PRIu64
                 " orphans removed at this mount\n",
                 r->fs->inodes, r->fs->live_inodes, r->fs->orphans_removed);
+    if (r->fs && (r->fs->limits.bytes || r->fs->limits.inodes))
+        limits_text(out, r->fs);
     lsm_print_stats(r->lsm, out);
 }
 
@@ -22,8 +36,10 @@ void report_json(FILE *out, const struct report *r)
     if (r->fs)
         fprintf(out,
                 "\"filesystem\": {\"inodes\": %" PRIu64 ", \"live_inodes\": %" PRIu64
-                ", \"orphans_removed\": %" PRIu64 "},\n",
-                r->fs->inodes, r->fs->live_inodes, r->fs->orphans_removed);
+                ", \"orphans_removed\": %" PRIu64 ", \"used_bytes\": %" PRIu64
+                ", \"limit_bytes\": %" PRIu64 ", \"limit_inodes\": %" PRIu64 "},\n",
+                r->fs->inodes, r->fs->live_inodes, r->fs->orphans_removed,
+                r->fs->used_bytes, r->fs->limits.bytes, r->fs->limits.inodes);
     fprintf(out, "\"engine\": ");
     lsm_print_stats_json(r->lsm, out);
     fprintf(out, "}\n");
@@ -53,6 +69,12 @@ void report_prometheus(FILE *out, const struct report *r)
             gauge(out, "live_inodes", labels, "Inodes in memory.", fs->live_inodes);
             gauge(out, "orphans_removed", labels, "Orphans removed at this mount.",
                   fs->orphans_removed);
+            gauge(out, "used_bytes", labels, "Used of the limit; 0 without one.",
+                  fs->used_bytes);
+            gauge(out, "limit_bytes", labels, "What may be used; 0: no limit.",
+                  fs->limits.bytes);
+            gauge(out, "limit_inodes", labels, "Inodes that there may be; 0: no limit.",
+                  fs->limits.inodes);
         }
         lsm_print_stats_prometheus(r->lsm, labels, out);
     }

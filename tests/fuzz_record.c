@@ -72,6 +72,7 @@ static void fuzz_rest(struct slice in, struct twice *t)
 {
     struct seqs seqs;
     struct super super;
+    struct used used;
     uint64_t v;
 
     if (seqs_decode(in, &seqs) == 0) {
@@ -85,6 +86,12 @@ static void fuzz_rest(struct slice in, struct twice *t)
         super_encode(&t->a, &super);
         FUZZ_CHECK(super_decode(buf_slice(&t->a), &super) == 0);
         super_encode(&t->b, &super);
+        same(t);
+    }
+    if (used_decode(in, &used) == 0) {
+        used_encode(&t->a, &used);
+        FUZZ_CHECK(used_decode(buf_slice(&t->a), &used) == 0);
+        used_encode(&t->b, &used);
         same(t);
     }
     if (counter_decode(in, &v) == 0)

@@ -355,7 +355,7 @@ static void begin(uint64_t seed)
     r->options.writeback_ms = 0;
     env = env_mem_new(seed);
     open_store();
-    ck_ok(fs_format(r->db, 0, 0, 0755));
+    ck_ok(fs_format(r->db, 0, 0, 0755, NULL));
     rig_mount(r);
     make_twins(40000);
     ck_ok(fs_sync(r->fs));

@@ -33,14 +33,14 @@ START_TEST(format_refuses_what_is_not_empty)
     struct fs *fs;
 
     rig_init(r, "s");
-    ck_err(fs_format(r->db, 0, 0, 0755), EEXIST);
+    ck_err(fs_format(r->db, 0, 0, 0755, NULL), EEXIST);
     rig_release(r);
     snprintf(r->path, sizeof(r->path), "%s/other", test_dir());
     rig_open_store(r);
     fs_options_init(&o);
     ck_err(fs_mount(r->db, &o, &fs), ENODATA);
     ck_ok(lsm_put(r->db, slice_str("x"), slice_str("y")));
-    ck_err(fs_format(r->db, 0, 0, 0755), ENOTEMPTY);
+    ck_err(fs_format(r->db, 0, 0, 0755, NULL), ENOTEMPTY);
     ck_ok(lsm_close(r->db));
 }
 END_TEST
@@ -51,7 +51,7 @@ START_TEST(a_newer_filesystem_is_refused)
 
     rig_init(r, "s");
     ck_ok(fs_unmount(r->fs));
-    ck_ok(lsm_put(r->db, key_super(), slice_str("siltfs\x02")));
+    ck_ok(lsm_put(r->db, key_super(), slice_str("siltfs\x03")));
     ck_err(fs_mount(r->db, &r->options, &fs), EPROTONOSUPPORT);
     ck_ok(lsm_put(r->db, key_super(), slice_str("siltfs\x01")));
     test_log_capture();

@@ -152,6 +152,17 @@ START_TEST(golden_super_counters_and_lists)
 
     super_encode(&b, &s);
     ck_bytes(&b, "73696c74667301efcdab896745230101");
+    s.limit_bytes = 1 << 20;
+    super_encode(&b, &s);
+    ck_bytes(&b, "73696c74667302efcdab89674523010180804000");
+    s.limit_bytes = 0;
+    s.limit_inodes = 300;
+    super_encode(&b, &s);
+    ck_bytes(&b, "73696c74667302efcdab89674523010100ac02");
+    used_encode(&b, &(struct used){.bytes = 300, .exact = true});
+    ck_bytes(&b, "ac0201");
+    used_encode(&b, &(struct used){0});
+    ck_bytes(&b, "0000");
     seqs_encode(&b, &q);
     ck_bytes(&b, "10ac02");
     buf_release(&b);
@@ -370,10 +381,16 @@ START_TEST(a_newer_superblock_is_not_damage)
 {
     struct super s;
 
-    ck_err(super_decode(slice_str("siltfs\x02whatever"), &s), EPROTONOSUPPORT);
+    ck_err(super_decode(slice_str("siltfs\x03whatever"), &s), EPROTONOSUPPORT);
     ck_err(super_decode(slice_str("siltfs"), &s), EUCLEAN);
     ck_err(super_decode(slice_str("sealfs\x01"), &s), EUCLEAN);
     ck_err(super_decode(slice_of("siltfs\0", 7), &s), EUCLEAN);
+    /* The second version has a limit, or it would be the first. */
+    ck_err(super_decode(slice_of("siltfs\2hashseed\1\0\0", 18), &s), EUCLEAN);
+    ck_err(super_decode(slice_of("siltfs\2hashseed\1", 16), &s), EUCLEAN);
+    ck_ok(super_decode(slice_of("siltfs\2hashseed\1\0\1", 18), &s));
+    ck_assert_uint_eq(s.limit_inodes, 1);
+    ck_err(super_decode(slice_of("siltfs\1hashseed\1\0\1", 18), &s), EUCLEAN);
 }
 END_TEST
 
@@ -435,6 +452,11 @@ START_TEST(mutated_records_do_no_harm)
     record_encode(&b, &r);
     fuzz_mutations(&b, &rnd);
     super_encode(&b, &s);
+    fuzz_mutations(&b, &rnd);
+    s.limit_bytes = 1 << 30;
+    super_encode(&b, &s);
+    fuzz_mutations(&b, &rnd);
+    used_encode(&b, &(struct used){.bytes = 1 << 20, .exact = true});
     fuzz_mutations(&b, &rnd);
     acl_encode(&b, &acl);
     fuzz_mutations(&b, &rnd);
