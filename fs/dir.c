@@ -131,7 +131,7 @@ static int make_write(struct fs *fs, const struct make *m, struct inode *dir,
     dir_changed(&dir_rec, in->rec.btime, 1, is_dir);
     txn_put_inode(t, dir, &dir_rec);
     txn_put_seqs(t, dir->ino, e->hash, &e->seqs);
-    txn_put_new(t, in);
+    txn_put_new(t, in->ino, &in->home, &in->rec);
     xattr_put_inherited(t, in->ino, inherited);
     if (is_dir)
         txn_put_ref(t, dir->ino, in->ino, m->name, in->ino, S_IFDIR);

@@ -303,7 +303,7 @@ static void put_whiteout(struct txn *t, const struct rename *r)
     };
 
     home.name = (char *)from->name;
-    txn_put_record(t, r->whiteout_ino, &home, &rec);
+    txn_put_new(t, r->whiteout_ino, &home, &rec);
 }
 
 static int fill(struct fs *fs, struct txn *t, struct rename *r)
@@ -358,8 +358,6 @@ static void done(struct fs *fs, struct rename *r)
         moved_done(fs, to, from);
     if (r->replace)
         unlink_done(fs, to->in, &to->rec, r->fate);
-    if (r->whiteout)
-        atomic_fetch_add(&fs->count, 1);
     inode_set(from->dir, &from->dir_rec);
     if (!r->same_dir)
         inode_set(to->dir, &to->dir_rec);

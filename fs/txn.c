@@ -91,11 +91,12 @@ static void put_at(struct txn *t, uint64_t ino, const struct home *home,
     }
 }
 
-void txn_put_new(struct txn *t, const struct inode *in)
+void txn_put_new(struct txn *t, uint64_t ino, const struct home *home,
+                 const struct record *rec)
 {
-    t->bytes += (int64_t)usage_of(&in->rec);
+    t->bytes += (int64_t)usage_of(rec);
     t->inodes++;
-    put_at(t, in->ino, &in->home, &in->rec);
+    put_at(t, ino, home, rec);
 }
 
 void txn_put_record(struct txn *t, const struct inode *in, const struct home *home,

@@ -31,8 +31,9 @@ int txn_end(struct fs *fs, struct txn *t, int rc);
 /* At unmount: free the batches kept. */
 void txn_free_all(struct fs *fs);
 
-/* The record of an inode just made, with in->rec, where it belongs. */
-void txn_put_new(struct txn *t, const struct inode *in);
+/* The record of an inode that is being made, at that home. */
+void txn_put_new(struct txn *t, uint64_t ino, const struct home *home,
+                 const struct record *rec);
 /* rec in place of the live inode's record, at that home... */
 void txn_put_record(struct txn *t, const struct inode *in, const struct home *home,
                     const struct record *rec);
