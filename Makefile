@@ -45,7 +45,7 @@ BENCHES   = $(patsubst bench/%.c,$(B)/%,$(wildcard bench/*-quick.c))
 .PHONY: all run test unit soak asan tsan fuzz fuzzers bench-quick bench-kv check-layers format clean deps ALWAYS
 .SECONDARY:
 
-all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv
+all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv $(B)/bench-fs $(B)/ceiling
 
 # ---- packages ----
 
@@ -97,6 +97,22 @@ $(B)/bench/.peers: ALWAYS
 	@mkdir -p $(@D) && { echo $(KV_PEERS) | cmp -s - $@ 2>/dev/null || echo $(KV_PEERS) >$@; }
 
 $(B)/bench/kv.o: $(B)/bench/.peers
+
+$(B)/bench-fs: $(call objs,$(wildcard bench/fs.c bench/fs_*.c))
+	@echo "  LD $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
+
+# mount/ as it is, on bench/ceiling.c in place of fs/.
+$(B)/libmount.a: $(filter-out $(B)/mount/main.o $(B)/mount/cmd_%.o,$(MOUNT_OBJ))
+	@rm -f $@
+	@echo "  AR $@"
+	$(Q)$(AR) rcs $@ $^
+
+$(B)/ceiling: $(B)/bench/ceiling.o $(B)/libmount.a $(B)/liblsm.a
+	@echo "  LD $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(LSM_LIBS)
+
+$(B)/bench/ceiling.o: EXTRA += $(FUSE_CFLAGS)
 
 $(B)/bench-kv: $(KV_OBJ) $(B)/liblsm.a
 	@echo "  LD $@"
