@@ -9,6 +9,8 @@
 #   make fuzz           every decoder under libFuzzer        [SECONDS=60 each]
 #   make bench-quick    first figures, under two minutes
 #   make bench-kv       the engine beside RocksDB, LevelDB and LMDB  [MATRIX=--quick]
+#   make bench-fs       the filesystem beside its peers, and beside none at all [MATRIX=--quick]
+#   make bench          both, into bench/RESULTS.md with charts
 #   make install        the program and the library   [PREFIX=/usr/local DESTDIR=]; uninstall
 #   make check-layers   no include points upward
 #   make format         clang-format over the tree
@@ -42,7 +44,7 @@ TOOLS     = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/tool_*.c))
 FUZZERS   = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz_*.c))
 BENCHES   = $(patsubst bench/%.c,$(B)/%,$(wildcard bench/*-quick.c))
 
-.PHONY: all run test unit soak asan tsan fuzz fuzzers bench-quick bench-kv check-layers format clean deps ALWAYS
+.PHONY: all run test unit soak asan tsan fuzz fuzzers bench bench-quick bench-kv bench-fs check-layers format clean deps ALWAYS
 .SECONDARY:
 
 all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv $(B)/bench-fs $(B)/ceiling
@@ -173,6 +175,21 @@ bench-kv:
 	@sh tests/install librocksdb-dev libleveldb-dev liblmdb-dev
 	@$(MAKE) --no-print-directory $(B)/bench-kv
 	@bash bench/kv-matrix $(B) $(MATRIX)
+
+bench-fs:
+	@sh tests/install fio gocryptfs fuse2fs ntfs-3g e2fsprogs git python3
+	@$(MAKE) --no-print-directory $(B)/siltfs $(B)/ceiling $(B)/bench-fs
+	@bash bench/fs-matrix $(B) $(MATRIX)
+
+# Both, with files: bench/RESULTS.md and its charts. Takes hours; MATRIX=--quick minutes.
+bench:
+	@sh tests/install gnuplot-nox fio gocryptfs fuse2fs ntfs-3g e2fsprogs git python3 \
+	  librocksdb-dev libleveldb-dev liblmdb-dev
+	@$(MAKE) --no-print-directory all
+	@bash bench/kv-matrix $(B) $(MATRIX) >$(B)/bench-kv.txt
+	@bash bench/fs-matrix $(B) $(MATRIX) --json $(B)/bench-fs.json >$(B)/bench-fs.txt
+	@python3 bench/report results $(B)/bench-kv.txt $(B)/bench-fs.json bench
+	@echo "see bench/RESULTS.md"
 
 check-layers:
 	@bash tests/layers
