@@ -157,7 +157,7 @@ asan:
 	  SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -DLOCK_CHECK" unit
 
 tsan:
-	@$(MAKE) --no-print-directory B=$(B)/tsan OPT=-O1 \
+	@THREADS=1 $(MAKE) --no-print-directory B=$(B)/tsan OPT=-O1 \
 	  SAN="-fsanitize=thread -DLOCK_CHECK" unit
 
 fuzzers: $(FUZZERS)
