@@ -369,8 +369,8 @@ int fs_rmdir(struct fs *fs, uint64_t parent, const char *name)
 }
 
 /* Without flags, and over nothing or what may be removed. */
-int fs_rename(struct fs *fs, uint64_t parent, const char *name, uint64_t new_parent,
-              const char *new_name, unsigned flags)
+int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
+              uint64_t new_parent, const char *new_name, unsigned flags)
 {
     struct node *dir = find(fs, parent), *to = find(fs, new_parent), *n, *old;
     struct entry **at, **over;
