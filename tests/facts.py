@@ -121,7 +121,9 @@ def run():
     for f in _facts:
         if sys.argv[1:] and not any(a in f.__name__ for a in sys.argv[1:]):
             continue
+        began = time.time()
         status = in_child(one, f)
-        print("ok" if status == 0 else "FAILED:", f.__name__, "" if status >= 0 else "(signal %d)" % -status)
+        took = "%.2f s" % (time.time() - began) + (", signal %d" % -status if status < 0 else "")
+        print("ok" if status == 0 else "FAILED:", f.__name__, took)
         bad += status != 0
     sys.exit(bad > 0)
