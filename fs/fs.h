@@ -56,9 +56,17 @@ enum {
 
 struct fs;
 
+/* When a read sets the time of access. */
+enum fs_atime {
+    FS_RELATIME, /* when it is not newer than the last change, or a day old */
+    FS_NOATIME,  /* never */
+    FS_STRICTATIME,
+};
+
 struct fs_options {
     bool read_only;
-    bool noatime;          /* default: relatime */
+    enum fs_atime atime;
+    bool nodiratime;       /* never by a listing */
     unsigned writeback_ms; /* lazy attributes (atime) reach the store this often */
 };
 
@@ -139,11 +147,11 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t parent, const char *name,
 int fs_unlink(struct fs *fs, uint64_t parent, const char *name);
 int fs_rmdir(struct fs *fs, uint64_t parent, const char *name);
 
-/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT of <linux/fs.h>, else -EINVAL,
- * as for EXCHANGE with another. WHITEOUT leaves a device 0:0 of mode 0 under the old name,
- * which belongs to c; only for that c is needed. */
-int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name, uint64_t new_parent,
-              const char *new_name, unsigned flags);
+/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT of <linux/fs.h>, else
+ * -EINVAL, as for EXCHANGE with another. WHITEOUT leaves a device 0:0 of mode 0 under the
+ * old name, which belongs to c; only for that c is needed. */
+int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
+              uint64_t new_parent, const char *new_name, unsigned flags);
 /* NUL-terminated into to, which holds FS_SYMLINK_MAX + 1. */
 int fs_readlink(struct fs *fs, uint64_t ino, char *to);
 

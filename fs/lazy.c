@@ -2,8 +2,8 @@
  * lazy.c - times of access, which are worth remembering but not worth a write
  * for every read.
  *
- * They follow relatime: a read sets atime only when it is not newer than
- * mtime and ctime, or a day old. The new atime stays in memory and travels
+ * By default they follow relatime: a read sets atime only when it is not newer
+ * than mtime and ctime, or a day old. The new atime stays in memory and travels
  * with the next change of the inode; a thread writes what is left every
  * writeback_ms, sync and unmount write it too, and so does the last reference
  * when it goes. At most LAZY_MAX inodes wait at a time: one more is written
@@ -24,8 +24,11 @@ bool atime_wanted(struct fs *fs, const struct inode *in, struct stamp now)
 {
     const struct record *rec = &in->rec;
 
-    if (fs->options.read_only || fs->options.noatime)
+    if (fs->options.read_only || fs->options.atime == FS_NOATIME ||
+        (fs->options.nodiratime && record_is_dir(rec)))
         return false;
+    if (fs->options.atime == FS_STRICTATIME)
+        return true;
     return !stamp_before(rec->mtime, rec->atime) ||
            !stamp_before(rec->ctime, rec->atime) ||
            now.sec - RELATIME_S >= rec->atime.sec;

@@ -184,8 +184,25 @@ static int set_noatime(void *into, const char *value, struct why *why)
 {
     struct mount_options *o = into;
 
-    o->fs.noatime = true;
+    o->fs.atime = FS_NOATIME;
     return tell_kernel(o, "noatime");
+}
+
+static int set_relatime(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    o->fs.atime = FS_RELATIME;
+    return tell_kernel(o, "atime");
+}
+
+/* The kernel leaves times of access to us, and libfuse has no word for its flag. */
+static int set_strictatime(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    o->fs.atime = FS_STRICTATIME;
+    return tell_kernel(o, "atime");
 }
 
 /* ---- the tables ---- */
@@ -202,6 +219,12 @@ static const struct option mount_table[] = {
     {.name = "rw", .kind = SPECIAL, .set = set_read_write},
     {.name = "noatime", .kind = SPECIAL, .set = set_noatime,
      .help = "keep no access times (default: relatime)"},
+    {.name = "nodiratime", .kind = YES, .offset = IN(fs.nodiratime),
+     .help = "... of directories"},
+    {.name = "relatime", .kind = SPECIAL, .set = set_relatime},
+    {.name = "atime", .kind = SPECIAL, .set = set_relatime},
+    {.name = "strictatime", .kind = SPECIAL, .set = set_strictatime,
+     .help = "set them at each read that the kernel does not answer itself"},
     {.name = "allow_other", .kind = KERNEL,
      .help = "let other users in, as the permissions say"},
     {.name = "allow_root", .kind = KERNEL, .help = "let root in"},
@@ -244,9 +267,9 @@ static const struct option mount_table[] = {
 #endif
     TO_KERNEL("suid"), TO_KERNEL("nosuid"), TO_KERNEL("dev"), TO_KERNEL("nodev"),
     TO_KERNEL("exec"), TO_KERNEL("noexec"), TO_KERNEL("sync"), TO_KERNEL("async"),
-    TO_KERNEL("dirsync"), TO_KERNEL("atime"),
+    TO_KERNEL("dirsync"),
     SKIPPED("acl"), SKIPPED("user_xattr"), SKIPPED("defaults"), SKIPPED("default_permissions"), /* the latter is always on */
-    SKIPPED("relatime"), SKIPPED("auto"), SKIPPED("noauto"), SKIPPED("nofail"),
+    SKIPPED("diratime"), SKIPPED("lazytime"), SKIPPED("auto"), SKIPPED("noauto"), SKIPPED("nofail"),
     SKIPPED("_netdev"), SKIPPED("user"), SKIPPED("nouser"), SKIPPED("users"),
     SKIPPED("owner"), SKIPPED("group"),
     {.name = NULL},

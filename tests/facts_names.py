@@ -340,6 +340,71 @@ def o_tmpfile_is_made_or_refused_as_not_supported():
     assert os.listdir() == []
 
 
+# ---- signals ----
+
+
+@fact
+def a_call_that_signals_interrupt_happened_or_did_not():
+    """EINTR only when nothing was done; and then nothing was."""
+
+    def work(who):
+        signal.signal(signal.SIGALRM, lambda *_: None)  # without SA_RESTART
+        signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+        os.mkdir("d%d" % who)
+        interrupted = 0
+        for i in range(400):
+            a, b = b"d%d/a%d" % (who, i), b"d%d/b%d" % (who, i)
+            for do, before, after in (
+                (lambda: libc.mkdir(a, 0o755), a, None),
+                (lambda: libc.rename(a, b), b, a),
+                (lambda: libc.rmdir(b), None, b),
+            ):
+                if do() < 0:
+                    assert ctypes.get_errno() == EINTR, os.strerror(ctypes.get_errno())
+                    interrupted += 1
+                    assert not before or not os.path.exists(before)
+                    assert not after or os.path.exists(after)
+                    while do() < 0:
+                        assert ctypes.get_errno() == EINTR
+                assert not before or os.path.exists(before)
+                assert not after or not os.path.exists(after)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert os.listdir("d%d" % who) == []
+
+    all_at_once(3, work)
+
+
+@fact
+def processes_killed_in_the_middle_leave_a_whole_tree():
+    def work(seed):
+        rnd = random.Random(seed)
+        while True:
+            a, b = "%d" % rnd.randrange(9), "%d" % rnd.randrange(9)
+            try:
+                rnd.choice((os.mkdir, put, os.rmdir, os.unlink))(a)
+                os.rename(a, b)
+                put(b, b"x" * rnd.randrange(100000))
+            except OSError:
+                pass
+
+    rnd = random.Random(1)
+    for i in range(25):
+        pids = []
+        for j in range(3):
+            pid = os.fork()
+            if not pid:
+                work(i * 3 + j)
+            pids.append(pid)
+        time.sleep(rnd.random() * 0.03)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    for name in os.listdir():
+        os.rmdir(name) if os.path.isdir(name) else os.unlink(name)
+    assert os.listdir() == []
+
+
 # ---- listings ----
 
 

@@ -1,9 +1,104 @@
 #!/bin/bash
-# What POSIX and Linux promise, fact by fact (facts_*.py): on a real mount.
+# What POSIX and Linux promise, fact by fact (facts_*.py), on real mounts: names, attributes,
+# locks, FIFOs and devices, as several users; and what the mount's options change of it.
 . "$(dirname "$0")/mount_lib.sh"
 need python3 python3
+[ "$(id -u)" = 0 ] || { skip "needs root to be others"; finish; }
+chmod 755 "$T"
 
-fresh || { fail "a fresh store mounts"; finish; }
+ok "mount" fresh -o allow_other,dev
 facts facts_names.py
+facts facts_attrs.py
 facts facts_locks.py
+facts facts_special.py
+ok "mount -o writeback, nodev" remount -o allow_other,writeback
+facts facts_names.py touch
+facts facts_attrs.py
+DEVICES=nodev facts facts_special.py devices
+
+# ---- how it is mounted ----
+
+options() { awk -v m="$MNT" '$2 == m {print $1, $3, $4}' /proc/mounts; }
+same "what is mounted, and of which type, is told" "$(options | cut -d' ' -f1,2)" "$STORE fuse.siltfs"
+for o in nosuid nodev default_permissions; do
+    ok "$o by default" grep -q "[ ,]$o\(,\|\$\)" <(options)
+done
+rm -f "$MNT/id"
+cp /usr/bin/id "$MNT/id"
+chmod 4755 "$MNT/id"
+run_id() { setpriv --reuid 1000 --regid 1000 --clear-groups "$MNT/id" -u; }
+same "a suid program has no privileges" "$(run_id)" 1000
+ok "remount -o suid" remount -o allow_other,suid
+same "with -o suid it has" "$(run_id)" 0
+ok "remount -o noexec" remount -o allow_other,noexec
+not "with -o noexec nothing runs" run_id
+rm "$MNT/id"
+
+# ---- what is there after a remount ----
+
+cd "$MNT" || exit 1
+mkfifo fifo
+mknod dev c 1 5
+python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("sock")'
+touch -d '1901-12-14 00:00:00.000000001' old
+touch -d '2500-01-01 12:34:56.987654321' new
+describe . >"$T/before"
+cd /
+ok "remount" remount -o allow_other,dev
+describe "$MNT" >"$T/after"
+ok "special files and times are as they were" cmp "$T/before" "$T/after"
+same "a FIFO works" "$(cd "$MNT" && { echo through >fifo & } && cat fifo)" through
+same "a device works" "$(head -c 3 "$MNT/dev" | od -An -tx1)" " 00 00 00"
+
+# ---- times of access ----
+
+atime() { stat -c %X "$1"; }
+
+# after_reading WHAT OPTIONS : its access time, old before, when it was read twice.
+after_reading() {
+    local once
+    remount -o "$2" || return
+    touch -a -d '2001-01-01 UTC' "$1" && touch -m -d '2001-01-01 UTC' "$1"
+    if [ -d "$1" ]; then ls "$1"; else cat "$1"; fi >"$T/null"
+    once=$(stat -c %x "$1")
+    remount -o "$2" || return # the kernel keeps what it has read
+    if [ -d "$1" ]; then ls "$1"; else cat "$1"; fi >"$T/null"
+    [ "$(atime "$1")" = 978307200 ] && echo never && return
+    [ "$(stat -c %x "$1")" = "$once" ] && echo once || echo twice
+}
+echo text >"$MNT/file"
+mkdir "$MNT/dir"
+for how in "relatime once once" "noatime never never" "strictatime twice twice" \
+    "strictatime,nodiratime twice never" "nodiratime once never" "noatime,atime once once"; do
+    set -- $how
+    same "$1: a file's access time is set $2" "$(after_reading "$MNT/file" "$1")" "$2"
+    same "$1: a directory's $3" "$(after_reading "$MNT/dir" "$1")" "$3"
+done
+
+# ---- read only ----
+
+ok "mount -o ro" remount -o ro,allow_other
+cd "$MNT" || exit 1
+ok "everything that would change something is refused as EROFS" python3 - <<'END'
+import errno, os, sys
+def refused(f, *args, **named):
+    try: f(*args, **named)
+    except OSError as e: assert e.errno == errno.EROFS, (f, args, e)
+    else: raise AssertionError((f, args))
+for f, *args in ((os.open, "n", os.O_CREAT | os.O_WRONLY), (os.open, "file", os.O_WRONLY), (os.open, "file", os.O_RDONLY | os.O_TRUNC),
+    (os.mkdir, "n"), (os.symlink, "x", "n"), (os.link, "file", "n"), (os.mkfifo, "n"), (os.rename, "file", "n"), (os.unlink, "file"),
+    (os.rmdir, "dir"), (os.chmod, "file", 0o600), (os.chown, "file", 1, 1), (os.utime, "file"), (os.truncate, "file", 0),
+    (os.setxattr, "file", "user.a", b"x"), (os.removexattr, "file", "user.a")):
+    refused(f, *args)
+assert not os.access("file", os.W_OK) and os.access("file", os.R_OK)
+assert open("file").read() == "text\n" and os.statvfs(".").f_flag & os.ST_RDONLY
+END
+same "a FIFO can be written to" "$(cd "$MNT"; cat fifo >"$T/null" & echo x >fifo; wait $!; echo $?)" 0
+cd /
+before=$(fingerprint)
+ls -lR "$MNT" >"$T/null"
+cat "$MNT/file" >"$T/null"
+same "nothing changes in the store" "$(fingerprint)" "$before"
+ok "umount" "$SILTFS" umount "$MNT"
+ok "fsck finds nothing" "$SILTFS" fsck "$STORE"
 finish

@@ -319,12 +319,51 @@ START_TEST(noatime_leaves_it_alone)
     uint64_t f;
 
     rig_init(r, "s");
-    r->options.noatime = true;
+    r->options.atime = FS_NOATIME;
     rig_remount(r);
     f = old_file("f");
     before = rig_attr(r, f).st.st_atim;
     read_a_byte(f);
     ck_assert_int_eq(stamp_cmp(rig_attr(r, f).st.st_atim, before), 0);
+    rig_release(r);
+}
+END_TEST
+
+static enum fs_taken pass_over(void *arg, const char *name, const struct fs_attr *attr,
+                               uint64_t next)
+{
+    return FS_TAKEN;
+}
+
+static struct timespec listed_at(uint64_t dir)
+{
+    ck_ok(fs_readdir(r->fs, dir, 0, false, pass_over, NULL));
+    return rig_attr(r, dir).st.st_atim;
+}
+
+START_TEST(strictatime_sets_it_each_time_and_nodiratime_never_by_a_listing)
+{
+    struct timespec before, once;
+    uint64_t f;
+
+    rig_init(r, "s");
+    r->options.atime = FS_STRICTATIME;
+    rig_remount(r);
+    f = old_file("f");
+    read_a_byte(f);
+    once = rig_attr(r, f).st.st_atim;
+    read_a_byte(f);
+    ck_assert_int_gt(stamp_cmp(rig_attr(r, f).st.st_atim, once), 0);
+    once = listed_at(FS_ROOT);
+    ck_assert_int_gt(stamp_cmp(listed_at(FS_ROOT), once), 0);
+    r->options.nodiratime = true;
+    rig_remount(r);
+    before = rig_attr(r, FS_ROOT).st.st_atim;
+    ck_assert_int_eq(stamp_cmp(listed_at(FS_ROOT), before), 0);
+    f = rig_lookup(r, FS_ROOT, "f");
+    before = rig_attr(r, f).st.st_atim;
+    read_a_byte(f);
+    ck_assert_int_gt(stamp_cmp(rig_attr(r, f).st.st_atim, before), 0);
     rig_release(r);
 }
 END_TEST
@@ -337,4 +376,5 @@ TEST_MAIN("fs_attr", TEST_CASE(attributes_are_set_and_kept),
           TEST_CASE(atime_follows_relatime),
           TEST_CASE(atime_travels_with_sync_unmount_and_the_next_change),
           TEST_CASE(the_thread_writes_atimes), TEST_CASE(many_waiting_atimes_are_bounded),
-          TEST_CASE(noatime_leaves_it_alone))
+          TEST_CASE(noatime_leaves_it_alone),
+          TEST_CASE(strictatime_sets_it_each_time_and_nodiratime_never_by_a_listing))
