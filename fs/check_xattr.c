@@ -1,64 +1,118 @@
 /*
- * check_xattr.c - the part of fs_check that looks at extended attributes, and whether
- * ACLs, mode and flags are in step.
+ * check_xattr.c - the extended attributes of an inode: whether its flags tell of them,
+ * and ACLs are in step with its mode.
  */
-#include "check_impl.h"
+#include "mend.h"
+
 #include "xattr.h"
 
-static int check_acl(struct check *c, const struct known *k, uint32_t flag,
-                     struct lsm_iter *it)
+static int drop_acl(struct check *c, struct subject *s, struct cursor *at,
+                    const char *kind)
 {
-    const char *kind = flag == REC_ACL ? "access" : "default";
+    struct text t;
+
+    problem(c, "given up; the mode counts", "%s: its %s ACL makes no sense",
+            text_inode(c, s->ino, &t), kind);
+    return cursor_drop(c, at);
+}
+
+/* The mode is what everybody sees, so the list follows it. */
+static int mend_acl(struct check *c, struct subject *s, struct cursor *at,
+                    struct acl *acl)
+{
+    struct buf b = {0};
+    int rc;
+
+    acl_chmod(acl, s->rec.mode);
+    acl_encode(&b, acl);
+    rc = buf_error(&b) ? -ENOMEM : mend_put(c, lsm_iter_key(at->it), buf_slice(&b));
+    buf_release(&b);
+    return rc;
+}
+
+/* *gone is set when the list goes. */
+static int check_acl(struct check *c, struct subject *s, struct cursor *at, uint32_t flag,
+                     bool *gone)
+{
+    bool access = flag == REC_ACL;
+    bool misplaced = access ? S_ISLNK(s->rec.mode) : !record_is_dir(&s->rec);
     struct slice value;
     struct acl acl;
-    int rc = lsm_iter_value(it, &value);
+    struct text t;
+    int rc = lsm_iter_value(at->it, &value);
 
     if (rc)
         return rc;
-    if (acl_decode(value, &acl) || !acl.n)
-        problem(c, "inode %" PRIu64 ": bad %s ACL", k->ino, kind);
-    else if (flag == REC_ACL && acl_mode(&acl, k->mode) != k->mode)
-        problem(c, "inode %" PRIu64 ": its ACL says mode %o, not %o", k->ino,
-                acl_mode(&acl, k->mode) & 0777, k->mode & 0777);
-    return 0;
+    if (misplaced || acl_decode(value, &acl) || !acl.n) {
+        *gone = true;
+        return drop_acl(c, s, at, access ? "access" : "default");
+    }
+    if (!access || acl_mode(&acl, s->rec.mode) == s->rec.mode)
+        return 0;
+    problem(c, "the list set right", "%s: its ACL says mode %o, not %o",
+            text_inode(c, s->ino, &t), acl_mode(&acl, s->rec.mode) & 0777,
+            s->rec.mode & 0777);
+    return mend_acl(c, s, at, &acl);
 }
 
-int visit_xattr(struct check *c, struct slice key, struct lsm_iter *it)
-{
-    struct slice name;
-    struct known *k;
-    uint64_t ino;
-    uint32_t flag;
+/* The flags that ask for attributes there are, and for those that went just now. */
+struct flags {
+    uint32_t there, gone;
+};
 
-    if (!key_parse_xattr(key, &ino, &name)) {
-        problem(c, "bad attribute key");
-        return 0;
+static int visit_xattr(struct check *c, struct subject *s, struct cursor *at,
+                       struct flags *flags)
+{
+    uint32_t flag = xattr_flag(at->name);
+    size_t len = lsm_iter_value_len(at->it);
+    bool gone = len > FS_XATTR_SIZE_MAX;
+    struct text t, name;
+    int rc = 0;
+
+    c->bytes += (uint64_t)usage_of_xattr(at->name.len, len);
+    if (gone) {
+        problem(c, "given up", "%s: its attribute %s has %zu bytes",
+                text_inode(c, s->ino, &t), text_name(at->name, &name), len);
+        rc = cursor_drop(c, at);
+    } else if (flag == REC_ACL || flag == REC_DEFAULT_ACL) {
+        rc = check_acl(c, s, at, flag, &gone);
     }
-    k = known_find(&c->inodes, ino);
-    if (!has_record(k)) {
-        problem(c, "an attribute of %" PRIu64 ", which is no inode", ino);
-        return 0;
-    }
-    c->bytes += (uint64_t)usage_of_xattr(name.len, lsm_iter_value_len(it));
-    flag = xattr_flag(name);
-    k->found_flags |= (uint16_t)(REC_XATTR | flag);
-    if (lsm_iter_value_len(it) > FS_XATTR_SIZE_MAX)
-        problem(c, "inode %" PRIu64 ": an attribute of %zu bytes", ino,
-                lsm_iter_value_len(it));
-    else if (flag == REC_ACL || flag == REC_DEFAULT_ACL)
-        return check_acl(c, k, flag, it);
-    return 0;
+    *(gone ? &flags->gone : &flags->there) |= REC_XATTR | flag;
+    return rc;
 }
 
-void check_xattrs(struct check *c, const struct known *k)
+static const char *flag_name(uint32_t flags)
 {
-    uint32_t missing = k->flags & REC_XATTRS & ~(uint32_t)k->found_flags;
-    uint32_t more = k->found_flags & ~k->flags;
+    if (flags & REC_XATTR)
+        return "attributes";
+    if (flags & REC_ACL)
+        return "an access ACL";
+    return flags & REC_DEFAULT_ACL ? "a default ACL" : "a file capability";
+}
 
-    if (more)
-        problem(c, "inode %" PRIu64 ": has attributes but no flag (%" PRIu32 ")", k->ino,
-                more);
-    if (missing)
-        problem(c, "inode %" PRIu64 ": a flag (%" PRIu32 ") but no such attributes",
-                k->ino, missing);
+int check_xattrs(struct check *c, struct subject *s, struct cursor *at)
+{
+    struct flags flags = {0};
+    uint32_t says = s->rec.flags & REC_XATTRS, more, fewer;
+    struct text t;
+    int rc = 0;
+
+    while (!rc && at->ino == s->ino) {
+        rc = visit_xattr(c, s, at, &flags);
+        if (!rc)
+            rc = cursor_next(c, at);
+    }
+    if (rc || flags.there == says)
+        return rc;
+    more = flags.there & ~says;
+    fewer = says & ~flags.there & ~flags.gone;
+    if (more && !s->quiet)
+        problem(c, "set right", "%s: has %s, but says that it has none",
+                text_inode(c, s->ino, &t), flag_name(more));
+    if (fewer && !s->quiet)
+        problem(c, "set right", "%s: says that it has %s, but has none",
+                text_inode(c, s->ino, &t), flag_name(fewer));
+    s->rec.flags = (s->rec.flags & ~(uint32_t)REC_XATTRS) | flags.there;
+    s->changed = true;
+    return 0;
 }

@@ -287,14 +287,40 @@ struct fs_stats {
 };
 void fs_get_stats(struct fs *fs, struct fs_stats *out);
 
-/* ---- check ---- */
+/* ---- check and repair ---- */
 
 /*
- * Read the whole tree and tell each inconsistency to `report`, a line each, as
- * the count in *problems. Needs a filesystem nobody changes meanwhile. Returns
- * an error only when reading failed.
+ * Read the whole tree and tell each inconsistency to `report` (which may be NULL), a
+ * line each, as the count in *problems; lines that begin with "remark: " are no
+ * problems. Needs a filesystem nobody changes meanwhile. Returns an error only when
+ * the check could not be finished; as fs_mount, and -EUCLEAN: a block is damaged.
  */
 typedef void fs_report_fn(void *arg, const char *line);
 int fs_check(struct lsm *db, fs_report_fn *report, void *arg, uint64_t *problems);
+/* Reads the contents of all files, too, and tells those that are damaged. */
+int fs_check_contents(struct lsm *db, fs_report_fn *report, void *arg,
+                      uint64_t *problems);
+
+struct fs_repair_options {
+    uid_t uid; /* owner of the root when that has to be made anew; else what is made */
+    gid_t gid; /* belongs to the root's owner */
+    bool contents; /* report unreadable ones, as fs_check_contents; they stay so */
+};
+
+struct fs_repair_result {
+    uint64_t problems; /* all that were found */
+    uint64_t left;     /* of them those that are still there */
+};
+
+/*
+ * fs_check, and mend what it finds; each line says what was done. Inodes that nobody
+ * names go to /lost+found (made when needed, 0700) as "#" and their number, directories
+ * with all that is below them; what makes no sense is removed. Mending one thing
+ * may show another: goes on until nothing is found. May be cut off anywhere, and then
+ * done again; nothing that is sound is lost meanwhile. Durable when it returns 0.
+ * fs_mount must not have db.
+ */
+int fs_repair(struct lsm *db, const struct fs_repair_options *o, fs_report_fn *report,
+              void *arg, struct fs_repair_result *out);
 
 #endif
