@@ -115,7 +115,7 @@ START_TEST(a_lost_name_list)
     ck_ok(super_decode(v.value, &s));
     ck_ok(lsm_delete(r->db,
                      key_names(&k, FS_ROOT, name_hash(s.hash_seed, slice_str("f")))));
-    ck_found("its name is not indexed");
+    ck_found("/f: the name is not in the index");
     (void)t;
     lsm_value_release(&v);
 }
@@ -129,8 +129,8 @@ START_TEST(a_lost_entry)
 
     test_log_capture();
     ck_ok(lsm_delete(r->db, key_dentry(&k, FS_ROOT, t.f)));
-    ck_found("the index leads to entry");
-    ck_found("which is no file");
+    ck_found("its index of names leads to entry");
+    ck_found("inode 18: its record is missing, but there are contents of it");
     rig_mount(r);
     ck_err(fs_lookup(r->fs, FS_ROOT, "f", &a), EUCLEAN);
     ck_err(fs_unlink(r->fs, FS_ROOT, "f"), EUCLEAN);
@@ -146,7 +146,7 @@ START_TEST(a_lost_inode)
 
     test_log_capture();
     ck_ok(lsm_delete(r->db, key_inode(&k, t.g)));
-    ck_found("has no record");
+    ck_found("/g: leads to inode 19, which does not exist");
     rig_mount(r);
     ck_err(fs_lookup(r->fs, FS_ROOT, "g", &a), EUCLEAN);
     ck_ok(fs_unmount(r->fs));
@@ -160,10 +160,10 @@ START_TEST(a_wrong_link_count)
 
     rec.nlink = 3;
     put_inode(t.g, &rec);
-    ck_found("link count 3, but 2 names");
+    ck_found("says 3 links, but has 2 names");
     rec.nlink = 0;
     put_inode(t.g, &rec);
-    ck_found("no links, but no orphan");
+    ck_found("says 0 links, but has 2 names");
 }
 END_TEST
 
@@ -174,15 +174,15 @@ START_TEST(wrong_directory_counts_and_parents)
 
     rec.dir.entries++;
     put_inode(t.d, &rec);
-    ck_found("has 3 entries");
+    ck_found("inode 16 (/d): says 4 entries, 1 of them directories, but has 3, 1");
     rec.dir.entries--;
     rec.dir.subdirs--;
     put_inode(t.d, &rec);
-    ck_found("1 of them directories, not 3, 0");
+    ck_found("0 of them directories, but has 3, 1");
     rec = get_inode(t.sub);
     rec.dir.parent = FS_ROOT;
     put_inode(t.sub, &rec);
-    ck_found("wrong parent");
+    ck_found("/d/sub: directory 17 says that it lies in directory 1");
 }
 END_TEST
 
@@ -198,7 +198,7 @@ START_TEST(a_loop_of_directories)
     ck_ok(lsm_delete(r->db, key_dentry(&k, FS_ROOT, t.d)));
     dentry_encode_ref(&b, slice_str("d"), t.d, S_IFDIR);
     put(key_dentry(&k, t.sub, t.d), &b);
-    ck_found("cannot be reached");
+    ck_found("lies below itself");
     rig_mount(r);
     ck_err(fs_lookup(r->fs, FS_ROOT, "d", &a), EUCLEAN);
     ck_ok(fs_unmount(r->fs));
@@ -213,7 +213,7 @@ START_TEST(two_records_of_one_inode)
 
     rec.nlink = 1;
     put_inode(t.f, &rec);
-    ck_found("has two records");
+    ck_found("/f: holds a second record of inode 18");
 }
 END_TEST
 
@@ -223,20 +223,20 @@ START_TEST(extents_that_do_not_fit)
     struct key k;
 
     ck_ok(lsm_put(r->db, key_extent(&k, t.f, 20), slice_str("beyond")));
-    ck_found("beyond the size");
+    ck_found("6 bytes of contents beyond its size, before 20");
     ck_ok(lsm_delete(r->db, key_extent(&k, t.f, 20)));
     ck_ok(lsm_put(r->db, key_extent(&k, t.f, 3), slice_str("abc")));
-    ck_found("overlap");
-    ck_found("bytes in 2 extents");
+    ck_found("two extents overlap in 3 bytes before 8");
+    ck_found("says 8 bytes of contents in 1 extents, but has 8 in 2");
     ck_ok(lsm_delete(r->db, key_extent(&k, t.f, 3)));
     ck_ok(lsm_put(r->db, key_extent(&k, t.f, 8), slice_str("short")));
     ck_found("run of small extents");
     ck_ok(lsm_put(r->db, key_extent(&k, t.f, 8), slice_str("much too long")));
-    ck_found("bad extent");
+    ck_found("an extent of 13 bytes, which cannot end at 8");
     ck_ok(lsm_delete(r->db, key_extent(&k, t.f, 8)));
     ck_found("its last extent does not end with it");
     ck_ok(lsm_put(r->db, key_extent(&k, t.d, 1), slice_str("x")));
-    ck_found("which is no file");
+    ck_found("inode 16 (/d): no file, but has 1 extents");
 }
 END_TEST
 
@@ -256,17 +256,17 @@ START_TEST(unwritten_ranges_that_do_not_fit)
     struct key k;
 
     put_unwritten(t.f, 2000, 1000);
-    ck_found("has 1000 bytes unwritten, not 0");
+    ck_found("says 0 bytes of unwritten ranges, but has 1000");
     put_unwritten(t.f, 2500, 501);
-    ck_found("unwritten ranges overlap");
+    ck_found("the unwritten range before 2500 overlaps another");
     ck_ok(lsm_delete(r->db, key_unwritten(&k, t.f, 2500)));
     put_unwritten(t.f, 2000, 2000);
-    ck_found("an extent in the unwritten range");
+    ck_found("the unwritten range before 2000 has contents");
     put_unwritten(t.f, 2000, 2001);
-    ck_found("bad unwritten range");
+    ck_found("the unwritten range before 2000 makes no sense");
     ck_ok(lsm_delete(r->db, key_unwritten(&k, t.f, 2000)));
     put_unwritten(t.d, 1, 1);
-    ck_found("which is no file");
+    ck_found("inode 16 (/d): no file, but has 1 unwritten ranges");
 }
 END_TEST
 
@@ -278,14 +278,14 @@ START_TEST(orphans_that_are_none)
 
     test_log_capture();
     ck_ok(lsm_put(r->db, key_orphan(&k, t.g), slice_of(NULL, 0)));
-    ck_found("an orphan with links");
+    ck_found("noted as an orphan, but has links");
     rig_mount(r); /* must not delete what has names */
     ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "g"), t.g);
     fs_get_stats(r->fs, &s);
     ck_assert_uint_eq(s.orphans_removed, 0);
     ck_ok(fs_unmount(r->fs));
     ck_ok(lsm_put(r->db, key_orphan(&k, 12345), slice_of(NULL, 0)));
-    ck_found("has no inode");
+    ck_found("inode 12345: does not exist, but there is an orphan of it");
     rig_mount(r);
     ck_ok(fs_unmount(r->fs));
     ck_err(lsm_exists(r->db, NULL, key_orphan(&k, 12345)), ENOENT);
@@ -306,29 +306,29 @@ START_TEST(keys_and_values_of_no_kind)
     struct key k;
 
     ck_ok(lsm_put(r->db, slice_str("Q?"), slice_str("")));
-    ck_found("a key of unknown kind 81");
+    ck_found("a key of unknown kind: Q?");
     ck_ok(lsm_put(r->db, slice_str("D"), slice_str("")));
-    ck_found("bad entry key");
+    ck_found("a bad key of an entry: D");
     ck_ok(lsm_put(r->db, slice_str("I2"), slice_str("")));
-    ck_found("bad inode key");
+    ck_found("a bad key of an inode: I2");
     ck_ok(lsm_put(r->db, slice_str("E2"), slice_str("")));
-    ck_found("bad extent key");
+    ck_found("a bad key of an extent: E2");
     ck_ok(lsm_put(r->db, slice_str("N2"), slice_str("\x20")));
-    ck_found("bad name key");
+    ck_found("a bad key of a name list: N2");
     ck_ok(lsm_put(r->db, slice_str("O2"), slice_str("")));
-    ck_found("bad orphan key");
+    ck_found("a bad key of an orphan: O2");
     ck_ok(lsm_put(r->db, slice_str("X"), slice_str("")));
-    ck_found("bad attribute key");
+    ck_found("a bad key of an attribute: X");
     ck_ok(lsm_put(r->db, slice_of("X\0\0\0\0\0\0\0\x7fuser.x", 15), slice_str("")));
-    ck_found("an attribute of 127, which is no inode");
+    ck_found("inode 127: does not exist, but there is an attribute of it");
     ck_ok(lsm_put(r->db, key_two(&k, KEY_XATTR, t.f, 0), slice_str("")));
-    ck_found("bad attribute key"); /* NULs in the name */
+    ck_found("a bad key of an attribute: X"); /* NULs in the name */
     ck_ok(lsm_put(r->db, key_inode(&k, t.d), slice_str("?")));
-    ck_found("bad record");
+    ck_found("inode 16: its record makes no sense");
     ck_ok(lsm_put(r->db, key_dentry(&k, FS_ROOT, t.f), slice_str("?")));
-    ck_found("bad record");
+    ck_found("inode 1 (/): its entry 18 makes no sense");
     ck_ok(lsm_put(r->db, key_names(&k, FS_ROOT, 5), slice_of(NULL, 0)));
-    ck_found("bad name list");
+    ck_found("a list in its index of names makes no sense");
 }
 END_TEST
 
@@ -345,15 +345,15 @@ START_TEST(attributes_and_flags_that_disagree)
     struct record rec = get_inode(t.d);
 
     put_xattr(t.f, "user.a", slice_str("1"));
-    ck_found("has attributes but no flag (2)");
+    ck_found("inode 18 (/f): has attributes, but says that it has none");
     rec.flags = REC_XATTR | REC_CAPABILITY;
     put_inode(t.d, &rec);
-    ck_found("a flag (66) but no such attributes");
+    ck_found("inode 16 (/d): says that it has attributes, but has none");
     put_xattr(t.d, "user.a", slice_str("1"));
-    ck_found("a flag (64) but no such attributes");
+    ck_found("inode 16 (/d): says that it has a file capability, but has none");
     put_xattr(t.d, "security.capability", slice_str("1"));
     put_xattr(t.sub, "system.posix_acl_default", slice_str(""));
-    ck_found("has attributes but no flag (34)");
+    ck_found("inode 17 (/d/sub): its default ACL makes no sense");
 }
 END_TEST
 
@@ -373,9 +373,9 @@ START_TEST(a_damaged_acl)
     put_xattr(t.d, "system.posix_acl_access", slice_of(mode_754, 28));
     put_xattr(t.d, "system.posix_acl_default", slice_of(mode_754, 27));
     ck_found("its ACL says mode 754, not 755");
-    ck_found("bad default ACL");
+    ck_found("its default ACL makes no sense");
     put_xattr(t.d, "system.posix_acl_access", slice_of(mode_754, 4));
-    ck_found("bad access ACL");
+    ck_found("its access ACL makes no sense");
     ck_ok(fs_set_limits(r->db, &rig_limits)); /* counts anew */
     test_log_capture();
     rig_mount(r);
@@ -400,7 +400,7 @@ START_TEST(one_name_twice)
 
     dentry_encode_ref(&b, slice_str("l"), t.g, S_IFREG);
     put(key_dentry(&k, t.d, seq_of_g2(&t)), &b); /* g2 becomes a second l */
-    ck_found("another name");
+    ck_found("which has another name");
     buf_release(&b);
 }
 END_TEST
@@ -415,7 +415,7 @@ START_TEST(an_entry_of_the_wrong_type)
     test_log_capture();
     dentry_encode_ref(&b, slice_str("g2"), t.g, S_IFIFO);
     put(key_dentry(&k, t.d, seq_of_g2(&t)), &b);
-    ck_found("wrong type");
+    ck_found("/d/g2: says another type than inode 19");
     rig_mount(r);
     ck_err(fs_lookup(r->fs, rig_lookup(r, FS_ROOT, "d"), "g2", &a), EUCLEAN);
     ck_ok(fs_unmount(r->fs));
