@@ -1,8 +1,9 @@
 /*
- * cmd_fsck.c - siltfs fsck and siltfs verify: look at a store at rest, change
- * nothing. fsck asks whether the tree makes sense, verify whether the bytes are
- * those that were written.
+ * cmd_fsck.c - siltfs fsck and siltfs verify: look at a store at rest. fsck asks
+ * whether the tree makes sense, and mends it when told to; verify asks whether the
+ * bytes are those that were written.
  */
+#include <getopt.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -10,10 +11,14 @@
 #include "../fs/fs.h"
 #include "store.h"
 
+/* As fsck(8) has them. */
 enum {
     EXIT_CLEAN = 0,
-    EXIT_PROBLEMS = 1,
-    EXIT_TROUBLE = 8, /* as fsck(8) has it: could not be checked */
+    EXIT_CORRECTED = 1,
+    EXIT_LEFT = 4,
+    EXIT_TROUBLE = 8, /* could not be checked */
+
+    EXIT_DAMAGED = 1, /* of verify */
 };
 
 static int trouble(const struct why *why)
@@ -43,9 +48,26 @@ static int open_at_rest(int argc, char **argv, struct lsm **db, char path[PATH_M
     return err;
 }
 
-static void print_problem(void *arg, const char *line)
+/* ---- fsck ---- */
+
+struct fsck {
+    bool repair;
+    bool contents;
+    char path[PATH_MAX];
+    struct lsm *db;
+    bool mended; /* the store itself */
+};
+
+static void print_line(void *arg, const char *line)
 {
+    (void)arg;
     printf("%s\n", line);
+}
+
+static void print_loss(void *arg, const char *line)
+{
+    (void)arg;
+    printf("store: %s\n", line);
 }
 
 static const char *plural(uint64_t n)
@@ -53,34 +75,154 @@ static const char *plural(uint64_t n)
     return n == 1 ? "" : "s";
 }
 
-int cmd_fsck(int argc, char **argv)
+static int fsck_options(int argc, char **argv, struct fsck *f)
 {
-    char path[PATH_MAX];
-    uint64_t problems = 0;
-    struct why why;
-    struct lsm *db;
+    static const struct option names[] = {
+        {"repair", no_argument, NULL, 'y'},
+        {"dry-run", no_argument, NULL, 'n'},
+        {"contents", no_argument, NULL, 'c'},
+        {NULL, 0, NULL, 0},
+    };
+    bool dry = false;
+    int opt;
+
+    opterr = 0;
+    while ((opt = getopt_long(argc, argv, "nyapc", names, NULL)) != -1) {
+        if (opt == '?')
+            return -EINVAL;
+        f->repair |= strchr("yap", opt) != NULL;
+        f->contents |= opt == 'c';
+        dry |= opt == 'n';
+    }
+    f->repair &= !dry;
+    return optind == argc - 1 ? 0 : -EINVAL;
+}
+
+static int fsck_open(struct fsck *f, struct why *why)
+{
+    struct lsm_options o;
     int err;
 
-    if (open_at_rest(argc, argv, &db, path, &why))
-        return trouble(&why);
-    err = fs_check(db, print_problem, NULL, &problems);
-    lsm_close(db); /* read only: nothing to lose */
-    if (err == -ENODATA)
-        why_set(&why, err, "%s: holds no filesystem", path);
-    else if (err == -EPROTONOSUPPORT)
-        store_why(path, err, &why);
-    else if (err)
-        why_set(&why, err, "%s: the check stopped: %s", path, strerror(-err));
-    if (problems)
-        printf("%s: %llu problem%s\n", path, (unsigned long long)problems,
-               plural(problems));
-    else if (!err)
-        printf("%s: clean\n", path);
-    fflush(stdout);
-    if (err)
-        return trouble(&why);
-    return problems ? EXIT_PROBLEMS : EXIT_CLEAN;
+    lsm_options_init(&o);
+    o.read_only = !f->repair;
+    err = store_open(f->path, &o, &f->db, why);
+    if (!err)
+        log_to_stderr();
+    return err;
 }
+
+/* Is that what lsm_repair is for? Also a store that has lost the file by which it is
+ * known as one. */
+static bool is_damage(const char *path, int err)
+{
+    return err == -EUCLEAN || err == -ENOENT ||
+           (err == -EINVAL && !lsm_is_store(env_posix(), path));
+}
+
+/* Make the store below the filesystem whole, as far as there is any; why keeps what it
+ * said when there is none. */
+static int mend_store(struct fsck *f, int err, struct why *why)
+{
+    struct lsm_repair_result r;
+    struct lsm_options o;
+    int rc;
+
+    if (f->mended || !is_damage(f->path, err))
+        return err;
+    lsm_options_init(&o);
+    o.format = FS_FORMAT;
+    log_collect();
+    rc = lsm_repair(f->path, &o, print_loss, NULL, &r);
+    if (rc == -ENOENT)
+        return err;
+    if (rc)
+        return store_why(f->path, rc, why);
+    f->mended = true;
+    log_forget();
+    printf("store: made of what is readable: %u table%s, %u log%s; %llu loss%s%s\n",
+           r.tables, plural(r.tables), r.logs, plural(r.logs),
+           (unsigned long long)r.losses, r.losses == 1 ? "" : "es",
+           r.losses ? ", told above; what is left of damaged files is in lost/" : "");
+    return 0;
+}
+
+static int fsck_why(struct fsck *f, int err, struct why *why)
+{
+    if (err == -ENODATA)
+        return why_set(why, err, "%s: holds no filesystem", f->path);
+    if (err == -EPROTONOSUPPORT)
+        return store_why(f->path, err, why);
+    if (err == -EUCLEAN && !f->repair)
+        return why_set(
+            why, err,
+            "%s: the check stopped at damaged bytes; `siltfs fsck --repair %s` "
+            "mends what it can",
+            f->path, f->path);
+    return why_set(why, err, "%s: the check stopped: %s", f->path, strerror(-err));
+}
+
+/* One open store, looked at or mended. */
+static int fsck_run(struct fsck *f, struct fs_repair_result *result, struct why *why)
+{
+    struct fs_repair_options o = {
+        .uid = geteuid(), .gid = getegid(), .contents = f->contents};
+    int err = fsck_open(f, why), close_err;
+
+    if (err)
+        return err;
+    if (f->repair)
+        err = fs_repair(f->db, &o, print_line, NULL, result);
+    else
+        err = (f->contents ? fs_check_contents : fs_check)(f->db, print_line, NULL,
+                                                           &result->problems);
+    close_err = lsm_close(f->db);
+    if (!f->repair)
+        result->left = result->problems; /* and the close had nothing to write */
+    else if (!err && close_err)
+        err = close_err;
+    return err ? fsck_why(f, err, why) : 0;
+}
+
+static int fsck_summary(const struct fsck *f, const struct fs_repair_result *r)
+{
+    if (r->left)
+        printf("%s: %llu problem%s%s\n", f->path, (unsigned long long)r->left,
+               plural(r->left), f->repair ? " left" : "");
+    else if (r->problems || f->mended)
+        printf("%s: %llu problem%s mended\n", f->path, (unsigned long long)r->problems,
+               plural(r->problems));
+    else
+        printf("%s: clean\n", f->path);
+    if (r->left)
+        return EXIT_LEFT;
+    return r->problems || f->mended ? EXIT_CORRECTED : EXIT_CLEAN;
+}
+
+int cmd_fsck(int argc, char **argv)
+{
+    struct fs_repair_result result = {0};
+    struct fsck f = {0};
+    struct why why;
+    int err;
+
+    if (fsck_options(argc, argv, &f)) {
+        usage("fsck");
+        return EXIT_TROUBLE;
+    }
+    err = store_resolve(argv[optind], f.path, &why);
+    if (!err)
+        err = fsck_run(&f, &result, &why);
+    if (err && f.repair && mend_store(&f, err, &why) == 0)
+        err = fsck_run(&f, &result, &why);
+    if (!err)
+        err = fsck_summary(&f, &result);
+    else
+        err = trouble(&why);
+    fflush(stdout);
+    return err;
+}
+
+/* ---- verify ---- */
 
 int cmd_verify(int argc, char **argv)
 {
@@ -95,7 +237,7 @@ int cmd_verify(int argc, char **argv)
     lsm_close(db);
     if (err == -EUCLEAN) {
         printf("%s: damaged\n", path);
-        return EXIT_PROBLEMS;
+        return EXIT_DAMAGED;
     }
     if (err) {
         why_set(&why, err, "%s: the check stopped: %s", path, strerror(-err));

@@ -45,9 +45,18 @@ static const struct command commands[] = {
      "for programs. A mount also has them as files: MNT/.siltfs/stats, stats.json and\n"
      "stats.prom. Counters begin when the store is opened.\n",
      cmd_stats, NULL},
-    {"fsck", "STORE", "check that the filesystem in STORE, unmounted, is consistent",
-     "Changes nothing. A line for each problem; exit code 0: none, 1: some, 8: the\n"
-     "check could not be made. For reassurance only: a crash leaves nothing to repair.\n",
+    {"fsck", "[-n|--repair] [-c] STORE", "check the filesystem in STORE, unmounted",
+     "Prints a line for each problem, and changes nothing. A crash leaves none.\n"
+     "  --repair, -y   mend them: what has no name goes to /lost+found, what makes no\n"
+     "                 sense is given up; each line says what was done. When the store\n"
+     "                 below is damaged so that it cannot be read, first makes a store of\n"
+     "                 what is readable of it, and tells what is lost. May be interrupted\n"
+     "                 and run again. -a and -p, which fsck(8) passes, are the same.\n"
+     "  --dry-run, -n  only look, also with --repair\n"
+     "  --contents, -c read the contents of all files, too; unreadable ones are told,\n"
+     "                 and left: reading them goes on to fail\n"
+     "Exit code 0: no problems, 1: all were mended, 4: there are some left, 8: the check\n"
+     "could not be made.\n",
      cmd_fsck, NULL},
     {"verify", "STORE", "read and check every byte of STORE, unmounted",
      "Changes nothing. Exit code 0: all checksums are right, 1: damage, which is\n"

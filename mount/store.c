@@ -236,9 +236,11 @@ int store_why(const char *path, int err, struct why *why)
             "%s: written by a newer siltfs%s%s%s; use that version or a later one", path,
             logged ? " (" : "", logged ? line : "", logged ? ")" : "");
     case -EUCLEAN:
-        return why_set(why, err,
-                       "%s: damaged, and left as it is: %s; restore it from a copy", path,
-                       logged ? line : "no detail was given");
+        return why_set(
+            why, err,
+            "%s: damaged, and left as it is: %s; restore it from a copy, or let "
+            "`siltfs fsck --repair %s` save what is readable",
+            path, logged ? line : "no detail was given", path);
     default:
         if (err == -EINVAL && logged && strncmp(line, path, strlen(path)) == 0)
             return why_set(why, err, "%s", line); /* it holds something else */
