@@ -7,7 +7,16 @@
 
 #include <sys/sysmacros.h>
 
-/* ---- lookup ---- */
+/* ---- lookup: each adds one to *out's lookups ---- */
+
+static int lookup_number(struct fs *fs, uint64_t ino, struct inode **out)
+{
+    int rc = inode_get(fs, ino, out);
+
+    if (!rc)
+        itable_add_lookup(&fs->inodes, *out);
+    return rc;
+}
 
 static int lookup_parent(struct fs *fs, struct inode *dir, struct inode **out)
 {
@@ -18,7 +27,7 @@ static int lookup_parent(struct fs *fs, struct inode *dir, struct inode **out)
     rc = record_is_dir(&dir->rec) ? 0 : -ENOTDIR;
     parent = rc ? 0 : dir->rec.dir.parent;
     rwlock_unlock(&dir->lock);
-    return rc ? rc : inode_get(fs, parent, out);
+    return rc ? rc : lookup_number(fs, parent, out);
 }
 
 static int lookup_self(struct fs *fs, struct inode *dir, struct inode **out)
@@ -28,7 +37,7 @@ static int lookup_self(struct fs *fs, struct inode *dir, struct inode **out)
     rwlock_read(&dir->lock);
     rc = record_is_dir(&dir->rec) ? 0 : -ENOTDIR;
     rwlock_unlock(&dir->lock);
-    return rc ? rc : inode_get(fs, dir->ino, out);
+    return rc ? rc : lookup_number(fs, dir->ino, out);
 }
 
 static int lookup_entry(struct fs *fs, struct inode *dir, const char *name,
@@ -45,6 +54,9 @@ static int lookup_entry(struct fs *fs, struct inode *dir, const char *name,
             rc = e.found ? entry_inode(fs, &e, out) : -ENOENT;
         entry_release(&e);
     }
+    /* Under the lock: who unlinks it next decides by this whether it lives on. */
+    if (!rc)
+        itable_add_lookup(&fs->inodes, *out);
     rwlock_unlock(&dir->lock);
     return rc;
 }
@@ -66,7 +78,6 @@ int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_attr *
     else
         rc = lookup_entry(fs, dir, name, &in);
     if (!rc) {
-        itable_add_lookup(&fs->inodes, in);
         inode_attr(in, out);
         inode_put(fs, in);
     }

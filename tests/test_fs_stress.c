@@ -1,6 +1,6 @@
 /*
- * test_fs_stress.c - eight threads over few names, then: nothing is damaged,
- * nothing leaked. STRESS_SECONDS=... makes it longer.
+ * test_fs_stress.c - eight threads over few names: what must hold at every moment does,
+ * and then nothing is damaged, nothing leaked. (tool_names.c is its sister on mounts.)
  */
 #include <linux/fs.h>
 #include <pthread.h>
@@ -283,34 +283,35 @@ static void *work(void *arg)
     return NULL;
 }
 
-static void run_for(struct worker *w, void (*step)(struct worker *w), unsigned seconds)
+/* One round: all threads step for a while, and leave a whole tree of which only the root
+ * and `live` more are referred to. */
+static void run_round(struct soak *soak, struct worker *w, void (*step)(struct worker *w),
+                      unsigned live)
 {
-    const char *given = getenv("STRESS_SECONDS");
     struct fs_stats s;
     unsigned i;
 
-    if (given)
-        seconds = (unsigned)atoi(given);
     atomic_store(&stop, false);
+    atomic_store(&done_ops, 0);
     for (i = 0; i < THREADS; i++) {
-        w[i].rnd = test_seed() + i * 7919;
+        w[i].rnd = soak_seed(soak) + i * 7919;
         w[i].step = step;
         ck_assert_int_eq(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
     }
-    for (i = 0; i < seconds * 10; i++)
-        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 900000000}, NULL);
     atomic_store(&stop, true);
     for (i = 0; i < THREADS; i++)
         pthread_join(w[i].thread, NULL);
-    printf("%llu operations\n", (unsigned long long)atomic_load(&done_ops));
+    soak->operations += atomic_load(&done_ops);
     rig_check(r);
     fs_get_stats(r->fs, &s);
-    ck_assert_uint_eq(s.live_inodes, 1);
+    ck_assert_uint_eq(s.live_inodes, 1 + live);
 }
 
 START_TEST(threads_over_few_names_leave_a_whole_tree)
 {
     static struct worker w[THREADS];
+    struct soak s;
     unsigned i, j;
 
     rig_init(r, "s");
@@ -320,8 +321,9 @@ START_TEST(threads_over_few_names_leave_a_whole_tree)
         for (j = 0; j < 4; j++)
             w[i].dirs[j] = FS_ROOT;
     }
-    run_for(w, any_step, 5);
-    rig_remount(r);
+    for (soak_begin(&s); soak_on(&s); rig_remount(r))
+        run_round(&s, w, any_step, 0);
+    soak_end(&s);
     rig_release(r);
 }
 END_TEST
@@ -347,15 +349,210 @@ START_TEST(forgotten_and_found_inodes_never_go_back_in_time)
 {
     static struct worker w[THREADS];
     static const char *const names[] = {"a", "b", "c", "d", "e"};
+    struct soak s;
     unsigned i;
 
     rig_init(r, "s");
     for (i = 0; i < 5; i++)
         fs_forget(r->fs, rig_file(r, FS_ROOT, names[i]), 1);
-    run_for(w, churn_step, 3);
+    for (soak_begin(&s); soak_on(&s);)
+        run_round(&s, w, churn_step, 0);
+    soak_end(&s);
     rig_release(r);
 }
 END_TEST
 
-TEST_MAIN("fs_stress", TEST_CASE_SLOW(threads_over_few_names_leave_a_whole_tree, 600),
-          TEST_CASE_SLOW(forgotten_and_found_inodes_never_go_back_in_time, 600))
+/* ---- what is kept through it all ---- */
+
+/*
+ * In each of three directories: x and y, which are only ever exchanged for others; cur,
+ * only ever replaced; keep-*, never touched; and token-*, which move between the
+ * directories. Files hold their inode number, written before they get their names.
+ */
+enum { DIRS = 3, KEPT = 4, TOKENS = 8, LISTED_MAX = 64 };
+
+static uint64_t kept_dir[DIRS];
+
+static uint64_t kept_file(uint64_t dir, const char *name)
+{
+    struct fs_attr a;
+    uint64_t ino;
+
+    must(fs_mknod(r->fs, &r->cred, dir, name, S_IFREG | 0644, 0, &a) == 0);
+    ino = a.st.st_ino;
+    must(fs_write(r->fs, ino, 0, slice_of(&ino, sizeof(ino)), false) == 0);
+    fs_forget(r->fs, ino, 1);
+    return ino;
+}
+
+static void make_kept(void)
+{
+    char name[32];
+    unsigned d, i;
+
+    for (d = 0; d < DIRS; d++) {
+        snprintf(name, sizeof(name), "d%u", d);
+        kept_dir[d] = rig_dir(r, FS_ROOT, name);
+        for (i = 0; i < KEPT; i++) {
+            snprintf(name, sizeof(name), "keep-%u", i);
+            kept_file(kept_dir[d], name);
+        }
+        kept_file(kept_dir[d], "cur");
+        kept_file(kept_dir[d], "y");
+        fs_forget(r->fs, rig_dir(r, kept_dir[d], "x"), 1);
+    }
+    for (i = 0; i < TOKENS; i++) {
+        snprintf(name, sizeof(name), "token-%u", i);
+        kept_file(kept_dir[i % DIRS], name);
+    }
+}
+
+static uint64_t any_kept_dir(struct worker *w)
+{
+    return kept_dir[below(w, DIRS)];
+}
+
+static void shuffle(struct worker *w)
+{
+    uint64_t from = any_kept_dir(w), to = any_kept_dir(w);
+    char name[32];
+    int rc;
+
+    switch (below(w, 3)) {
+    case 0:
+        rc = fs_rename(r->fs, NULL, from, "x", to, below(w, 2) && from != to ? "x" : "y",
+                       RENAME_EXCHANGE);
+        must(rc == 0);
+        break;
+    case 1:
+        snprintf(name, sizeof(name), "new-%lx", (unsigned long)w->thread);
+        kept_file(from, name);
+        must(fs_rename(r->fs, NULL, from, name, to, "cur", 0) == 0);
+        break;
+    default:
+        snprintf(name, sizeof(name), "token-%u", below(w, TOKENS));
+        rc = fs_rename(r->fs, NULL, from, name, to, name, RENAME_NOREPLACE);
+        must(rc == 0 || rc == -ENOENT || rc == -EEXIST);
+    }
+}
+
+struct listed {
+    unsigned n, room; /* room: how many this call may still take */
+    uint64_t next;
+    char name[LISTED_MAX][32];
+};
+
+static enum fs_taken list_sink(void *arg, const char *name, const struct fs_attr *attr,
+                               uint64_t next)
+{
+    struct listed *l = arg;
+
+    if (!l->room)
+        return FS_FULL;
+    must(l->n < LISTED_MAX && attr->st.st_nlink > 0);
+    snprintf(l->name[l->n++], sizeof(l->name[0]), "%.31s", name);
+    l->room--;
+    l->next = next;
+    return FS_TAKEN;
+}
+
+static unsigned times_listed(const struct listed *l, const char *name)
+{
+    unsigned n = 0, i;
+
+    for (i = 0; i < l->n; i++)
+        n += strcmp(l->name[i], name) == 0;
+    return n;
+}
+
+/* At once, a listing is one moment of the directory; in pieces, only what stays there
+ * throughout must be in it. */
+static void list_kept(struct worker *w)
+{
+    bool at_once = below(w, 2);
+    struct listed l = {0};
+    uint64_t dir = any_kept_dir(w);
+    char name[32];
+    unsigned i, before;
+
+    do {
+        before = l.n;
+        l.room = at_once ? LISTED_MAX : 1 + below(w, 4);
+        must(fs_readdir(r->fs, dir, l.next, true, list_sink, &l) == 0);
+    } while (!at_once && l.n > before);
+    for (i = 0; i < KEPT; i++) {
+        snprintf(name, sizeof(name), "keep-%u", i);
+        must(times_listed(&l, name) == 1);
+    }
+    for (i = 0; at_once && i < l.n; i++)
+        must(times_listed(&l, l.name[i]) == 1);
+    if (at_once)
+        must(times_listed(&l, "x") && times_listed(&l, "y") && times_listed(&l, "cur"));
+}
+
+static void look_at_kept(struct worker *w)
+{
+    static const char *const names[] = {"x", "y", "cur", "keep-1"};
+    uint64_t content, ino;
+    struct fs_attr a;
+    size_t got;
+
+    must(fs_lookup(r->fs, any_kept_dir(w), names[below(w, 4)], &a) == 0);
+    ino = a.st.st_ino;
+    if (S_ISREG(a.st.st_mode)) {
+        must(fs_open(r->fs, ino, false) == 0);
+        must(fs_read(r->fs, ino, 0, sizeof(content), &content, &got) == 0);
+        must(got == sizeof(content) && content == ino);
+        must(fs_release(r->fs, ino) == 0);
+    }
+    must(fs_getattr(r->fs, ino, &a) == 0 && a.st.st_nlink <= 2);
+    fs_forget(r->fs, ino, 1);
+}
+
+static void kept_step(struct worker *w)
+{
+    switch (below(w, 4)) {
+    case 0:
+        shuffle(w);
+        break;
+    case 1:
+        list_kept(w);
+        break;
+    default:
+        look_at_kept(w);
+    }
+}
+
+static unsigned count_tokens(void)
+{
+    unsigned n = 0, d, i;
+    char name[32];
+
+    for (i = 0; i < TOKENS; i++) {
+        snprintf(name, sizeof(name), "token-%u", i);
+        for (d = 0; d < DIRS; d++)
+            n += rig_has(r, kept_dir[d], name);
+    }
+    return n;
+}
+
+START_TEST(what_is_only_exchanged_replaced_or_moved_is_there_at_every_moment)
+{
+    static struct worker w[THREADS];
+    struct soak s;
+
+    rig_init(r, "s");
+    make_kept();
+    for (soak_begin(&s); soak_on(&s);) {
+        run_round(&s, w, kept_step, DIRS);
+        ck_assert_uint_eq(count_tokens(), TOKENS);
+    }
+    soak_end(&s);
+    rig_release(r);
+}
+END_TEST
+
+TEST_MAIN(
+    "fs_stress", TEST_CASE_SOAK(threads_over_few_names_leave_a_whole_tree),
+    TEST_CASE_SOAK(forgotten_and_found_inodes_never_go_back_in_time),
+    TEST_CASE_SOAK(what_is_only_exchanged_replaced_or_moved_is_there_at_every_moment))
