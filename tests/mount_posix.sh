@@ -34,6 +34,19 @@ ok "remount -o noexec" remount -o allow_other,noexec
 not "with -o noexec nothing runs" run_id
 rm "$MNT/id"
 
+# ---- mount -o remount changes what the kernel checks ----
+
+ok "remount -o allow_other" remount -o allow_other
+exec 9>"$MNT/written"
+head -c 3000000 /dev/urandom | tee "$T/written" >&9
+not "mount -o remount,ro while a file is open for writing" mount -i -o remount,ro "$MNT"
+exec 9>&-
+ok "mount -o remount,ro" mount -i -o remount,ro "$MNT"
+not "... refuses writes" touch "$MNT/new"
+ok "... what was written before is there" cmp "$T/written" "$MNT/written"
+ok "mount -o remount,rw" mount -i -o remount,rw "$MNT"
+ok "... takes them again" rm "$MNT/written"
+
 # ---- what is there after a remount ----
 
 cd "$MNT" || exit 1
@@ -95,6 +108,8 @@ assert open("file").read() == "text\n" and os.statvfs(".").f_flag & os.ST_RDONLY
 END
 same "a FIFO can be written to" "$(cd "$MNT"; cat fifo >"$T/null" & echo x >fifo; wait $!; echo $?)" 0
 cd /
+mount -i -o remount,rw "$MNT"
+not "mount -o remount does not make a store writable that was opened read-only" touch "$MNT/new"
 before=$(fingerprint)
 ls -lR "$MNT" >"$T/null"
 cat "$MNT/file" >"$T/null"
