@@ -193,6 +193,36 @@ def a_file_made_with_no_permission_is_open_for_who_made_it():
 
 
 @fact
+def who_has_a_file_open_may_go_on_when_its_mode_changes():
+    os.chmod(".", 0o777)
+    put("f", b"content", 0o666), os.chmod("f", 0o666)
+    r, w = os.pipe()
+
+    def user():
+        fd = os.open("f", os.O_RDWR)
+        os.read(r, 1)
+        assert os.pread(fd, 7, 0) == b"content"
+        os.pwrite(fd, b"C", 0)
+        os.ftruncate(fd, 3)
+        os.posix_fallocate(fd, 0, 10)
+        os.fsync(fd)
+        fails(EACCES, os.truncate, "f", 0)
+        fails(EACCES, os.open, "/proc/self/fd/%d" % fd, os.O_RDWR)
+        assert get_fd(fd) == b"Con" + bytes(7)
+
+    def get_fd(fd):
+        return os.pread(fd, 100, 0)
+
+    pid = os.fork()
+    if not pid:
+        os._exit(in_child(user, uid=1000))
+    time.sleep(0.2)
+    os.chmod("f", 0)
+    os.write(w, b"x")
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@fact
 def a_change_of_mode_counts_at_once_for_who_has_it_not_open():
     os.chmod(".", 0o777), os.mkdir("d"), put("d/f", b"x")
     by(1000, get, "d/f")

@@ -166,6 +166,8 @@ def changes_of_names_touch_the_directories_and_what_is_named():
     os.mkdir("d1")
     os.mkdir("d1/sub")
     touches(lambda: os.rename("d1", "q/d1"), both=["q"], neither=["p"])
+    put("p/x"), os.link("p/x", "x2"), put("q/x"), os.link("q/x", "x3")
+    touches(lambda: renameat2("p/x", "q/x", EXCHANGE), both=["p", "q"], ctime=["x2", "x3"])
 
 
 @fact
@@ -323,6 +325,22 @@ def a_removed_directory_is_empty_and_takes_nothing():
     os.rmdir("../d")
     fails(ENOENT, os.getcwd)
     fails(ENOENT, os.mkdir, "x")
+
+
+@fact
+def a_tree_may_be_very_deep():
+    os.mkdir("top")
+    os.chdir("top")
+    for i in range(1200):
+        os.mkdir("down-to-%d" % i)
+        os.chdir("down-to-%d" % i)
+    put("bottom", b"x")
+    fails(ENOENT, os.stat, "/".join([".."] * 1203) + "/none")
+    assert os.stat("/".join([".."] * 1200)).st_ino == os.stat("..", dir_fd=os.open("../" * 1199, os.O_RDONLY)).st_ino
+    os.chdir("../" * 1201)
+    os.rename("top/down-to-0/down-to-1", "other")
+    fails(ENAMETOOLONG, os.stat, "other/" + "x/" * 3000)
+    assert subprocess.run(["rm", "-rf", "top", "other"]).returncode == 0 and os.listdir() == []
 
 
 @fact
