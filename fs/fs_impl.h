@@ -40,11 +40,11 @@ struct txn;
 
 /* What is used; usage.c. */
 struct usage {
-    struct fs_limits limits;   /* constant while mounted */
-    _Atomic int64_t bytes;     /* counted only when there is a limit */
-    _Atomic int64_t inodes;    /* always */
-    _Atomic bool exact;        /* else both begin with what a crash left... */
-    struct lsm_iter *recount;  /* ...until this was read, which sees the store of */
+    struct fs_limits limits;     /* constant while mounted */
+    _Atomic int64_t bytes;       /* counted only when there is a limit */
+    _Atomic int64_t inodes;      /* always */
+    _Atomic bool exact;          /* else both begin with what a crash left... */
+    struct lsm_iter *recount;    /* ...until this was read, which sees the store of */
     int64_t at_bytes, at_inodes; /* the moment when they were so much */
     uint64_t stored_bytes, stored_inodes; /* under state */
 };

@@ -254,8 +254,8 @@ static void read_used(struct fs *fs)
     if (lsm_get(fs->db, NULL, key_count(), &value) ||
         counter_decode(value.value, &inodes) || !inodes)
         inodes = 1;
-    if (usage_limited(fs) && (lsm_get(fs->db, NULL, key_used(), &value) ||
-                              used_decode(value.value, &used)))
+    if (usage_limited(fs) &&
+        (lsm_get(fs->db, NULL, key_used(), &value) || used_decode(value.value, &used)))
         used = (struct used){0};
     lsm_value_release(&value);
     atomic_store(&u->bytes, (int64_t)used.bytes);
