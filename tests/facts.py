@@ -27,6 +27,11 @@ def fact(f):
     return f
 
 
+def drawn(which=0):
+    """Numbers at random; SEED=n in the environment gives others."""
+    return random.Random(int(os.environ.get("SEED", "1")) * 1000 + which)
+
+
 def must(r):
     """The result of a call of libc, or its OSError."""
     if r < 0:

@@ -130,7 +130,7 @@ def mapped_at_random_by_four_processes_every_byte_is_whose_it_should_be():
     put("f", bytes(size))
 
     def work(who):
-        rnd = random.Random(who)
+        rnd = drawn(who)
         m = mapped("f", size)
         for i in range(2000):
             at = rnd.randrange(size // 4) * 4 + who
@@ -140,7 +140,7 @@ def mapped_at_random_by_four_processes_every_byte_is_whose_it_should_be():
 
     all_at_once(4, work)
     for who in range(4):
-        rnd = random.Random(who)
+        rnd = drawn(who)
         want = bytearray(size // 4)
         for i in range(2000):
             want[rnd.randrange(size // 4)] = who + 1
@@ -176,7 +176,7 @@ def direct_writes_are_read_directly_and_not():
 @fact
 def direct_and_buffered_and_mapped_see_each_other():
     size = 16 * PAGE
-    rnd = random.Random(5)
+    rnd = drawn(5)
     put("f", bytes(size))
     want = bytearray(size)
     m = mapped("f", size)
@@ -203,7 +203,7 @@ def direct_and_buffered_and_mapped_see_each_other():
 def direct_calls_that_are_not_aligned_are_refused_or_right():
     want = bytearray(os.urandom(50000))
     put("f", want)
-    d, rnd = direct("f"), random.Random(7)
+    d, rnd = direct("f"), drawn(7)
     for i in range(100):
         at, n = rnd.randrange(49000), rnd.randrange(1, 1000)
         data, buf = os.urandom(n), bytearray(n)
@@ -232,7 +232,7 @@ def appended(files, records, size):
     """Eight processes append records to the files: each is there, whole, and in its writer's order."""
 
     def work(who):
-        rnd = random.Random(who)
+        rnd = drawn(who)
         fds = [os.open("log%d" % i, os.O_CREAT | os.O_WRONLY | os.O_APPEND) for i in range(files)]
         for i in range(records):
             line = b"%d %d " % (who, i)

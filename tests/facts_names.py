@@ -395,7 +395,7 @@ def a_call_that_signals_interrupt_happened_or_did_not():
 @fact
 def processes_killed_in_the_middle_leave_a_whole_tree():
     def work(seed):
-        rnd = random.Random(seed)
+        rnd = drawn(seed)
         while True:
             a, b = "%d" % rnd.randrange(9), "%d" % rnd.randrange(9)
             try:
@@ -405,7 +405,7 @@ def processes_killed_in_the_middle_leave_a_whole_tree():
             except OSError:
                 pass
 
-    rnd = random.Random(1)
+    rnd = drawn(1)
     for i in range(25):
         pids = []
         for j in range(3):
@@ -469,7 +469,7 @@ def numbers_and_types_in_listings_are_right():
 def seekdir_goes_back_to_where_telldir_was():
     for i in range(1000):
         put("f%04d" % i)
-    fd, rnd = os.open(".", os.O_RDONLY), random.Random(1)
+    fd, rnd = os.open(".", os.O_RDONLY), drawn(1)
     for again in range(2):
         order = list(scan(fd))
         assert {e[3] for e in order} == {".", "..", *os.listdir()}
@@ -483,7 +483,7 @@ def seekdir_goes_back_to_where_telldir_was():
 
 @fact
 def what_stays_is_listed_once_whatever_comes_and_goes():
-    rnd = random.Random(3)
+    rnd = drawn(3)
     for i in range(600):
         put("stay%04d" % i), put("go%04d" % i)
     for size in (300, 5000):

@@ -17,6 +17,20 @@ exec(sys.argv[3])' "$MNT/map" "$1" "$2"
 # has PATTERN : they are there.
 has() { [ "$(grep -ao "$1" "$MNT/map" | wc -l)" = 60 ]; }
 
+# contents SEED SECONDS [OPTION...] : what is drawn at random of the facts.
+contents() {
+    fresh "${@:3}" || { fail "a fresh store mounts"; return; }
+    SEED=$1 facts facts_data.py mapped direct record
+    ok "umount" "$SILTFS" umount "$MNT"
+    ok "fsck finds nothing" "$SILTFS" fsck "$STORE"
+    operations=$((operations + 10000))
+}
+with_writeback() { contents "$@" -o writeback; }
+
+load 0 contents
+load 0 with_writeback
+loads_done
+
 fresh || { fail "a fresh store mounts"; finish; }
 facts facts_data.py
 ok "stored through a mapping" stores once pass
