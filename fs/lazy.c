@@ -11,6 +11,7 @@
  */
 #include "txn.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 /* ---- noting ---- */
@@ -111,10 +112,27 @@ int lazy_write(struct fs *fs)
 
 /* ---- the thread ---- */
 
+/*
+ * The kernel forgets inodes by the ten thousand when it wants memory, and what malloc
+ * keeps of theirs is of no use to it: give it back. *most: live at once since that was done.
+ */
+static void give_back_memory(struct fs *fs, uint64_t *most)
+{
+    enum { WORTH_IT = 32768 };
+    uint64_t live = itable_count(&fs->inodes);
+
+    if (live > *most) {
+        *most = live;
+    } else if (*most - live > WORTH_IT && live < *most / 2) {
+        malloc_trim(0);
+        *most = live;
+    }
+}
+
 static void *lazy_main(void *arg)
 {
     struct fs *fs = arg;
-    uint64_t ns = (uint64_t)fs->options.writeback_ms * 1000000;
+    uint64_t ns = (uint64_t)fs->options.writeback_ms * 1000000, most = 0;
 
     usage_recount(fs);
     mutex_lock(&fs->lazy_mu);
@@ -126,6 +144,7 @@ static void *lazy_main(void *arg)
         /* What could not be written is lost with this process, and the engine logs why
          * it takes no writes. */
         (void)lazy_write(fs);
+        give_back_memory(fs, &most);
         mutex_lock(&fs->lazy_mu);
     }
     mutex_unlock(&fs->lazy_mu);

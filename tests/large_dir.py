@@ -99,6 +99,17 @@ assert time.time() - began < 5, "a rename that takes time with the size"
 assert os.stat("f0000000", dir_fd=fd) and os.stat("other/moved/f0000001")
 t = tell("rename", t, 1)
 
+# ---- forgotten ----
+
+if n >= 500000 and os.getuid() == 0:
+    before = rss()
+    with open("/proc/sys/vm/drop_caches", "w") as f:
+        f.write("2")
+    while rss() > before - n * 200 / 1048576:
+        assert time.time() - t < 30, "the daemon keeps the memory of inodes that are forgotten"
+        time.sleep(0.1)
+    t = tell("forget", t)
+
 # ---- emptied while it is listed, while others come ----
 
 os.close(fd)
