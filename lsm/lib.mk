@@ -21,7 +21,7 @@ LSM_HEADERS   = $(addprefix lsm/,lsm.h slice.h buf.h err.h env.h)
 LSM_EXPORTS   = lsm_* buf_* err_* env_posix env_files_max env_set_block_hook env_about_to_block
 
 # What mkfs(8), mount(8) and fsck(8) look for.
-HELPERS = mkfs.siltfs mount.siltfs fsck.siltfs
+HELPERS = mkfs.siltfs mount.siltfs mount.fuse.siltfs fsck.siltfs
 SONAME  = liblsm.so.$(LSM_SOVERSION)
 PIC_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(wildcard lsm/*.c))
 LIB     = $(B)/lib

@@ -154,10 +154,31 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground)
     if (argc - optind != 2)
         return usage("mount");
     if (mountpoint_resolve(argv[optind + 1], job->mountpoint, &why) ||
-        store_resolve(argv[optind], job->store, &why) ||
-        mountpoint_check(job->mountpoint, job->store, job->options.nonempty, &why))
+        store_resolve(argv[optind], job->store, &why))
         return fail("%s", why.text);
     return 0;
+}
+
+static int remount(struct mount_job *job)
+{
+    struct buf *words = &job->options.kernel;
+    struct why why;
+
+    buf_append(words, "", 1);
+    if (buf_error(words))
+        return fail("out of memory");
+    if (mountpoint_remount(job->mountpoint, job->store, (const char *)words->data, &why))
+        return fail("%s", why.text);
+    return 0;
+}
+
+static int mount_anew(struct mount_job *job, bool foreground)
+{
+    struct why why;
+
+    if (mountpoint_check(job->mountpoint, job->store, job->options.nonempty, &why))
+        return fail("%s", why.text);
+    return launch(foreground, serve, job);
 }
 
 int cmd_mount(int argc, char **argv)
@@ -169,7 +190,7 @@ int cmd_mount(int argc, char **argv)
     mount_options_init(&job.options);
     rc = parse(argc, argv, &job, &foreground);
     if (rc == 0)
-        rc = launch(foreground, serve, &job);
+        rc = job.options.remount ? remount(&job) : mount_anew(&job, foreground);
     mount_options_release(&job.options);
     return rc;
 }

@@ -127,7 +127,8 @@ static void raise_file_limit(void)
     }
 }
 
-/* Called as mkfs.siltfs or mount.siltfs, as mkfs(8) and mount(8) do. */
+/* Called as mkfs.siltfs or mount.siltfs, as mkfs(8) and mount(8) do; mount.fuse.siltfs
+ * for what is mounted, of which the kernel tells the type fuse.siltfs. */
 static const struct command *find_by_own_name(const char *argv0)
 {
     static const char suffix[] = ".siltfs";
@@ -140,7 +141,7 @@ static const struct command *find_by_own_name(const char *argv0)
         return NULL;
     memcpy(name, base, (size_t)(dot - base));
     name[dot - base] = '\0';
-    return find(name);
+    return find(strcmp(name, "mount.fuse") == 0 ? "mount" : name);
 }
 
 int main(int argc, char **argv)

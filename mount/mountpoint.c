@@ -229,3 +229,52 @@ int mountpoint_check(const char *path, const char *store, bool nonempty, struct 
                        path, store);
     return nonempty ? 0 : empty_or_why(path, why);
 }
+
+/* ---- changing one that is there ---- */
+
+static unsigned long flags_of(const char *words)
+{
+    static const struct {
+        const char *word;
+        unsigned long set, clear;
+    } known[] = {
+        {"ro", MS_RDONLY, 0},
+        {"rw", 0, MS_RDONLY},
+        {"nosuid", MS_NOSUID, 0},
+        {"suid", 0, MS_NOSUID},
+        {"nodev", MS_NODEV, 0},
+        {"dev", 0, MS_NODEV},
+        {"noexec", MS_NOEXEC, 0},
+        {"exec", 0, MS_NOEXEC},
+        {"noatime", MS_NOATIME, MS_RELATIME},
+        {"atime", MS_RELATIME, MS_NOATIME},
+        {"sync", MS_SYNCHRONOUS, 0},
+        {"async", 0, MS_SYNCHRONOUS},
+        {"dirsync", MS_DIRSYNC, 0},
+    };
+    unsigned long flags = MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_RELATIME;
+    size_t len, i;
+
+    for (; *words; words += len + (words[len] == ',')) {
+        len = strcspn(words, ",");
+        for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+            if (strlen(known[i].word) == len && strncmp(known[i].word, words, len) == 0)
+                flags = (flags & ~known[i].clear) | known[i].set;
+        }
+    }
+    return flags;
+}
+
+int mountpoint_remount(const char *path, const char *store, const char *words,
+                       struct why *why)
+{
+    struct mountinfo m;
+    int err = mountinfo_at(path, &m);
+
+    if (err || !mountinfo_is_siltfs(&m) || strcmp(m.source, store) != 0)
+        return why_set(why, -EINVAL, "%s: not mounted on %s", store, path);
+    if (mount(store, path, SILTFS_TYPE, flags_of(words), NULL) == 0)
+        return 0;
+    return why_set(why, -errno, "cannot remount %s: %s", path,
+                   errno == EBUSY ? "files are open for writing" : strerror(errno));
+}

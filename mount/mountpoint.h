@@ -20,6 +20,14 @@ int mountpoint_resolve(const char *arg, char path[PATH_MAX], struct why *why);
  */
 int mountpoint_check(const char *path, const char *store, bool nonempty, struct why *why);
 
+/*
+ * Change the kernel's flags of the mount of `store` on `path`, to those that the words
+ * say (",ro,noexec"), and nosuid and nodev when they do not say otherwise. -EBUSY:
+ * made read-only while files are open for writing.
+ */
+int mountpoint_remount(const char *path, const char *store, const char *words,
+                       struct why *why);
+
 enum unmount_how {
     UNMOUNT,      /* -EBUSY while somebody uses it */
     UNMOUNT_LAZY, /* out of the tree now, gone when the last user is */

@@ -225,6 +225,8 @@ static const struct option mount_table[] = {
     {.name = "atime", .kind = SPECIAL, .set = set_relatime},
     {.name = "strictatime", .kind = SPECIAL, .set = set_strictatime,
      .help = "set them at each read that the kernel does not answer itself"},
+    {.name = "remount", .kind = YES, .offset = IN(remount),
+     .help = "of a mount, change ro, rw, [no]suid, [no]dev, [no]exec, [no]atime"},
     {.name = "allow_other", .kind = KERNEL,
      .help = "let other users in, as the permissions say"},
     {.name = "allow_root", .kind = KERNEL, .help = "let root in"},
@@ -319,11 +321,13 @@ static const struct option *lookup(const struct option *table, const char *word)
     return NULL;
 }
 
-/* For mount(8) and fstab's other readers: x-systemd.automount, user=, comment=. */
+/* For mount(8) and fstab's other readers: x-systemd.automount, user=, comment=. The two
+ * with _id are the kernel's; mount(8) hands them back at a remount. */
 static bool for_others(const char *word)
 {
     return strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 ||
-           strncmp(word, "user=", 5) == 0 || strncmp(word, "comment=", 8) == 0;
+           strncmp(word, "user=", 5) == 0 || strncmp(word, "comment=", 8) == 0 ||
+           strncmp(word, "user_id=", 8) == 0 || strncmp(word, "group_id=", 9) == 0;
 }
 
 static bool set_value(const struct option *opt, void *at, const char *value)

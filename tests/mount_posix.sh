@@ -40,12 +40,22 @@ ok "remount -o allow_other" remount -o allow_other
 exec 9>"$MNT/written"
 head -c 3000000 /dev/urandom | tee "$T/written" >&9
 not "mount -o remount,ro while a file is open for writing" mount -i -o remount,ro "$MNT"
+says "siltfs says so" "open for writing" "$SILTFS" mount "$STORE" "$MNT" -o remount,ro
 exec 9>&-
 ok "mount -o remount,ro" mount -i -o remount,ro "$MNT"
 not "... refuses writes" touch "$MNT/new"
 ok "... what was written before is there" cmp "$T/written" "$MNT/written"
 ok "mount -o remount,rw" mount -i -o remount,rw "$MNT"
 ok "... takes them again" rm "$MNT/written"
+# As mount(8) calls it when it is installed.
+ln -sf "$SILTFS" "$T/mount.fuse.siltfs"
+ok "mount.fuse.siltfs -o remount" "$T/mount.fuse.siltfs" "$STORE" "$MNT" -o \
+    rw,nosuid,nodev,relatime,remount,noexec,ro,user_id=0,group_id=0,default_permissions,allow_other
+same "... changes the flags" "$(options | grep -oE '\b(ro|rw|noexec|nosuid|nodev|relatime)\b' | xargs)" \
+    "ro nosuid nodev noexec relatime"
+ok "... and back" "$T/mount.fuse.siltfs" "$STORE" "$MNT" -o rw,remount,dev,noatime
+same "... and back" "$(options | grep -oE '\b(ro|rw|noexec|nosuid|nodev|noatime)\b' | xargs)" "rw nosuid noatime"
+says "what is not mounted cannot be changed" "not mounted on" "$SILTFS" mount "$STORE" "$T" -o remount,ro
 
 # ---- what is there after a remount ----
 
