@@ -52,7 +52,9 @@ int orphans_flush(struct fs *fs)
     memcpy(dead, fs->dead, n * sizeof(*dead));
     fs->n_dead = 0;
     mutex_unlock(&fs->dead_mu);
+    KILL_POINT("orphans-gathered");
     rc = delete_dead(fs, dead, n);
+    KILL_POINT("orphans-deleted");
     if (rc)
         put_back(fs, dead, n);
     return rc;
@@ -120,6 +122,7 @@ static int remove_one(struct fs *fs, uint64_t ino)
     }
     rc = txn_end(fs, t, rc);
     lsm_value_release(&v);
+    KILL_POINT("orphan-removed");
     if (!rc)
         fs->orphans_removed++;
     return rc;

@@ -114,6 +114,7 @@ int fs_format(struct lsm *db, uid_t uid, gid_t gid, mode_t mode,
     rc = format_put(b, &super, &root);
     if (!rc)
         rc = lsm_write(db, b, LSM_SYNC);
+    KILL_POINT("format-written");
     lsm_batch_free(b);
     return rc;
 }
@@ -131,6 +132,7 @@ static int raise_ceiling_locked(struct fs *fs)
     if (ceiling > INO_MAX)
         return -ENOSPC;
     rc = lsm_put(fs->db, key_next(), slice_of(value, store_varint(value, ceiling)));
+    KILL_POINT("ceiling-raised");
     if (!rc)
         fs->ceiling = ceiling;
     return rc;
@@ -291,6 +293,7 @@ int fs_unmount(struct fs *fs)
 
     lazy_stop(fs);
     rc = drain(fs);
+    KILL_POINT("unmount-drained");
     if (!fs->options.read_only) {
         rc2 = lazy_write(fs); /* no inode is live: the count */
         if (!rc)

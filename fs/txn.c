@@ -45,6 +45,7 @@ int txn_end(struct fs *fs, struct txn *t, int rc)
         if (rc)
             usage_untake(fs, t->bytes, t->inodes);
     }
+    KILL_POINT("operation-done");
     if (!rc)
         usage_give(fs, t->bytes, t->inodes);
     lsm_batch_clear(t->batch);

@@ -255,6 +255,7 @@ static int close_output(struct run *r, const struct slice *upper)
         return 0;
     rc = table_builder_finish(r->builder, &meta);
     r->builder = NULL;
+    KILL_POINT("output-finished");
     if (rc)
         return rc;
     j->written += meta.size;
@@ -358,6 +359,7 @@ static int copy_value(struct run *r, struct vptr *p)
         return -ENODATA;
     if (!rc)
         rc = vlog_append_moved(db->vlog, slice_of(bytes, p->len), &to);
+    KILL_POINT("value-moved");
     if (rc)
         return rc;
     r->job->moved += to.stored;

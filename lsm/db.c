@@ -264,6 +264,28 @@ static int note_foreign(void *arg, const char *name)
     return 0;
 }
 
+/* Anything but what a creation leaves; it has the lock first. */
+static int note_unfinished(void *arg, const char *name)
+{
+    bool *locked = arg;
+    uint64_t number;
+    enum file_kind kind = file_parse(name, &number);
+
+    *locked |= kind == FILE_LOCK;
+    return kind == FILE_LOCK || kind == FILE_TEMP ||
+                   (kind == FILE_MANIFEST && number == FIRST_MANIFEST)
+               ? 0
+               : 1;
+}
+
+bool lsm_is_unfinished(struct env *env, const char *path)
+{
+    bool locked = false;
+
+    return env_list(env ? env : env_posix(), path, note_unfinished, &locked) == 0 &&
+           locked;
+}
+
 /* What a crash in an earlier creation left. */
 static int clear_creation(struct lsm *db)
 {
@@ -390,20 +412,24 @@ static int close_clean(struct lsm *db)
     db_bg_stop(db);
     if (rc)
         return rc;
+    KILL_POINT("close-flushed");
     rc = vlog_seal(db->vlog);
     if (!rc)
         rc = env_sync_dir(db->env, db->dir);
     if (rc)
         return db_fail(db, rc, "sealing the value log");
+    KILL_POINT("close-sealed");
     e.has_log_number = true;
     e.log_number = NO_LOG;
     rc = db_install(db, &e, NULL);
     edit_release(&e);
     if (rc)
         return rc;
+    KILL_POINT("close-installed");
     db_drop_logs(db, NO_LOG, false);
     db_reserve_drop(db);
     db_purge(db);
+    KILL_POINT("close-purged");
     rc = manifest_close(db->manifest, true);
     db->manifest = NULL;
     return rc ? db_fail(db, rc, "closing the manifest") : 0;

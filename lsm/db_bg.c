@@ -75,6 +75,7 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     job.ranges = ranges;
     if (!rc)
         rc = compact_run(&job);
+    KILL_POINT("flush-table-written");
     /* Also the name of the log that the edit will begin with. */
     if (!rc)
         rc = compact_make_durable(db, false);
@@ -93,6 +94,7 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     atomic_fetch_add(&db->count.flushes, 1);
     atomic_fetch_add(&db->count.flush_bytes, job.written);
     atomic_fetch_add(&db->count.level_written[0], job.written);
+    KILL_POINT("flush-installed");
     db_drop_logs(db, log_number, bytes >= db->o.memtable_bytes / 2);
     return 0;
 }

@@ -386,8 +386,10 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
         rc = run_merge(db, v, c, &e);
     if (!rc)
         rc = edit_removals(db, c, &e);
+    KILL_POINT("compaction-made");
     if (!rc)
         rc = db_install(db, &e, NULL);
+    KILL_POINT("compaction-installed");
     if (!rc)
         count_one(db, c);
     if (!rc && !c->move && !c->drop)

@@ -27,6 +27,7 @@
 #include "gaps.h"
 #include "hash.h"
 #include "hist.h"
+#include "kill.h"
 #include "manifest.h"
 #include "memtable.h"
 #include "merge.h"

@@ -118,6 +118,7 @@ static int roll_manifest(struct lsm *db, const struct version *v, uint64_t log_n
         return rc;
     manifest_close(db->manifest, false);
     db->manifest = m;
+    KILL_POINT("manifest-rolled");
     path = file_path(db->dir, FILE_MANIFEST, old_number);
     if (path)
         env_unlink(db->env, path); /* else the next open removes it */
@@ -198,6 +199,7 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
         rc = db_space_account(db, v, view, imm, &victims);
     if (!rc)
         rc = manifest_append(db->manifest, e);
+    KILL_POINT("edit-appended");
     if (!rc)
         rc = learn_sealed(db, e);
     if (!rc)
@@ -266,6 +268,7 @@ static void purge_tables(struct lsm *db)
         mutex_unlock(&db->dead_mu);
         if (!number)
             return;
+        KILL_POINT("table-deleted");
         remove_file(db, FILE_TABLE, number);
     }
 }
@@ -319,6 +322,7 @@ void db_drop_logs(struct lsm *db, uint64_t number, bool keep_spare)
             spare = true;
         }
         mutex_unlock(&db->sync_mu);
+        KILL_POINT("log-dropped");
         if (!spare)
             remove_file(db, FILE_LOG, gone->number);
         free(gone);

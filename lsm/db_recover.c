@@ -369,6 +369,7 @@ static int replay_batch(void *arg, struct slice payload, uint64_t end)
         return err_corrupt(r->now->path, end, "a batch that ends here makes no sense");
     if (rc)
         return rc;
+    KILL_POINT("recovery-replays");
     r->replayed_seq = last;
     if (last > r->last_seq)
         r->last_seq = last;
@@ -527,6 +528,7 @@ static void remove_unwanted(const struct recovery *r)
 
         if (is_wanted(r, &r->file[i]))
             continue;
+        KILL_POINT("recovery-removes");
         path = file_path(r->db->dir, r->file[i].kind, r->file[i].number);
         if (path && env_unlink(r->db->env, path))
             err_log("%s: left over, and cannot be deleted", path);
@@ -540,6 +542,7 @@ static int start_writing(struct recovery *r)
     uint64_t log_number;
     int rc = make_durable(r);
 
+    KILL_POINT("recovery-synced");
     if (!rc)
         rc = db_new_log_locked(db);
     if (rc)
@@ -549,6 +552,7 @@ static int start_writing(struct recovery *r)
     rc = start_manifest(r, log_number);
     if (rc)
         return rc;
+    KILL_POINT("recovery-manifest");
     remove_unwanted(r);
     atomic_store(&db->purge_due, true);
     return 0;

@@ -552,8 +552,10 @@ void db_purge_segments(struct lsm *db)
 
     if (!rc && e.n_dropped && (sizes = calloc(e.n_dropped, sizeof(*sizes))))
         rc = drop(db, &e, sizes);
-    for (i = 0; i < e.n_dropped && sizes && !rc; i++)
+    for (i = 0; i < e.n_dropped && sizes && !rc; i++) {
+        KILL_POINT("segment-dropped");
         vlog_unlink_segment(db->vlog, e.dropped[i], sizes[i]); /* or the next open does */
+    }
     free(sizes);
     edit_release(&e);
 }

@@ -36,6 +36,7 @@ static int recycle_log(struct lsm *db, const char *path)
     old = file_path(db->dir, FILE_LOG, spare);
     rc = old ? env_rename(db->env, old, path) : -ENOMEM;
     free(old);
+    KILL_POINT("log-recycled");
     return rc;
 }
 
@@ -65,6 +66,7 @@ int db_new_log_locked(struct lsm *db)
     rc = wal_create(&c, &log->wal);
     if (rc)
         goto out;
+    KILL_POINT("log-created");
     log->number = c.number;
     mutex_lock(&db->sync_mu);
     for (tail = &db->logs; *tail; tail = &(*tail)->next)
@@ -121,6 +123,7 @@ int db_switch_locked(struct lsm *db)
     }
     mutex_unlock(&db->state_mu);
     memtable_unref(fresh); /* the view has it */
+    KILL_POINT("memtable-switched");
     return new ? 0 : db_fail(db, -ENOMEM, "changing memtables");
 }
 
@@ -217,6 +220,7 @@ static int resolve_values(struct lsm *db, struct lsm_batch *b)
             rc = resolve_share(db, b, op);
         } else if (is_large(db, op)) {
             rc = vlog_append(db->vlog, batch_value(b, op), &p);
+            KILL_POINT("value-written");
             if (!rc)
                 rc = set_pointer(b, op, &p);
         }
@@ -274,6 +278,7 @@ static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64
         batch_stamp(b, *first);
         part = buf_slice(&b->wire);
         rc = wal_append(db->wal, &part, 1, &db->log_end);
+        KILL_POINT("log-written");
     }
     if (!rc) {
         db->last_seq += b->n;
@@ -453,6 +458,7 @@ static int sync_all(struct lsm *db, uint64_t end, struct wal *active, bool dir_d
     size_t n = 0, i;
     int rc = vlog_sync(db->vlog);
 
+    KILL_POINT("values-synced");
     mutex_lock(&db->sync_mu);
     for (struct log *l = db->logs; l && n < SYNC_AHEAD && l->wal != active; l = l->next)
         if (!l->synced)
@@ -502,6 +508,7 @@ int db_sync_to(struct lsm *db, uint64_t seq)
     mutex_unlock(&db->write_mu);
     start = env_now_ns(db->env);
     rc = sync_all(db, end, active, dir_dirty);
+    KILL_POINT("log-synced");
     db_took(db, LSM_TIME_SYNC, env_now_ns(db->env) - start);
     atomic_fetch_add(&db->count.syncs, 1);
     if (rc)

@@ -29,6 +29,7 @@
 #include "env.h"
 #ifdef LSM_IN_TREE /* siltfs itself: not installed, and not for the library's users */
 #include "coding.h"
+#include "kill.h"
 #include "lock.h"
 #endif
 
@@ -495,6 +496,9 @@ uint64_t lsm_disk_bytes(struct lsm *db);
 
 /* Does path hold a store (of any version)? Opens nothing. */
 bool lsm_is_store(struct env *env, const char *path);
+/* Is path the beginning of a store whose creation was cut short, and nothing else? An
+ * lsm_open that creates makes a store of it. */
+bool lsm_is_unfinished(struct env *env, const char *path);
 
 #ifdef __cplusplus
 }

@@ -15,6 +15,7 @@
 
 #include "err.h"
 #include "hash.h"
+#include "kill.h"
 #include "names.h"
 #include "wal.h"
 
@@ -59,8 +60,10 @@ static int write_current(struct env *env, const char *dir, uint64_t number,
 
         rc = rc ? rc : close_rc;
     }
+    KILL_POINT("current-written");
     if (!rc)
         rc = env_rename(env, tmp, path);
+    KILL_POINT("current-renamed");
     if (!rc)
         rc = env_sync_dir(env, dir);
 out:
@@ -190,6 +193,7 @@ int manifest_create(struct env *env, const char *dir, uint64_t number,
         rc = manifest_append(m, snapshot);
     if (!rc)
         rc = env_sync_dir(env, dir);
+    KILL_POINT("manifest-created");
     if (!rc)
         rc = write_current(env, dir, number, 0);
 out:
@@ -213,6 +217,7 @@ int manifest_append(struct manifest *m, const struct edit *e)
     if (!rc) {
         part = buf_slice(&b);
         rc = wal_append(m->log, &part, 1, &end);
+        KILL_POINT("edit-unsynced");
     }
     if (!rc)
         rc = wal_sync(m->log);

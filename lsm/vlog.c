@@ -7,6 +7,7 @@
  */
 #include "vlog_impl.h"
 
+#include "kill.h"
 #include "names.h"
 
 #include <stdlib.h>
@@ -99,6 +100,7 @@ static int start_segment_locked(struct vlog *v, struct stream *s)
         return -ENOMEM;
     rc = env_open(v->o.env, path, ENV_CREATE, 0, &file);
     if (rc == 0) {
+        KILL_POINT("segment-created");
         rc = segment_add(&v->files, number, 0, moved, file, &s->active);
         if (rc) {
             env_file_close(file);

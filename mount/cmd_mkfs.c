@@ -38,14 +38,49 @@ static int is_empty(const char *path, bool *empty)
     return 0;
 }
 
-/* 0 when path is now an empty directory; *made: it was not there before. */
-static int make_directory(const char *path, bool *made, struct why *why)
+static void fill_options(struct lsm_options *o)
+{
+    lsm_options_init(o);
+    o->format = FS_FORMAT;
+}
+
+/* A store without a single key: one that a killed mkfs had made and not yet filled. */
+static bool is_empty_store(const char *path)
+{
+    struct lsm_iter_options all = {0};
+    struct lsm_options o;
+    struct lsm_iter *it;
+    bool empty = false;
+    struct lsm *db;
+    struct why why;
+
+    fill_options(&o);
+    o.read_only = true;
+    if (!lsm_is_store(env_posix(), path) || store_open(path, &o, &db, &why))
+        return false;
+    if (lsm_iter_new(db, &all, &it) == 0) {
+        lsm_iter_first(it);
+        empty = !lsm_iter_valid(it) && lsm_iter_error(it) == 0;
+        lsm_iter_free(it);
+    }
+    lsm_close(db); /* nothing was written */
+    return empty;
+}
+
+enum found {
+    NOTHING,   /* a new directory */
+    EMPTY,     /* an empty one, or what a mkfs left that was killed: the same */
+    UNFILLED,  /* an empty store: so was that one, but later */
+};
+
+/* 0 when a filesystem can be made in path, which is a directory now. */
+static int make_directory(const char *path, enum found *found, struct why *why)
 {
     bool empty = false;
     int err;
 
-    *made = mkdir(path, 0700) == 0;
-    if (*made)
+    *found = mkdir(path, 0700) == 0 ? NOTHING : EMPTY;
+    if (*found == NOTHING)
         return 0;
     if (errno != EEXIST)
         return why_set(why, -errno, "%s: cannot be made: %s", path, strerror(errno));
@@ -54,7 +89,12 @@ static int make_directory(const char *path, bool *made, struct why *why)
         return why_set(why, err, "%s: exists and is not a directory", path);
     if (err)
         return why_set(why, err, "%s: %s", path, strerror(-err));
-    if (empty) /* what is in a store is its owner's only, whatever umask says */
+    if (is_empty_store(path)) {
+        *found = UNFILLED;
+        return 0;
+    }
+    if (empty || lsm_is_unfinished(env_posix(), path))
+        /* What is in a store is its owner's only, whatever umask says. */
         return chmod(path, 0700) == 0
                    ? 0
                    : why_set(why, -errno, "%s: %s; is it yours? give a new directory",
@@ -67,37 +107,39 @@ static int make_directory(const char *path, bool *made, struct why *why)
                    path);
 }
 
-static int fill(const char *path, const struct mkfs_options *o, struct why *why)
+static int fill(const char *path, const struct mkfs_options *o, enum found found,
+                struct why *why)
 {
     struct lsm_options lsm;
     struct lsm *db;
     int err, close_err;
 
-    lsm_options_init(&lsm);
-    lsm.format = FS_FORMAT;
-    lsm.create = lsm.must_be_new = true;
+    fill_options(&lsm);
+    lsm.create = lsm.must_be_new = found != UNFILLED;
     err = store_open(path, &lsm, &db, why);
     if (err)
         return err;
+    KILL_POINT("mkfs-store-made");
     err = fs_format(db, o->uid, o->gid, o->mode, &o->limits);
     close_err = lsm_close(db);
+    KILL_POINT("mkfs-closed");
     err = err ? err : close_err;
     return err ? store_why(path, err, why) : 0;
 }
 
 static int make(const char *path, const struct mkfs_options *o, struct why *why)
 {
-    bool made;
-    int err = make_directory(path, &made, why);
+    enum found found;
+    int err = make_directory(path, &found, why);
 
     if (err)
         return err;
-    err = fill(path, o, why);
-    if (err) {
+    KILL_POINT("mkfs-directory");
+    err = fill(path, o, found, why);
+    if (err && found != UNFILLED)
         remove_content(path);
-        if (made)
-            rmdir(path);
-    }
+    if (err && found == NOTHING)
+        rmdir(path);
     return err;
 }
 

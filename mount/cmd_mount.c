@@ -22,6 +22,7 @@ struct mount_job {
 
 static void ready(void *arg)
 {
+    KILL_POINT("ready");
     launch_ready(arg);
 }
 
@@ -82,7 +83,9 @@ static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs
         launch_failed(l, &why);
         return err;
     }
+    KILL_POINT("session-made");
     err = session_run(s);
+    KILL_POINT("session-ended");
     session_free(s);
     if (err) {
         why_set(&why, err, "%s: ended early: %s", job->mountpoint, strerror(-err));
@@ -98,7 +101,9 @@ static int close_all(const struct mount_job *job, struct fs *fs, struct lsm *db)
     int err, err2;
 
     store_mark(job->store, "closing");
+    KILL_POINT("closing");
     err = fs_unmount(fs);
+    KILL_POINT("unmounted");
     err2 = lsm_close(db);
     err = err ? err : err2;
     if (err) {

@@ -4,7 +4,8 @@
  * libfuse 3.14 builds the reply to INIT itself and leaves out what it does not
  * know (and PARALLEL_DIROPS, which it does know). So we stand between it and
  * the device, look at the INIT request for what the kernel offers, and add our
- * flags to the reply as it passes. From 3.17 on libfuse is simply asked.
+ * flags to the reply as it passes. From 3.17 on libfuse is simply asked. And we make one
+ * new request of the kernel's one that libfuse knows (see_copy).
  */
 #include "wire.h"
 
@@ -57,6 +58,9 @@ void wire_init(struct fuse_conn_info *conn)
 static const uint32_t want_flags = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2;
 static const uint32_t want_flags2 = DIRECT_IO_ALLOW_MMAP2;
 
+/* Newer than linux/fuse.h of Debian 12. */
+enum { COPY_FILE_RANGE_64 = 53 };
+
 /* INIT is the first request and alone on its way: no lock. */
 static struct {
     bool done;
@@ -94,12 +98,30 @@ static void mend_reply(struct iovec *iov, int count)
         arg->flags2 |= init.flags2;
 }
 
+/*
+ * Kernels from 6.18 on ask by a new opcode first, and take ENOSYS, which libfuse would
+ * answer, for "ask by the old one". But when two processes copy at the same time before
+ * that is known, the second ENOSYS is taken for "not by the old one either": from then on
+ * the mount copies through the page cache. So the new one becomes the old one here. The
+ * request is the same; the replies are 64 bits, and 32 bits and 32 zeros.
+ */
+static void see_copy(void *buf, size_t len)
+{
+    struct fuse_in_header *in = buf;
+
+    if (len >= sizeof(*in) && in->opcode == COPY_FILE_RANGE_64 &&
+        __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+        in->opcode = FUSE_COPY_FILE_RANGE;
+}
+
 static ssize_t read_device(int fd, void *buf, size_t len, void *userdata)
 {
     ssize_t n = read(fd, buf, len);
 
     if (!init.done && n > 0)
         see_request(buf, (size_t)n);
+    if (n > 0)
+        see_copy(buf, (size_t)n);
     return n;
 }
 

@@ -24,7 +24,7 @@ fail() {
     failed=$((failed + 1))
     echo "FAILED: $1"
     shift
-    [ $# -gt 0 ] && printf '%s\n' "$@" | head -n 20 | sed 's/^/    /'
+    [ $# -gt 0 ] && printf '%s\n' "$@" | head -n ${LINES_SHOWN:-20} | sed 's/^/    /'
     return 1
 }
 
