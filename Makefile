@@ -86,6 +86,10 @@ $(B)/%-quick: $(B)/bench/%-quick.o $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LSM_LIBS) -lm
 
+# With the points at which tests/mount_kill.sh lets it die (lsm/kill.h).
+$(B)/kill/siltfs: ALWAYS
+	@$(MAKE) --no-print-directory B=$(B)/kill OPT=-O1 SAN=-DKILL_POINTS $@
+
 # bench-kv has the peers whose headers are there; .peers remembers which these were, so
 # that it is built anew when they are others.
 KV_ALL   = rocksdb leveldb lmdb
@@ -143,13 +147,13 @@ MNT   ?= $(CURDIR)/build/demo-mnt
 run: all
 	@sh tests/demo $(B)/siltfs "$(STORE)" "$(MNT)"
 
-test: all lib $(TESTS) $(TOOLS) check-layers
+test: all lib $(TESTS) $(TOOLS) $(B)/kill/siltfs check-layers
 	@B=$(B) bash tests/run $(T)
 
 unit: $(TESTS)
 	@B=$(B) bash tests/run unit $(T)
 
-soak: all $(TESTS) $(TOOLS)
+soak: all $(TESTS) $(TOOLS) $(B)/kill/siltfs
 	@B=$(B) bash tests/soak $(MINUTES) $(T)
 
 asan:

@@ -68,9 +68,9 @@ static bool is_empty_store(const char *path)
 }
 
 enum found {
-    NOTHING,   /* a new directory */
-    EMPTY,     /* an empty one, or what a mkfs left that was killed: the same */
-    UNFILLED,  /* an empty store: so was that one, but later */
+    NOTHING,  /* a new directory */
+    EMPTY,    /* an empty one, or what a mkfs left that was killed: the same */
+    UNFILLED, /* an empty store: so was that one, but later */
 };
 
 /* 0 when a filesystem can be made in path, which is a directory now. */

@@ -3,6 +3,7 @@
  * written what it holds; this returns when the store is closed.
  */
 #include <getopt.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -12,8 +13,35 @@
 
 enum { FOREVER_MS = UINT32_MAX, EXIT_MS = 10 * 1000 };
 
+/* Does a daemon serve it, that writes to its store? */
+static bool is_written(const char *path)
+{
+    struct statvfs s;
+
+    return statvfs(path, &s) == 0 && !(s.f_flag & ST_RDONLY);
+}
+
+/* Is there anything to recover? If that cannot be told, the next one has the store. */
+static bool was_closed(const char *store)
+{
+    struct lsm_options o;
+    struct lsm_stats stats = {0};
+    struct lsm *db;
+    struct why why;
+
+    lsm_options_init(&o);
+    o.read_only = true;
+    o.verify_bytes = 0;
+    if (store_open(store, &o, &db, &why))
+        return true;
+    lsm_get_stats(db, &stats);
+    lsm_close(db); /* nothing was written */
+    return stats.recovered_logs == 0;
+}
+
 /* The daemon is h's; wait until it has let go of the store, and hear how it went. */
-static int wait_closed(const char *store, const struct holder *h, struct why *why)
+static int wait_closed(const char *store, const struct holder *h, bool written,
+                       struct why *why)
 {
     struct holder now;
     int err = store_wait_free(store, FOREVER_MS);
@@ -29,6 +57,12 @@ static int wait_closed(const char *store, const struct holder *h, struct why *wh
             why, -EIO,
             "unmounted, but closing %s failed, and the last writes may be lost: %s",
             store, now.failed);
+    if (written && now.pid == h->pid && !was_closed(store))
+        return why_set(why, -EIO,
+                       "unmounted, but the daemon died while it closed %s: all is there, "
+                       "but not safe from power loss before it is mounted and unmounted "
+                       "again",
+                       store);
     return 0;
 }
 
@@ -37,6 +71,7 @@ static int unmount(const char *arg, enum unmount_how how, struct why *why)
     static char path[PATH_MAX];
     static struct mountinfo m;
     struct holder h;
+    bool written;
     int err = mountpoint_resolve(arg, path, why);
 
     if (err)
@@ -48,6 +83,7 @@ static int unmount(const char *arg, enum unmount_how how, struct why *why)
                        m.type);
     if (store_holder(m.source, &h))
         h.pid = 0;
+    written = is_written(path);
     err = mountpoint_unmount(path, how, why);
     if (err == -EBUSY)
         return why_set(
@@ -57,7 +93,7 @@ static int unmount(const char *arg, enum unmount_how how, struct why *why)
             path, path);
     if (err || how == UNMOUNT_LAZY)
         return err;
-    return wait_closed(m.source, &h, why);
+    return wait_closed(m.source, &h, written, why);
 }
 
 int cmd_umount(int argc, char **argv)

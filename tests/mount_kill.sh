@@ -189,5 +189,106 @@ load 5 at_points
 load 5 at_random
 echo "$kills kills, $compared files and $((compared_bytes >> 20)) MiB compared; of $in_flight" \
     "calls in flight $happened had happened"
-for p in "${points[@]}"; do echo "  ${killed_at[$p]:-0} at $p"; done | sort -rn | paste -sd,
+for p in "${points[@]}"; do
+    [ -n "${killed_at[$p]:-}" ] && echo "${killed_at[$p]} at $p"
+done | sort -rn | paste -sd, | sed 's/^/at points: /; s/,/, /g'
+loads_done
+
+# ---- a mkfs that is killed ----
+
+died=0
+for p in "${points[@]}"; do
+    rm -rf "$T/new"
+    (SILTFS_KILL=$p:1 "$KILLABLE" mkfs "$T/new"; exit $?) 2>/dev/null
+    [ $? = 137 ] || continue
+    died=$((died + 1))
+    # It had come to its end, or it can be made again.
+    "$SILTFS" mkfs "$T/new" >"$T/said" 2>&1 || grep -q "holds a store already" "$T/said" ||
+        fail "mkfs after one that was killed at $p" "$(cat "$T/said")"
+    ok "there is a filesystem after a mkfs that was killed at $p" "$SILTFS" fsck "$T/new"
+done
+same "mkfs was killed at more than 20 places" $((died > 20)) 1
+rm -rf "$T/new"
+
+# ---- umount while the daemon dies ----
+
+opts= arm= clean=
+rm -rf "$STORE"
+"$SILTFS" mkfs "$STORE" && start close-sealed:1 && echo kept >"$MNT/file"
+says "umount tells of a daemon that died while it closed the store" "died while it closed" \
+    "$SILTFS" umount "$MNT"
+start || fail "the next mount"
+same "... and the next mount has all" "$(cat "$MNT/file")" kept
+ok "... umount" "$SILTFS" umount "$MNT"
+
+# ---- who has files open when the daemon dies ----
+
+# survivor : has files of the mount open, waits for the deaths, and tells what it can do.
+cat >"$T/survivor" <<'END'
+import errno, os, sys
+mnt = sys.argv[1]
+os.chdir(mnt)
+f = os.open("f", os.O_RDWR)
+os.posix_fadvise(f, 1 << 20, 1 << 20, os.POSIX_FADV_DONTNEED)
+d = os.open(".", os.O_RDONLY)
+def can(what, call):
+    try: print(what, call())
+    except OSError as e: print(what, errno.errorcode[e.errno])
+print("ready", flush=True)
+sys.stdin.readline()
+can("write", lambda: os.pwrite(f, b"x", 0))
+can("read", lambda: len(os.pread(f, 10, 1 << 20)))
+can("truncate", lambda: os.ftruncate(f, 0))
+can("fsync", lambda: os.fsync(f))
+can("create", lambda: os.open("new", os.O_CREAT))
+can("unlink", lambda: os.unlink("f"))
+can("list", lambda: len(os.listdir(d)))
+END
+"$SILTFS" mount "$STORE" "$MNT"
+head -c 3000000 /dev/urandom >"$MNT/f"
+cp "$MNT/f" "$T/f"
+remount
+coproc python3 "$T/survivor" "$MNT"
+read -r ready <&"${COPROC[0]}"
+kill -9 "$(daemon_pid)"
+wait_until 20 sh -c "! stat -f '$MNT' 2>/dev/null" || fail "the mount is dead"
+stat "$MNT" >/dev/null 2>&1 # the kernel may answer this from what it remembers
+ok "a new mount clears the dead one, though somebody is in it" "$SILTFS" mount "$STORE" "$MNT"
+echo >&"${COPROC[1]}"
+told=$(timeout 20 cat <&"${COPROC[0]}")
+same "who had files open gets errors for all that asks the daemon" "$(xargs <<<"$told")" \
+    "write ENOTCONN read ENOTCONN truncate ENOTCONN fsync ENOTCONN create ENOTCONN unlink ENOTCONN list ENOTCONN"
+ok "and nothing of it reached the new mount" cmp "$MNT/f" "$T/f"
+mkdir "$T/crowd"
+says "a second mount of the store elsewhere is refused" "in use: mounted on" \
+    "$SILTFS" mount "$STORE" "$T/crowd"
+says "... and at the same place" "already mounted on" "$SILTFS" mount "$STORE" "$MNT"
+
+# ---- a program that copies a tree; the product itself, as a daemon ----
+
+mkdir "$MNT/copy"
+stdbuf -oL cp -av /usr/include "$MNT/copy" >"$T/log" 2>/dev/null &
+copier=$!
+wait_until 20 sh -c "[ \$(wc -l <'$T/log') -gt 500 ]"
+finished=$(($(wc -l <"$T/log") - 1)) # cp names a file before it copies it
+kill -9 "$(daemon_pid)"
+wait $copier
+for i in 1 2 3; do # and while it recovers
+    "$SILTFS" mount -f "$STORE" "$MNT" >/dev/null 2>&1 &
+    pid=$!
+    sleep "0.0$((RANDOM % 9 + 1))"
+    kill -9 $pid
+    wait $pid 2>/dev/null
+done
+ok "fsck is clean after kills under cp and during three mounts" "$SILTFS" fsck "$STORE"
+ok "mount" "$SILTFS" mount "$STORE" "$MNT"
+bad=$(head -n $finished "$T/log" | sed -n "s/^'\(.*\)' -> '\(.*\)'\$/\1\t\2/p" |
+    while IFS=$'\t' read -r from dest; do
+        if [ -h "$from" ]; then [ "$(readlink "$from")" = "$(readlink "$dest")" ] || echo "$dest"
+        elif [ -f "$from" ]; then cmp -s "$from" "$dest" || echo "$dest"
+        else [ -d "$dest" ] || echo "$dest"; fi
+    done)
+same "the $finished things that cp had copied are whole" "$bad" ""
+ok "unmount" "$SILTFS" umount "$MNT"
+ok "fsck is clean" "$SILTFS" fsck "$STORE"
 finish

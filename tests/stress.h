@@ -35,7 +35,7 @@ enum {
     STRESS_XATTR_MAX = 6000,
     STRESS_LINK_MAX = 300, /* bytes of a symbolic link's target */
     STRESS_HELD = 8,       /* unlinked files that a worker keeps open */
-    STRESS_PAST = 400,     /* calls that are remembered, to be told when something is wrong */
+    STRESS_PAST = 400, /* calls that are remembered, to be told when something is wrong */
 };
 
 enum stress_kind {
@@ -82,8 +82,8 @@ struct stress_file {
     uint32_t nlink; /* 0: free */
     uint32_t mode;
     uint64_t size;
-    uint64_t size_min;  /* at least that is in the store: less only in writeback */
-    uint64_t mtime;     /* 0: not known */
+    uint64_t size_min; /* at least that is in the store: less only in writeback */
+    uint64_t mtime;    /* 0: not known */
     uint32_t xattr_len[STRESS_XATTRS]; /* plus one; 0: there is none */
     uint64_t xattr_seed[STRESS_XATTRS];
     uint8_t dirty[STRESS_PAGES];
@@ -105,7 +105,7 @@ struct stress_region {
     pthread_mutex_t turn; /* shared between processes */
     uint32_t number;
     uint64_t operations;
-    struct stress_op op; /* in flight */
+    struct stress_op op;                /* in flight */
     struct stress_op past[STRESS_PAST]; /* a ring; operations tells where it ends */
     struct stress_entry entry[STRESS_ENTRIES];
     struct stress_file file[STRESS_FILES];
@@ -116,8 +116,8 @@ struct stress_region {
 struct stress_worker {
     const char *mnt;
     uint64_t random;
-    bool writeback;          /* the mount has the kernel's cache of writes */
-    int held[STRESS_HELD];   /* descriptors of unlinked files; -1 */
+    bool writeback;        /* the mount has the kernel's cache of writes */
+    int held[STRESS_HELD]; /* descriptors of unlinked files; -1 */
     unsigned next_held;
     uint8_t *buf; /* STRESS_FILE_MAX bytes */
 };
@@ -133,7 +133,8 @@ void stress_draw(struct stress_region *r, struct stress_worker *w, struct stress
 /* len bytes that seed stands for. */
 void stress_fill(uint8_t *to, size_t len, uint64_t seed);
 /* The path of a directory, and of a name in it, into a buffer of PATH_MAX. */
-void stress_dir_path(const struct stress_region *r, const char *mnt, unsigned dir, char *to);
+void stress_dir_path(const struct stress_region *r, const char *mnt, unsigned dir,
+                     char *to);
 void stress_path(const struct stress_region *r, const char *mnt, unsigned dir,
                  unsigned name, char *to);
 void stress_link_target(unsigned number, char to[STRESS_LINK_MAX + 1]);
@@ -143,7 +144,8 @@ bool stress_is_dirty(const struct stress_file *f);
 
 /* Make the call; 0 or -errno. STRESS_READ and STRESS_LIST compare, and return -EBADMSG
  * after telling on stderr what is wrong. */
-int stress_do(struct stress_region *r, struct stress_worker *w, const struct stress_op *op);
+int stress_do(struct stress_region *r, struct stress_worker *w,
+              const struct stress_op *op);
 /* The mount is dead: do open files say so? 0, or -EBADMSG. */
 int stress_held_are_dead(struct stress_worker *w);
 const char *stress_kind_name(unsigned kind);
@@ -151,9 +153,9 @@ const char *stress_kind_name(unsigned kind);
 /* ---- comparing: stress_check.c ---- */
 
 struct stress_counts {
-    uint64_t files, bytes; /* compared */
+    uint64_t files, bytes;        /* compared */
     uint64_t in_flight, happened; /* calls, and those of them that took place */
-    uint64_t unsynced; /* pages not compared */
+    uint64_t unsynced;            /* pages not compared */
 };
 
 /*
@@ -169,7 +171,8 @@ void stress_tell_past(const struct stress_region *r);
 void stress_all_synced(struct stress_region *r);
 /* In a mount that lives, silent when all is well: the bytes of file f, open as fd; the
  * number of names in a directory. 0, -EBADMSG, -ENOTCONN. */
-int stress_check_open(const struct stress_region *r, unsigned f, int fd, const char *path);
+int stress_check_open(const struct stress_region *r, unsigned f, int fd,
+                      const char *path);
 int stress_check_list(const struct stress_region *r, const char *mnt, unsigned dir);
 
 #endif

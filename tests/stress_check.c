@@ -187,7 +187,8 @@ static int check_symlink(struct check *k, const char *path, unsigned number)
 
 /* ---- names ---- */
 
-static int check_dir(struct check *k, const char *path, const struct stat *st, unsigned dir)
+static int check_dir(struct check *k, const char *path, const struct stat *st,
+                     unsigned dir)
 {
     unsigned want = 2;
 
@@ -333,8 +334,8 @@ void stress_tell_past(const struct stress_region *r)
 }
 
 /*
- * A write that begins inside a page which the kernel has not got goes to the daemon as two
- * requests: that page's part, and the rest. A crash may come between.
+ * A write that begins inside a page which the kernel has not got goes to the daemon as
+ * two requests: that page's part, and the rest. A crash may come between.
  */
 static bool first_page_only(struct stress_op *op)
 {
@@ -348,8 +349,8 @@ static bool first_page_only(struct stress_op *op)
 }
 
 /* The model with op done, in memory of its own; NULL: none. */
-static struct stress_region *with(const struct stress_region *r, const struct stress_op *op,
-                                  bool writeback)
+static struct stress_region *with(const struct stress_region *r,
+                                  const struct stress_op *op, bool writeback)
 {
     struct stress_region *after = malloc(sizeof(*after));
 
@@ -390,7 +391,8 @@ int stress_check(struct stress_region *r, const char *mnt, bool writeback,
         rc = try_after(r, &after, &op, writeback);
         c->happened += !rc;
         if (rc == -EBADMSG) {
-            fprintf(stderr, "not as after %s:\n  %s\n", stress_kind_name(op.kind), after.why);
+            fprintf(stderr, "not as after %s:\n  %s\n", stress_kind_name(op.kind),
+                    after.why);
             if (first_page_only(&op))
                 rc = try_after(r, &after, &op, writeback);
         }

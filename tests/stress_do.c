@@ -30,11 +30,11 @@ static void entry_path(const struct stress_region *r, const struct stress_worker
 const char *stress_kind_name(unsigned kind)
 {
     static const char *const names[STRESS_KINDS] = {
-        "nothing", "file",   "directory", "symbolic link", "create",    "mkdir",
-        "link",    "symlink", "unlink",   "rmdir",         "rename",    "write",
-        "append",  "mmap",   "truncate",  "open+trunc",    "fallocate", "copy_file_range",
-        "fsync",   "chmod",  "utimens",   "setxattr",      "removexattr", "read",
-        "list"};
+        "nothing",    "file",      "directory",       "symbolic link", "create",
+        "mkdir",      "link",      "symlink",         "unlink",        "rmdir",
+        "rename",     "write",     "append",          "mmap",          "truncate",
+        "open+trunc", "fallocate", "copy_file_range", "fsync",         "chmod",
+        "utimens",    "setxattr",  "removexattr",     "read",          "list"};
 
     return kind < STRESS_KINDS ? names[kind] : "?";
 }
@@ -106,7 +106,8 @@ static void on_fault(int sig)
 
 static void mark(struct stress_file *f, const struct stress_op *op, uint8_t dirty)
 {
-    for (uint64_t p = op->off / STRESS_PAGE; p <= (op->off + op->len - 1) / STRESS_PAGE; p++)
+    for (uint64_t p = op->off / STRESS_PAGE; p <= (op->off + op->len - 1) / STRESS_PAGE;
+         p++)
         f->dirty[p] = dirty;
 }
 
@@ -230,7 +231,8 @@ static int do_attribute(struct stress_region *r, struct stress_worker *w,
     }
 }
 
-int stress_do(struct stress_region *r, struct stress_worker *w, const struct stress_op *op)
+int stress_do(struct stress_region *r, struct stress_worker *w,
+              const struct stress_op *op)
 {
     if (op->kind == STRESS_LIST)
         return stress_check_list(r, w->mnt, op->dir);

@@ -27,7 +27,8 @@ static void name_text(const struct stress_region *r, unsigned dir, unsigned name
     }
 }
 
-static const struct stress_entry *entry_of_dir(const struct stress_region *r, unsigned dir)
+static const struct stress_entry *entry_of_dir(const struct stress_region *r,
+                                               unsigned dir)
 {
     for (unsigned i = 0; i < STRESS_ENTRIES; i++)
         if (r->entry[i].kind == STRESS_DIR && r->entry[i].target == dir)
@@ -35,7 +36,8 @@ static const struct stress_entry *entry_of_dir(const struct stress_region *r, un
     return NULL;
 }
 
-void stress_dir_path(const struct stress_region *r, const char *mnt, unsigned dir, char *to)
+void stress_dir_path(const struct stress_region *r, const char *mnt, unsigned dir,
+                     char *to)
 {
     const struct stress_entry *e;
 
@@ -209,7 +211,8 @@ static void allocate(struct stress_region *r, unsigned f, const struct stress_op
         grow(file, end, false);
 }
 
-static void apply_data(struct stress_region *r, const struct stress_op *op, bool writeback)
+static void apply_data(struct stress_region *r, const struct stress_op *op,
+                       bool writeback)
 {
     unsigned f = r->entry[op->entry].target, to;
     struct stress_file *file = &r->file[f];
@@ -584,13 +587,13 @@ static bool draw(struct draw *d)
 void stress_draw(struct stress_region *r, struct stress_worker *w, struct stress_op *op)
 {
     static const uint8_t often[STRESS_KINDS] = {
-        [STRESS_CREATE] = 16,    [STRESS_MKDIR] = 4,      [STRESS_MAKE_LINK] = 5,
+        [STRESS_CREATE] = 16,      [STRESS_MKDIR] = 4,    [STRESS_MAKE_LINK] = 5,
         [STRESS_MAKE_SYMLINK] = 3, [STRESS_UNLINK] = 12,  [STRESS_RMDIR] = 2,
-        [STRESS_RENAME] = 14,    [STRESS_WRITE] = 20,     [STRESS_APPEND] = 14,
-        [STRESS_MMAP] = 2,       [STRESS_TRUNCATE] = 6,   [STRESS_OPEN_TRUNC] = 2,
-        [STRESS_FALLOCATE] = 5,  [STRESS_COPY] = 6,       [STRESS_FSYNC] = 3,
-        [STRESS_CHMOD] = 3,      [STRESS_UTIMENS] = 3,    [STRESS_SETXATTR] = 5,
-        [STRESS_REMOVEXATTR] = 2, [STRESS_READ] = 10,     [STRESS_LIST] = 3,
+        [STRESS_RENAME] = 14,      [STRESS_WRITE] = 20,   [STRESS_APPEND] = 14,
+        [STRESS_MMAP] = 2,         [STRESS_TRUNCATE] = 6, [STRESS_OPEN_TRUNC] = 2,
+        [STRESS_FALLOCATE] = 5,    [STRESS_COPY] = 6,     [STRESS_FSYNC] = 3,
+        [STRESS_CHMOD] = 3,        [STRESS_UTIMENS] = 3,  [STRESS_SETXATTR] = 5,
+        [STRESS_REMOVEXATTR] = 2,  [STRESS_READ] = 10,    [STRESS_LIST] = 3,
     };
     struct draw d = {r, w, op};
     unsigned sum = 0, i;
@@ -606,6 +609,7 @@ void stress_draw(struct stress_region *r, struct stress_worker *w, struct stress
         op->kind = i;
         op->seed = test_random(&w->random);
     } while (!draw(&d));
-    op->file = op->kind >= STRESS_WRITE && op->kind <= STRESS_FSYNC ? r->entry[op->entry].target
-                                                                    : STRESS_FILES;
+    op->file = op->kind >= STRESS_WRITE && op->kind <= STRESS_FSYNC
+                   ? r->entry[op->entry].target
+                   : STRESS_FILES;
 }

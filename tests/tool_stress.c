@@ -6,10 +6,10 @@
  *     tool_stress check STATE MNT [writeback] [clean]
  *     tool_stress wait PID MNT                  until that daemon serves MNT
  *
- * `load` lets WORKERS processes (one a region of its own if not given) call until the time
- * is over or the mount is dead, and prints "operations N". `check` compares all, also up
- * to the calls in flight, and prints what it compared. Exit codes: 0, the mount lives;
- * 3, it died on the way; 1, something is wrong, told on stderr.
+ * `load` lets WORKERS processes (one a region of its own if not given) call until the
+ * time is over or the mount is dead, and prints "operations N". `check` compares all,
+ * also up to the calls in flight, and prints what it compared. Exit codes: 0, the mount
+ * lives; 3, it died on the way; 1, something is wrong, told on stderr.
  */
 #include "tests/stress.h"
 
@@ -135,8 +135,8 @@ static int work(struct state *s, struct stress_worker *w, unsigned number, time_
         w->held[i] = -1;
     w->buf = malloc(STRESS_FILE_MAX);
     while (w->buf && !rc && time(NULL) < until) {
-        bool shared = number >= s->own ||
-                      (s->shared && test_below(&w->random, SHARED_TURN) == 0);
+        bool shared =
+            number >= s->own || (s->shared && test_below(&w->random, SHARED_TURN) == 0);
         struct stress_region *r =
             shared ? &s->region[s->own + test_below(&w->random, s->shared)]
                    : &s->region[number];
@@ -251,10 +251,11 @@ static int check(char **arg, int n)
             return EXIT_DEAD;
         worst = rc ? 1 : worst;
     }
-    printf("compared %llu files, %llu bytes, %llu in flight, %llu happened, %llu unsynced\n",
-           (unsigned long long)c.files, (unsigned long long)c.bytes,
-           (unsigned long long)c.in_flight, (unsigned long long)c.happened,
-           (unsigned long long)c.unsynced);
+    printf(
+        "compared %llu files, %llu bytes, %llu in flight, %llu happened, %llu unsynced\n",
+        (unsigned long long)c.files, (unsigned long long)c.bytes,
+        (unsigned long long)c.in_flight, (unsigned long long)c.happened,
+        (unsigned long long)c.unsynced);
     return worst;
 }
 
