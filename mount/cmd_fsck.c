@@ -55,7 +55,9 @@ struct fsck {
     bool contents;
     char path[PATH_MAX];
     struct lsm *db;
-    bool mended; /* the store itself */
+    bool mended;       /* the store itself */
+    bool refused;      /* it is damaged, and would not be mounted... */
+    struct why refuse; /* ... because of that */
 };
 
 static void print_line(void *arg, const char *line)
@@ -106,6 +108,14 @@ static int fsck_open(struct fsck *f, struct why *why)
     lsm_options_init(&o);
     o.read_only = !f->repair;
     err = store_open(f->path, &o, &f->db, why);
+    if (err == -EUCLEAN && !f->repair) {
+        /* Perhaps it is only contents. Which files' is more than the engine knows. */
+        f->refused = f->contents = true;
+        f->refuse = *why;
+        log_forget();
+        o.verify_bytes = 0;
+        err = store_open(f->path, &o, &f->db, why);
+    }
     if (!err)
         log_to_stderr();
     return err;
@@ -185,6 +195,8 @@ static int fsck_run(struct fsck *f, struct fs_repair_result *result, struct why 
 
 static int fsck_summary(const struct fsck *f, const struct fs_repair_result *r)
 {
+    if (f->refused)
+        fail("%s", f->refuse.text);
     if (r->left)
         printf("%s: %llu problem%s%s\n", f->path, (unsigned long long)r->left,
                plural(r->left), f->repair ? " left" : "");
@@ -214,10 +226,12 @@ int cmd_fsck(int argc, char **argv)
         err = fsck_run(&f, &result, &why);
     if (err && f.repair && mend_store(&f, err, &why) == 0)
         err = fsck_run(&f, &result, &why);
-    if (!err)
-        err = fsck_summary(&f, &result);
-    else
-        err = trouble(&why);
+    if (!err && f.refused && !result.problems)
+        err = why_set(&why, -EUCLEAN, "%s", f.refuse.text);
+    fflush(stdout);
+    if (err)
+        return trouble(&why);
+    err = fsck_summary(&f, &result);
     fflush(stdout);
     return err;
 }

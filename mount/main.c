@@ -20,7 +20,8 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"mkfs", "STORE [--size=SIZE] [--inodes=N] [-o OPTIONS]", "make an empty filesystem in the directory STORE",
+    {"mkfs", "STORE [--size=SIZE] [--inodes=N] [-o OPTIONS]",
+     "make an empty filesystem in the directory STORE",
      "STORE is made, or must be an empty directory. Everything lives in it: to copy it\n"
      "(unmounted) is to copy the filesystem, to remove it, to remove the filesystem.\n",
      cmd_mkfs, mkfs_options_help},
@@ -34,8 +35,10 @@ static const struct command commands[] = {
      "With -l, detach it now though it is in use, and return at once; the store is\n"
      "closed when the last user is gone.\n",
      cmd_umount, NULL},
-    {"set", "STORE [size=SIZE] [inodes=N]", "show or change the limits of STORE, unmounted",
-     "Without a word it shows them. What is used is counted anew, which takes as long as\n"
+    {"set", "STORE [size=SIZE] [inodes=N]",
+     "show or change the limits of STORE, unmounted",
+     "Without a word it shows them. What is used is counted anew, which takes as long "
+     "as\n"
      "listing all files. A limit may be less than is used: then nothing can be added\n"
      "until enough was deleted.\n",
      cmd_set, limits_help},
@@ -49,13 +52,19 @@ static const struct command commands[] = {
      "Prints a line for each problem, and changes nothing. A crash leaves none.\n"
      "  --repair, -y   mend them: what has no name goes to /lost+found, what makes no\n"
      "                 sense is given up; each line says what was done. When the store\n"
-     "                 below is damaged so that it cannot be read, first makes a store of\n"
-     "                 what is readable of it, and tells what is lost. May be interrupted\n"
+     "                 below is damaged so that it cannot be read, first makes a store "
+     "of\n"
+     "                 what is readable of it, and tells what is lost. May be "
+     "interrupted\n"
      "                 and run again. -a and -p, which fsck(8) passes, are the same.\n"
      "  --dry-run, -n  only look, also with --repair\n"
-     "  --contents, -c read the contents of all files, too; unreadable ones are told,\n"
-     "                 and left: reading them goes on to fail\n"
-     "Exit code 0: no problems, 1: all were mended, 4: there are some left, 8: the check\n"
+     "  --contents, -c read the contents of all files, too, and tell which are damaged.\n"
+     "                 They are left so, and reading them goes on to fail; but what "
+     "keeps\n"
+     "                 a small store from opening is given up by --repair, and reads as\n"
+     "                 zeros\n"
+     "Exit code 0: no problems, 1: all were mended, 4: there are some left, 8: the "
+     "check\n"
      "could not be made.\n",
      cmd_fsck, NULL},
     {"verify", "STORE", "read and check every byte of STORE, unmounted",

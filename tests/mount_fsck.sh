@@ -111,7 +111,29 @@ for lost in "$STORE/CURRENT" "$STORE/$manifest"; do
     cp -a "$T/kept" "$STORE"
 done
 
-# A block of a table: what the store cannot read is lost, the tree around it mended.
+# ---- contents that cannot be read ----
+
+segment=$(ls -S "$STORE"/*.vlog | head -n 1)
+printf '\xff\xfe\xff\xfe' | dd of="$segment" bs=1 seek=150000 conv=notrunc status=none
+exits "damaged contents keep a small store from opening; fsck tells whose they are: 4" 4 \
+    "inode $big \\(/big\\): 4096 bytes of its contents are damaged" fsck "$STORE"
+not "... it is not mounted" "$SILTFS" mount "$STORE" "$MNT"
+ok "... unless nothing is verified" "$SILTFS" mount "$STORE" "$MNT" -o verify=none
+not "... and then the file is not read" cp "$MNT/big" "$T/copy"
+ok "... others are" cat "$MNT/file"
+ok "unmount" "$SILTFS" umount "$MNT"
+exits "repair gives up what is damaged, and tells of whom: 1" 1 \
+    "inode $big \\(/big\\): .*reads as zeros" fsck --repair "$STORE"
+exits "then all is clean" 0 ": clean$" fsck -c "$STORE"
+ok "it mounts" "$SILTFS" mount "$STORE" "$MNT"
+ok "... and the file is read" cp "$MNT/big" "$T/copy"
+ok "unmount" "$SILTFS" umount "$MNT"
+rm -rf "$STORE"
+cp -a "$T/kept" "$STORE"
+
+# ---- a block of a table ----
+
+# What the store cannot read is lost, the tree around it mended.
 ok "a larger tree" "$SILTFS" mount "$STORE" "$MNT"
 mkdir "$MNT/many"
 for i in $(seq 1500); do echo "$i" >"$MNT/many/$i"; done
