@@ -75,27 +75,34 @@ same "a device works" "$(head -c 3 "$MNT/dev" | od -An -tx1)" " 00 00 00"
 
 # ---- times of access ----
 
-atime() { stat -c %X "$1"; }
+use() {
+    cat "$MNT/file" >"$T/null"
+    ls "$MNT/dir" >"$T/null"
+}
+# what they were, with what a read did to it: never, once (the first of two), twice
+atimes() { stat -c %x "$MNT/file" "$MNT/dir"; }
+sets() {
+    case $1 in 2001*) echo never ;; "$2") echo once ;; *) echo twice ;; esac
+}
 
-# after_reading WHAT OPTIONS : its access time, old before, when it was read twice.
+# after_reading OPTIONS : the access times of a file and a directory, long ago before, when
+# they were read twice.
 after_reading() {
-    local once
-    remount -o "$2" || return
-    touch -a -d '2001-01-01 UTC' "$1" && touch -m -d '2001-01-01 UTC' "$1"
-    if [ -d "$1" ]; then ls "$1"; else cat "$1"; fi >"$T/null"
-    once=$(stat -c %x "$1")
-    remount -o "$2" || return # the kernel keeps what it has read
-    if [ -d "$1" ]; then ls "$1"; else cat "$1"; fi >"$T/null"
-    [ "$(atime "$1")" = 978307200 ] && echo never && return
-    [ "$(stat -c %x "$1")" = "$once" ] && echo once || echo twice
+    local once twice
+    remount -o "$1" || return
+    touch -d '2001-01-02 UTC' "$MNT/file" "$MNT/dir"
+    use
+    mapfile -t once < <(atimes)
+    remount -o "$1" || return # the kernel keeps what it has read
+    use
+    mapfile -t twice < <(atimes)
+    echo "$(sets "${twice[0]}" "${once[0]}") $(sets "${twice[1]}" "${once[1]}")"
 }
 echo text >"$MNT/file"
 mkdir "$MNT/dir"
 for how in "relatime once once" "noatime never never" "strictatime twice twice" \
     "strictatime,nodiratime twice never" "nodiratime once never" "noatime,atime once once"; do
-    set -- $how
-    same "$1: a file's access time is set $2" "$(after_reading "$MNT/file" "$1")" "$2"
-    same "$1: a directory's $3" "$(after_reading "$MNT/dir" "$1")" "$3"
+    same "access times with ${how%% *}, of a file and a directory" "$(after_reading "${how%% *}")" "${how#* }"
 done
 
 # ---- read only ----
