@@ -279,7 +279,38 @@ def appending_ignores_the_position_and_pwrite_does_too():
     assert get("f") == b"123456789"
 
 
+@fact
+def appending_goes_on_where_another_truncated():
+    a = os.open("f", os.O_CREAT | os.O_RDWR | os.O_APPEND)
+    os.write(a, b"12345678")
+    b = os.open("f", os.O_WRONLY | os.O_TRUNC)
+    os.write(a, b"ab")
+    assert get("f") == b"ab"
+    os.write(b, b"XYZ")
+    assert get("f") == b"XYZ"
+
+
 # ---- read, write, truncate ----
+
+
+@fact
+def copies_of_a_descriptor_share_its_position():
+    fd = os.open("f", os.O_CREAT | os.O_RDWR)
+    os.write(fd, b"ab")
+    os.write(os.dup(fd), b"cd")
+    in_child(os.write, fd, b"ef")
+    os.write(fd, b"gh")
+    assert get("f") == b"abcdefgh"
+
+
+@fact
+def files_and_directories_can_be_synced():
+    put("f"), os.mkdir("d"), os.mkfifo("p")
+    for name in ("f", "d"):
+        os.fsync(os.open(name, os.O_RDONLY))
+        os.fdatasync(os.open(name, os.O_RDONLY))
+    fails(EINVAL, os.fsync, os.open("p", os.O_RDWR))
+
 
 
 @fact

@@ -306,6 +306,45 @@ def what_is_no_directory_is_none():
 
 
 @fact
+def slashes_at_the_end_want_a_directory():
+    put("f"), os.mkdir("d"), os.symlink("d", "ld"), os.symlink("f", "lf")
+    fails(ENOTDIR, os.rename, "f", "g/")
+    os.rename("d/", "e/")
+    os.rename("e", "d")
+    fails(ENOTDIR, os.unlink, "f/")
+    fails(ENOTDIR, os.rmdir, "ld/")
+    fails(ENOTDIR, os.open, "lf/", os.O_RDONLY)
+    fails(ENOENT, os.link, "f", "y/")
+
+
+@fact
+def creating_through_a_dangling_link_makes_its_target():
+    os.symlink("target", "l")
+    put("l", b"x")
+    assert get("target") == b"x" and os.readlink("l") == "target"
+
+
+@fact
+def a_path_descriptor_is_no_more_than_that():
+    put("f", b"x"), os.symlink("f", "l")
+    fd = os.open("f", os.O_PATH)
+    assert os.fstat(fd).st_size == 1
+    fails(EBADF, os.read, fd, 1)
+    fd = os.open("l", os.O_PATH | os.O_NOFOLLOW)
+    assert stat.S_ISLNK(os.fstat(fd).st_mode) and os.readlink("", dir_fd=fd) == "f"
+
+
+@fact
+def a_directory_that_is_replaced_is_removed_for_who_has_it_open():
+    os.mkdir("a"), os.mkdir("b")
+    fd = os.open("b", os.O_RDONLY)
+    put("a/x")
+    os.rename("a", "b")
+    assert os.listdir("b") == ["x"] and os.listdir(fd) == []
+    fails(ENOENT, os.open, "y", os.O_CREAT | os.O_WRONLY, dir_fd=fd)
+
+
+@fact
 def a_removed_directory_is_empty_and_takes_nothing():
     os.mkdir("d")
     fd = os.open("d", os.O_RDONLY)

@@ -6,7 +6,7 @@ need python3 python3
 # large N SEED
 large() {
     fresh -o memory=64M || { fail "a fresh store mounts"; return; }
-    if said=$(cd "$MNT" && python3 "$OLDPWD/tests/large_dir.py" "$1" "$(daemon_pid)" "$2" 2>&1); then
+    if said=$(cd "$MNT" && python3 "$OLDPWD/tests/large_dir.py" "$1" "$(daemon_pid)" "$2" 64 2>&1); then
         pass
     else
         fail "a directory of $1 entries is as it should be" "$said"
