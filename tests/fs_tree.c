@@ -14,10 +14,9 @@
 static const struct fs_cred root;
 static const struct fs_limits limits = {1ull << 62, 1ull << 62};
 
-struct lsm *tree_open(struct env *env)
+static struct lsm_options options(struct env *env)
 {
     struct lsm_options o;
-    struct lsm *db;
 
     lsm_options_init(&o);
     o.env = env;
@@ -28,8 +27,37 @@ struct lsm *tree_open(struct env *env)
     o.segment_bytes = 64 * 1024;
     o.workers = 0; /* deterministic */
     o.sync_interval_ms = 0;
-    ck_ok(lsm_open("/store", &o, &db));
+    return o;
+}
+
+int tree_try_open(struct env *env, struct lsm **db)
+{
+    struct lsm_options o = options(env);
+
+    return lsm_open("/store", &o, db);
+}
+
+struct lsm *tree_open(struct env *env)
+{
+    struct lsm *db;
+
+    ck_ok(tree_try_open(env, &db));
     return db;
+}
+
+static void no_line(void *arg, const char *line)
+{
+    (void)arg;
+    (void)line;
+}
+
+int tree_lsm_repair(struct env *env)
+{
+    struct lsm_options o = options(env);
+    struct lsm_repair_result result;
+
+    o.create = false;
+    return lsm_repair("/store", &o, no_line, NULL, &result);
 }
 
 static struct fs *mount(struct lsm *db, bool read_only)

@@ -48,6 +48,9 @@ void tree_copy(struct tree *t);
 void tree_close(struct tree *t);
 /* Open a store on env as the copies are. */
 struct lsm *tree_open(struct env *env);
+/* The same, with what lsm_open returns. */
+int tree_try_open(struct env *env, struct lsm **db);
+int tree_lsm_repair(struct env *env);
 /* Mount (for reading only: orphans stay), and dump. */
 void tree_dump(struct tree *t, struct dump *d);
 

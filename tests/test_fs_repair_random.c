@@ -89,6 +89,21 @@ static void grow_name(struct fs *fs, struct grown *g)
     ck_assert(rc == 0 || rc == -EEXIST || rc == -ENOSPC);
 }
 
+/* Unlink or rename, if there happens to be such a name. */
+static void churn(struct fs *fs, struct grown *g)
+{
+    uint64_t dir = g->dir[below(g->dirs)], to = g->dir[below(g->dirs)];
+    char name[16], other[16];
+    int rc;
+
+    snprintf(name, sizeof(name), "%c%u", 'a' + (char)below(26), below(NAMES));
+    snprintf(other, sizeof(other), "%c%u", 'a' + (char)below(26), below(NAMES));
+    rc = below(2) ? fs_unlink(fs, dir, name)
+                  : fs_rename(fs, &(struct fs_cred){0}, dir, name, to, other, 0);
+    ck_assert(!rc || rc == -ENOENT || rc == -EISDIR || rc == -ENOTDIR || rc == -EINVAL ||
+              rc == -ENOTEMPTY || rc == -ENOSPC);
+}
+
 /* Hard links and directories of a tree that was made at random, at rest. */
 static void grow(struct tree *t, uint64_t seed)
 {
@@ -106,6 +121,8 @@ static void grow(struct tree *t, uint64_t seed)
     ck_ok(fs_mount(t->db, &o, &fs));
     for (i = 0; i < OPS; i++)
         grow_name(fs, &g);
+    for (i = 0; i < 3 * OPS; i++)
+        churn(fs, &g);
     ck_ok(fs_unmount(fs));
     tree_dump(t, &t->was);
 }
@@ -247,6 +264,64 @@ static uint64_t calls_of_repair(struct tree *t)
     return n;
 }
 
+/* ---- damage below ---- */
+
+struct files {
+    char name[200][64];
+    unsigned n;
+};
+
+static int note_file(void *arg, const char *name)
+{
+    struct files *f = arg;
+
+    if (f->n < 200 && strcmp(name, "LOCK") != 0)
+        snprintf(f->name[f->n++], 64, "/store/%.50s", name);
+    return 0;
+}
+
+/* Bytes of the store's files, and sometimes a file. */
+static void harm_files(struct env *env)
+{
+    static struct files f;
+    unsigned n = 1 + below(6);
+    uint64_t size;
+
+    f.n = 0;
+    ck_ok(env_list(env, "/store", note_file, &f));
+    while (n--) {
+        const char *name = f.name[below(f.n)];
+
+        if (below(8) == 0)
+            (void)env_unlink(env, name); /* it may be gone already */
+        else if (env_stat(env, name, &size) == 0 && size)
+            (void)env_mem_flip(env, name, below((unsigned)size),
+                               (uint8_t)(1 << below(8)));
+    }
+}
+
+/* As siltfs fsck does it: the store first, if it must be. False: nothing is left that
+ * could be called a filesystem. */
+static bool repair_all(struct tree *t, struct fs_repair_result *result)
+{
+    int rc = tree_try_open(t->env, &t->db);
+
+    if (!rc) {
+        rc = repair(t->db, result);
+        if (rc)
+            (void)lsm_close(t->db);
+    }
+    if (rc == -EUCLEAN || rc == -ENOENT) {
+        ck_ok(tree_lsm_repair(t->env));
+        t->db = tree_open(t->env);
+        rc = repair(t->db, result);
+        if (rc)
+            ck_ok(lsm_close(t->db));
+    }
+    ck_assert_msg(!rc || rc == -ENODATA, "%s", strerror(-rc));
+    return !rc;
+}
+
 /* ---- what must hold ---- */
 
 /* Were the names on the way to it spared, and those of the directories it is in? */
@@ -311,42 +386,67 @@ static void ck_usable(struct tree *t)
     ck_assert_uint_eq(n, 0);
 }
 
-static void one_round(uint64_t seed, bool wild)
+static void ck_repaired(struct tree *t, const struct fs_repair_result *result,
+                        bool spared)
+{
+    struct dump is;
+    uint64_t n;
+
+    ck_assert_uint_eq(result->left, 0);
+    ck_ok(fs_check(t->db, rig_line, NULL, &n));
+    ck_assert_uint_eq(n, 0);
+    tree_dump(t, &is);
+    if (spared)
+        ck_spared(&t->was, &is);
+    ck_usable(t);
+    dump_release(&is);
+}
+
+enum mode {
+    PLAIN, /* records are lost or nonsense */
+    WILD,  /* records mean something else */
+    BELOW, /* bytes of the store's files are others */
+    MODES,
+};
+
+static void one_round(uint64_t seed, enum mode mode)
 {
     struct fs_repair_result result;
     struct tree t;
-    struct dump is;
-    uint64_t n;
+    bool any = true;
 
     rnd = seed;
     name_hash_mask = below(4) ? UINT64_MAX : 0x1f;
     grow(&t, seed);
-    harm_some(&t, wild);
-    if (below(2))
-        repair_cut_off(&t, calls_of_repair(&t));
-    ck_ok(repair(t.db, &result));
-    ck_assert_uint_eq(result.left, 0);
-    ck_ok(fs_check(t.db, rig_line, NULL, &n));
-    ck_assert_uint_eq(n, 0);
-    tree_dump(&t, &is);
-    if (!wild)
-        ck_spared(&t.was, &is);
-    ck_usable(&t);
-    dump_release(&is);
+    if (mode == BELOW) {
+        ck_ok(lsm_close(t.db));
+        harm_files(t.env);
+        any = repair_all(&t, &result);
+    } else {
+        harm_some(&t, mode == WILD);
+        if (below(2))
+            repair_cut_off(&t, calls_of_repair(&t));
+        ck_ok(repair(t.db, &result));
+    }
+    if (any) {
+        ck_repaired(&t, &result, mode == PLAIN);
+        ck_ok(lsm_close(t.db));
+    }
     dump_release(&t.was);
-    tree_close(&t);
+    env_mem_free(t.env);
 }
 
 START_TEST(what_damage_spared_is_there_after_a_repair)
 {
+    static const char *const names[] = {"plain", "wild", "below"};
     struct soak s;
 
     test_log_capture();
     for (soak_begin(&s); soak_on(&s); s.operations += OPS) {
-        bool wild = soak_seed(&s) & 1 << 7;
+        enum mode mode = (soak_seed(&s) >> 7) % MODES;
 
-        soak_tell(&s, "%s damage", wild ? "wild" : "plain");
-        one_round(soak_seed(&s), wild);
+        soak_tell(&s, "%s damage", names[mode]);
+        one_round(soak_seed(&s), mode);
     }
     soak_end(&s);
 }
