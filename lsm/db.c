@@ -395,6 +395,7 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
         return rc;
     }
     db->o.format = NULL; /* the caller's; db->format has it */
+    db->o.accept = NULL;
     db->recovery_ns = env_now_ns(db->env) - start;
     *out = db;
     return 0;

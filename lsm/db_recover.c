@@ -8,7 +8,8 @@
  * nothing later is taken, unless a later frame proves that what is torn had
  * been synced: then it is damage, and the store is not opened.
  *
- * Nothing is changed on disk before all that has succeeded. Then: what was
+ * Nothing is changed on disk before all that has succeeded, and the user (o.accept)
+ * wants the store. Then: what was
  * replayed is synced, a new log and a new manifest are started, and files that
  * are not part of the store are deleted.
  */
@@ -629,6 +630,8 @@ int db_recover(struct lsm *db)
         rc = make_view(&r);
     if (!rc)
         rc = verify_small(&r);
+    if (!rc && db->o.accept)
+        rc = db->o.accept(db->o.accept_arg, db);
     if (!rc && !db->o.read_only)
         rc = start_writing(&r);
     recovery_release(&r);

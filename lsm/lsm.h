@@ -105,6 +105,10 @@ struct lsm_options {
     const char *format;        /* a name for what is kept in the store, as "siltfs-1". A
                                   store that has none yet takes it; one that has
                                   another is refused (-EINVAL). NULL: whatever it is */
+    /* Asked when all is read and replayed, and nothing on disk was changed yet: db can be
+     * read. A result other than 0 ends the opening with it. NULL: accepted. */
+    int (*accept)(void *arg, struct lsm *db);
+    void *accept_arg;
     uint64_t verify_bytes;     /* on open, check every byte of a store whose files are
                                   no larger than this in sum */
 };

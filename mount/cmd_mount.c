@@ -35,30 +35,37 @@ static int fs_why(const char *path, int err, struct why *why)
     return store_why(path, err, why);
 }
 
+struct look {
+    const struct mount_job *job;
+    int err;
+};
+
 /*
- * Is there a filesystem in the store that we can serve? Opening for writing
- * begins a new log before that can be known, so look with a read-only one.
+ * Is there a filesystem in the store that we can serve? Opening for writing begins a
+ * new log; before it does, this looks (lsm_options.accept), so that a store that is
+ * refused stays as it is, byte for byte.
  */
-static int look_first(const struct mount_job *job, struct why *why)
+static int look(void *arg, struct lsm *db)
+{
+    struct look *l = arg;
+    struct fs_options o = l->job->options.fs;
+    struct fs *fs;
+
+    o.read_only = true;
+    l->err = fs_mount(db, &o, &fs);
+    return l->err ? l->err : fs_unmount(fs);
+}
+
+static int open_store(const struct mount_job *job, struct lsm **db, struct why *why)
 {
     struct lsm_options o = job->options.lsm;
-    struct fs_options fo = job->options.fs;
-    struct lsm *db;
-    struct fs *fs;
+    struct look l = {.job = job};
     int err;
 
-    o.read_only = fo.read_only = true;
-    o.verify_bytes = 0; /* the second opening does it */
-    err = store_open(job->store, &o, &db, why);
-    if (err)
-        return err;
-    err = fs_mount(db, &fo, &fs);
-    if (err)
-        fs_why(job->store, err, why);
-    else
-        fs_unmount(fs);
-    lsm_close(db); /* nothing was written */
-    return err;
+    o.accept = look;
+    o.accept_arg = &l;
+    err = store_open(job->store, &o, db, why);
+    return l.err ? fs_why(job->store, l.err, why) : err;
 }
 
 /* Mount, and serve until the end. */
@@ -126,10 +133,7 @@ static int serve(struct launch *l, void *arg)
     if (session_catch_signals(&why))
         return launch_failed(l, &why);
     env_set_block_hook(session_about_to_block);
-    if (!job->options.lsm.read_only && look_first(job, &why))
-        return launch_failed(l, &why);
-    log_forget(); /* what was noted comes up again */
-    if (store_open(job->store, &job->options.lsm, &db, &why))
+    if (open_store(job, &db, &why))
         return launch_failed(l, &why);
     err = fs_mount(db, &job->options.fs, &fs);
     if (err) {

@@ -150,6 +150,7 @@ bool options_all_drawn(size_t *offset)
     static const struct field others[] = {
         {FIELD(env)},       {FIELD(create)}, {FIELD(must_be_new)},
         {FIELD(read_only)}, {FIELD(format)}, {FIELD(garbage_ratio)},
+        {FIELD(accept)},    {FIELD(accept_arg)},
     };
     bool drawn[sizeof(struct lsm_options)] = {0};
     unsigned i;

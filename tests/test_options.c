@@ -199,6 +199,75 @@ START_TEST(every_option_is_drawn_at_random)
 }
 END_TEST
 
+/* ---- accept ---- */
+
+/* Reads what the log holds, then answers as told. */
+static int accept_if(void *arg, struct lsm *db)
+{
+    struct lsm_value v = {0};
+
+    ck_ok(lsm_get(db, NULL, slice_str("k"), &v));
+    ck_slice_str(v.value, "v");
+    lsm_value_release(&v);
+    return *(int *)arg;
+}
+
+static int list_one(void *arg, const char *name)
+{
+    struct buf *b = ((void **)arg)[0];
+    char path[300];
+    uint64_t size;
+
+    snprintf(path, sizeof(path), "%s/%s", (char *)((void **)arg)[1], name);
+    ck_ok(env_stat(env_posix(), path, &size));
+    if (strcmp(name, "LOCK") != 0) {
+        put_bytes(b, slice_str(name));
+        put_varint(b, size);
+    }
+    return 0;
+}
+
+/* Names and sizes, in the order of the directory, which stays while nothing changes. */
+static struct buf files_of(const char *dir)
+{
+    struct buf b = {0};
+    void *arg[] = {&b, (void *)dir};
+
+    ck_ok(env_list(env_posix(), dir, list_one, arg));
+    return b;
+}
+
+START_TEST(who_does_not_accept_a_store_leaves_it_as_it_is)
+{
+    struct lsm_options o = defaults();
+    char live[200], crashed[200];
+    struct buf before, after;
+    struct lsm *db;
+    int answer = -EXDEV;
+
+    snprintf(live, sizeof(live), "%s/live", test_dir());
+    snprintf(crashed, sizeof(crashed), "%s/crashed", test_dir());
+    o.create = true;
+    ck_ok(lsm_open(live, &o, &db));
+    ck_ok(lsm_put(db, slice_str("k"), slice_str("v")));
+    ck_ok(lsm_checkpoint(db, crashed)); /* has a log to replay */
+    ck_ok(lsm_close(db));
+    o.create = false;
+    o.accept = accept_if;
+    o.accept_arg = &answer;
+    before = files_of(crashed);
+    ck_err(lsm_open(crashed, &o, &db), EXDEV);
+    after = files_of(crashed);
+    ck_assert(slice_eq(buf_slice(&before), buf_slice(&after)));
+    buf_release(&before);
+    buf_release(&after);
+    answer = 0;
+    ck_ok(lsm_open(crashed, &o, &db));
+    ck_ok(lsm_put(db, slice_str("k"), slice_str("w")));
+    ck_ok(lsm_close(db));
+}
+END_TEST
+
 TEST_MAIN("options", TEST_CASE(the_defaults_make_sense),
           TEST_CASE(what_is_out_of_range_is_named_with_its_value_and_range),
           TEST_CASE(the_ends_of_ranges_are_taken),
@@ -207,4 +276,5 @@ TEST_MAIN("options", TEST_CASE(the_defaults_make_sense),
           TEST_CASE(memtables_that_leave_no_room_for_the_rest_are_refused),
           TEST_CASE(the_size_of_a_memtable_follows_the_budget),
           TEST_CASE(dictionaries_follow_the_budget),
-          TEST_CASE(open_and_repair_refuse_before_they_touch_anything))
+          TEST_CASE(open_and_repair_refuse_before_they_touch_anything),
+          TEST_CASE(who_does_not_accept_a_store_leaves_it_as_it_is))
