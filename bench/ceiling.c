@@ -580,6 +580,12 @@ int fs_removexattr(struct fs *fs, uint64_t ino, const char *name)
     return -ENODATA;
 }
 
+int fs_tmpfile(struct fs *fs, const struct fs_cred *c, uint64_t parent, mode_t mode,
+               struct fs_attr *out)
+{
+    return -EOPNOTSUPP;
+}
+
 int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t off, uint64_t len)
 {
     return -EOPNOTSUPP;

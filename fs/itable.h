@@ -32,10 +32,11 @@ struct home {
 
 /* inode.state */
 enum {
-    INODE_CHANGED = 1 << 0, /* its record in the store changed since it became live */
-    INODE_ATIME = 1 << 1,   /* the atime in memory is newer than the store's */
-    INODE_ORPHAN = 1 << 2,  /* no name any more; record and contents are still there */
-    INODE_GONE = 1 << 3,    /* nothing of it is in the store any more */
+    INODE_CHANGED = 1 << 0,  /* its record in the store changed since it became live */
+    INODE_ATIME = 1 << 1,    /* the atime in memory is newer than the store's */
+    INODE_ORPHAN = 1 << 2,   /* no name any more; record and contents are still there */
+    INODE_GONE = 1 << 3,     /* nothing of it is in the store any more */
+    INODE_LINKABLE = 1 << 4, /* never had a name: fs_link may give it one */
 };
 
 struct inode {

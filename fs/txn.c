@@ -155,6 +155,13 @@ void txn_put_orphan(struct txn *t, uint64_t ino)
     lsm_batch_put(t->batch, key_orphan(&k, ino), slice_of(NULL, 0));
 }
 
+void txn_delete_orphan(struct txn *t, uint64_t ino)
+{
+    struct key k;
+
+    lsm_batch_delete(t->batch, key_orphan(&k, ino));
+}
+
 void txn_put_counter(struct txn *t, struct slice key, uint64_t v)
 {
     buf_clear(&t->scratch);

@@ -48,6 +48,7 @@ void txn_delete_dentry(struct txn *t, uint64_t parent, uint64_t seq);
 /* The names with that hash; no key when there are none. */
 void txn_put_seqs(struct txn *t, uint64_t parent, uint64_t hash, const struct seqs *s);
 void txn_put_orphan(struct txn *t, uint64_t ino);
+void txn_delete_orphan(struct txn *t, uint64_t ino);
 void txn_put_counter(struct txn *t, struct slice key, uint64_t v);
 
 #endif

@@ -3,6 +3,7 @@
  * list. See ops.h.
  */
 #include "ops_impl.h"
+#include "wire.h"
 
 /* The name of the control directory is not to be had for anything else. */
 static bool is_control_name(fuse_ino_t parent, const char *name)
@@ -130,7 +131,9 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     struct caller c;
 
     caller_init(&c, req);
-    if (!err)
+    if (!err && wire_is_tmpfile(name))
+        err = fs_tmpfile(o->fs, &c.cred, parent, mode, &attr);
+    else if (!err)
         err = fs_create(o->fs, &c.cred, parent, name, mode, &attr);
     if (err) {
         reply_err(req, err);

@@ -12,6 +12,9 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -35,7 +38,46 @@ bool wire_open_kills(const void *request, const struct fuse_ctx *ctx)
     return open->open_flags & FUSE_OPEN_KILL_SUIDGID;
 }
 
+/*
+ * Of <linux/fuse.h> from 6.6 on: the request STATX, and its reply. The kernel's names for
+ * what is one structure here are fuse_statx_out and fuse_statx.
+ */
+enum { WIRE_STATX = 52 };
+
+struct wire_time {
+    int64_t sec;
+    uint32_t nsec;
+    int32_t reserved;
+};
+
+struct wire_statx {
+    uint64_t valid_sec;
+    uint32_t valid_nsec, flags;
+    uint64_t spare[2];
+    uint32_t mask, blksize;
+    uint64_t attributes;
+    uint32_t nlink, uid, gid;
+    uint16_t mode, spare0;
+    uint64_t ino, size, blocks, attributes_mask;
+    struct wire_time atime, btime, ctime, mtime;
+    uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+    uint64_t spare2[14];
+};
+
+_Static_assert(sizeof(struct wire_statx) == 288, "the kernel's size");
+
+bool wire_is_tmpfile(const char *name)
+{
+    return strcmp(name, "/") == 0;
+}
+
 #if FUSE_VERSION >= 317
+
+/* It is not passed on as one that we know. */
+bool wire_reply_statx(fuse_req_t req, const struct fs_attr *attr, double timeout)
+{
+    return false;
+}
 
 int wire_attach(struct fuse_session *se)
 {
@@ -59,7 +101,7 @@ static const uint32_t want_flags = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V
 static const uint32_t want_flags2 = DIRECT_IO_ALLOW_MMAP2;
 
 /* Newer than linux/fuse.h of Debian 12. */
-enum { COPY_FILE_RANGE_64 = 53 };
+enum { WIRE_COPY_FILE_RANGE_64 = 53 };
 
 /* INIT is the first request and alone on its way: no lock. */
 static struct {
@@ -98,19 +140,33 @@ static void mend_reply(struct iovec *iov, int count)
         arg->flags2 |= init.flags2;
 }
 
-/*
- * Kernels from 6.18 on ask by a new opcode first, and take ENOSYS, which libfuse would
- * answer, for "ask by the old one". But when two processes copy at the same time before
- * that is known, the second ENOSYS is taken for "not by the old one either": from then on
- * the mount copies through the page cache. So the new one becomes the old one here. The
- * request is the same; the replies are 64 bits, and 32 bits and 32 zeros.
- */
-static void see_copy(void *buf, size_t len)
-{
-    struct fuse_in_header *in = buf;
+/* The number of the request this thread read last, as the kernel sent it. */
+static __thread uint32_t opcode;
 
-    if (len >= sizeof(*in) && in->opcode == COPY_FILE_RANGE_64 &&
-        __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+/*
+ * Requests that libfuse 3.14 does not know, as those it knows.
+ *
+ * A TMPFILE is a CREATE in all but its number: arguments, reply, and a name, which the
+ * kernel's nameless file has too, "/". A STATX begins as a GETATTR does; only its reply
+ * is another.
+ *
+ * Kernels from 6.18 on ask for copies by a new number first, and take ENOSYS, which
+ * libfuse would answer, for "ask by the old one". But when two processes copy at the same
+ * time before that is known, the second ENOSYS is taken for "not by the old one either":
+ * from then on the mount copies through the page cache. So the new one becomes the old
+ * one. The request is the same; the replies are 64 bits, and 32 bits and 32 zeros.
+ */
+static void translate(struct fuse_in_header *in, size_t len)
+{
+    if (len < sizeof(*in))
+        return;
+    opcode = in->opcode;
+    if (opcode == FUSE_TMPFILE)
+        in->opcode = FUSE_CREATE;
+    else if (opcode == WIRE_STATX)
+        in->opcode = FUSE_GETATTR;
+    else if (opcode == WIRE_COPY_FILE_RANGE_64 &&
+             __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
         in->opcode = FUSE_COPY_FILE_RANGE;
 }
 
@@ -118,11 +174,45 @@ static ssize_t read_device(int fd, void *buf, size_t len, void *userdata)
 {
     ssize_t n = read(fd, buf, len);
 
+    if (n > 0)
+        translate(buf, (size_t)n);
     if (!init.done && n > 0)
         see_request(buf, (size_t)n);
-    if (n > 0)
-        see_copy(buf, (size_t)n);
     return n;
+}
+
+static struct wire_time time_of(struct timespec t)
+{
+    return (struct wire_time){.sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec};
+}
+
+bool wire_reply_statx(fuse_req_t req, const struct fs_attr *attr, double timeout)
+{
+    const struct stat *st = &attr->st;
+    struct wire_statx out = {
+        .valid_sec = (uint64_t)timeout,
+        .valid_nsec = (uint32_t)((timeout - (double)(uint64_t)timeout) * 1e9),
+        .mask = STATX_BASIC_STATS | STATX_BTIME,
+        .blksize = (uint32_t)st->st_blksize,
+        .nlink = (uint32_t)st->st_nlink,
+        .uid = st->st_uid,
+        .gid = st->st_gid,
+        .mode = (uint16_t)st->st_mode,
+        .ino = st->st_ino,
+        .size = (uint64_t)st->st_size,
+        .blocks = (uint64_t)st->st_blocks,
+        .atime = time_of(st->st_atim),
+        .btime = time_of(attr->btime),
+        .ctime = time_of(st->st_ctim),
+        .mtime = time_of(st->st_mtim),
+        .rdev_major = major(st->st_rdev),
+        .rdev_minor = minor(st->st_rdev),
+    };
+
+    if (opcode != WIRE_STATX)
+        return false;
+    fuse_reply_buf(req, (const char *)&out, sizeof(out));
+    return true;
 }
 
 static ssize_t write_device(int fd, struct iovec *iov, int count, void *userdata)

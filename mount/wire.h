@@ -8,6 +8,8 @@
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
 
+#include "../fs/fs.h"
+
 /*
  * Ask the kernel, where it offers them, for: parallel lookups in a directory;
  * leaving the clearing of suid and sgid to us (else it asks for an attribute at
@@ -24,5 +26,18 @@ void wire_init(struct fuse_conn_info *conn);
  */
 bool wire_write_kills(const void *request, const struct fuse_ctx *ctx);
 bool wire_open_kills(const void *request, const struct fuse_ctx *ctx);
+
+/*
+ * Answers this thread's request when it is statx(2)'s, which asks for the time of birth as
+ * well; false: it is an ordinary GETATTR. libfuse 3.14 does not know that request
+ * either, so it comes as the other.
+ */
+bool wire_reply_statx(fuse_req_t req, const struct fs_attr *attr, double timeout);
+
+/*
+ * open(2)'s O_TMPFILE comes as a CREATE of a name that no file can have, since libfuse
+ * 3.14 does not know the request.
+ */
+bool wire_is_tmpfile(const char *name);
 
 #endif

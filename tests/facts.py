@@ -53,6 +53,21 @@ def renameat2(a, b, flags):
     must(libc.renameat2(AT_FDCWD, os.fsencode(a), AT_FDCWD, os.fsencode(b), flags))
 
 
+def umask():
+    old = os.umask(0)
+    os.umask(old)
+    return old
+
+
+def birth(path):
+    """Seconds, of statx(2); the link's own."""
+    buf = ctypes.create_string_buffer(256)
+    must(libc.statx(AT_FDCWD, os.fsencode(path), 0x100, 0xFFF, buf))
+    assert struct.unpack_from("I", buf, 0)[0] & 0x800, "no time of birth"
+    seconds, ns = struct.unpack_from("qI", buf, 80)
+    return seconds + ns / 1e9
+
+
 def put(path, content=b"", mode=0o644):
     fd = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode)
     while content:

@@ -382,17 +382,45 @@ def a_tree_may_be_very_deep():
     assert subprocess.run(["rm", "-rf", "top", "other"]).returncode == 0 and os.listdir() == []
 
 
+def link_open(fd, name):
+    must(libc.linkat(AT_FDCWD, b"/proc/self/fd/%d" % fd, AT_FDCWD, name.encode(), 0x400))
+
+
 @fact
-def o_tmpfile_is_made_or_refused_as_not_supported():
-    try:
-        fd = os.open(".", os.O_TMPFILE | os.O_RDWR)
-        os.write(fd, b"x")
-        assert os.fstat(fd).st_nlink == 0
-    except OSError as e:
-        assert e.errno == EOPNOTSUPP
+def o_tmpfile_makes_a_file_that_a_link_may_name():
+    fd, other = (os.open(".", os.O_TMPFILE | os.O_RDWR | more, 0o640) for more in (0, os.O_EXCL))
+    assert os.write(fd, b"x" * 9000) == 9000 and os.fstat(fd).st_nlink == 0 and os.listdir() == []
+    link_open(fd, "named")
+    assert os.fstat(fd).st_nlink == 1 and os.stat("named").st_size == 9000
+    assert stat.S_IMODE(os.stat("named").st_mode) == 0o640 & ~umask()
+    fails(EEXIST, link_open, fd, "named")
+    fails(ENOENT, link_open, other, "other")
+    os.unlink("named")
+    fails(ENOENT, link_open, fd, "again")
+    assert os.pread(fd, 9, 8995) == b"x" * 5
+    fails(EINVAL, os.open, ".", os.O_TMPFILE | os.O_RDONLY)
+
+
+@fact
+def the_time_of_birth_stays():
+    put("f", b"x")
+    born = birth("f")
+    assert abs(born - time.time()) < 100
+    os.utime("f", (1, 1))
+    put("f", b"more")
+    os.rename("f", "g")
+    os.link("g", "h")
+    assert birth("h") == born
+    os.mkdir("d")
+    os.symlink("d", "l")
+    assert birth("d") >= born and birth("l") >= born
+
+
+@fact
+def pythons_temporary_files_leave_nothing():
     import tempfile
 
-    with tempfile.TemporaryFile(dir=".") as f:  # falls back
+    with tempfile.TemporaryFile(dir=".") as f:
         f.write(b"x")
     assert os.listdir() == []
 
