@@ -143,17 +143,24 @@ static int doubt_second_record(struct check *c, const struct place *p, struct kn
 
 /* ---- references ---- */
 
-/* Directories have one name, and their number is its seq. */
-static int doubt_dir(struct check *c, const struct place *p, struct known *to)
+/* Is another entry where this one, of a directory, would have to be? */
+static int dir_place_taken(struct check *c, const struct place *p, bool *taken)
+{
+    struct key k;
+    int rc = p->seq == p->d->ino
+                 ? -ENOENT
+                 : lsm_exists(c->db, NULL, key_dentry(&k, p->dir, p->d->ino));
+
+    *taken = !rc;
+    return rc == -ENOENT ? 0 : rc;
+}
+
+/* The only name of a directory, which its record or its number do not fit. */
+static int adopt_dir(struct check *c, const struct place *p, struct known *to)
 {
     struct text t;
     int rc;
 
-    if (to->bits & KNOWN_PLACED) {
-        problem(c, "removed", "%s: a second name of directory %" PRIu64,
-                text_entry(c, p->dir, p->d->name, &t), p->d->ino);
-        return mend_remove(c, p);
-    }
     if (to->parent != p->dir && !(to->bits & KNOWN_MADE))
         problem(c, "set right",
                 "%s: directory %" PRIu64 " says that it lies in directory %" PRIu64,
@@ -171,6 +178,23 @@ static int doubt_dir(struct check *c, const struct place *p, struct known *to)
     if (!rc && p->d->type != S_IFDIR)
         rc = mend_refer(c, p, S_IFDIR, false, NULL, 0);
     return rc;
+}
+
+/* Directories have one name, and their number is its seq. */
+static int doubt_dir(struct check *c, const struct place *p, struct known *to)
+{
+    struct text t;
+    bool taken;
+    int rc = dir_place_taken(c, p, &taken);
+
+    if (rc)
+        return rc;
+    if (!taken && !(to->bits & KNOWN_PLACED))
+        return adopt_dir(c, p, to);
+    problem(c, "removed", "%s: a second name of directory %" PRIu64 "%s",
+            text_entry(c, p->dir, p->d->name, &t), p->d->ino,
+            taken ? ", or one that has no place" : "");
+    return mend_remove(c, p);
 }
 
 static int doubt_file(struct check *c, const struct place *p, struct known *to)

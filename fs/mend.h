@@ -53,7 +53,8 @@ int mend_remove(struct check *c, const struct place *p);
  */
 int mend_refer(struct check *c, const struct place *p, uint32_t type, bool fresh_seq,
                const struct record *rec, uint32_t links);
-/* An entry of a directory, with the wrong seq: it gets the directory's own number. */
+/* An entry of a directory, with the wrong seq: it gets the directory's own number, where
+ * there is no entry yet. */
 int mend_dir_seq(struct check *c, const struct place *p);
 /* The inode that an entry embeds goes under I. */
 int mend_promote(struct check *c, uint64_t ino);

@@ -235,14 +235,8 @@ int mend_refer(struct check *c, const struct place *p, uint32_t type, bool fresh
 
 int mend_dir_seq(struct check *c, const struct place *p)
 {
-    struct key k;
-    int rc;
-
     if (!c->repair)
         return 0;
-    rc = lsm_exists(c->db, NULL, key_dentry(&k, p->dir, p->d->ino));
-    if (rc != -ENOENT)
-        return rc; /* somebody is there: once he has moved, it is found again */
     batch_no_entry(c, p->dir, p->seq);
     batch_ref(c, p->dir, p->d->ino, p->d->name, p->d->ino, S_IFDIR);
     return mend_commit(c,
