@@ -11,7 +11,6 @@
 
 #include "tests/test.h"
 
-enum { SECONDS = SOAK_SANITIZED ? 4 : 6 };
 enum { CASES = 16, TEXT = 4000, ROUNDS_LEAST = 1 };
 
 /* Shared with the processes of the cases. */
@@ -45,7 +44,7 @@ static struct told *told_of(const char *name)
     return &told[i];
 }
 
-void soak_begin_case(struct soak *s, const char *name)
+void soak_begin_case(struct soak *s, const char *name, unsigned test_seconds)
 {
     const char *seconds = getenv("SOAK_SECONDS");
     size_t len = strlen(name);
@@ -55,8 +54,8 @@ void soak_begin_case(struct soak *s, const char *name)
     if (len > 3 && strcmp(name + len - 3, "_fn") == 0)
         len -= 3;
     snprintf(s->name, sizeof(s->name), "%.*s", (int)len, name);
-    s->end_ns =
-        env_now_ns(env_posix()) + (uint64_t)((seconds ? atof(seconds) : SECONDS) * 1e9);
+    s->end_ns = env_now_ns(env_posix()) +
+                (uint64_t)((seconds ? atof(seconds) : test_seconds) * 1e9);
 }
 
 bool soak_on(struct soak *s)

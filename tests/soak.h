@@ -37,8 +37,10 @@ struct soak {
     uint64_t option_sets, operations, crashes; /* yours to count */
 };
 
-#define soak_begin(s) soak_begin_case(s, __func__)
-void soak_begin_case(struct soak *s, const char *name);
+#define soak_begin(s) soak_begin_for(s, SOAK_SANITIZED ? 4 : 6)
+/* In `make test` it has so many seconds. */
+#define soak_begin_for(s, seconds) soak_begin_case(s, __func__, seconds)
+void soak_begin_case(struct soak *s, const char *name, unsigned test_seconds);
 /* Another round? */
 bool soak_on(struct soak *s);
 /* Of this round. */
