@@ -129,7 +129,11 @@ static void make_or_find(struct worker *w, unsigned kind)
         open = true;
         rc = fs_create(r->fs, &r->cred, dir, name, 0644, &a);
     } else if (kind == 3) {
-        rc = fs_mknod(r->fs, &r->cred, dir, name, S_IFREG | 0644, 0, &a);
+        rc = fs_mknod(r->fs, &r->cred, dir, name,
+                      (below(w, 4) ? S_IFREG : S_IFIFO) | 0644, 0, &a);
+    } else if (kind == 4) {
+        open = true; /* it may get a name when it is linked */
+        rc = fs_tmpfile(r->fs, &r->cred, dir, 0644, &a);
     } else {
         rc = fs_lookup(r->fs, dir, name, &a);
         if (!rc && S_ISREG(a.st.st_mode) && below(w, 3) == 0)
@@ -247,9 +251,11 @@ static void use_xattrs(struct worker *w)
 
 static void any_step(struct worker *w)
 {
-    unsigned kind = below(w, 17);
+    unsigned kind = below(w, 18);
     int rc;
 
+    if (kind == 17)
+        kind = 5;
     if (kind < 6)
         make_or_find(w, kind);
     else if (kind < 10)

@@ -227,6 +227,21 @@ static int make_file(const char *path)
     return fd < 0 ? -1 : 0;
 }
 
+/* A file that gets its name when its content is there already. */
+static int make_whole_file(const char *path)
+{
+    char name[32];
+    int fd = openat(top, "d0", O_TMPFILE | O_RDWR, 0644), rc;
+
+    if (fd < 0)
+        return errno == EOPNOTSUPP ? make_file(path) : -1;
+    fill(fd, path);
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    rc = linkat(AT_FDCWD, name, top, path, AT_SYMLINK_FOLLOW);
+    close(fd);
+    return rc;
+}
+
 static int move(const char *from, const char *to, unsigned flags)
 {
     return (int)syscall(SYS_renameat2, top, from, top, to, flags);
@@ -239,7 +254,7 @@ static void make(struct worker *w)
     struct path p = any_path(w), to = any_path(w);
     int rc;
 
-    switch (below(w, 6)) {
+    switch (below(w, 7)) {
     case 0:
     case 1:
         rc = mkdirat(top, p.text, 0755);
@@ -252,6 +267,9 @@ static void make(struct worker *w)
         break;
     case 4:
         rc = linkat(top, p.text, top, to.text, 0);
+        break;
+    case 5:
+        rc = make_whole_file(p.text);
         break;
     default:
         rc = make_file(p.text);
