@@ -121,24 +121,24 @@ static int doubt_embedded(struct check *c, const struct place *p)
     return mend_refer(c, p, p->d->type, seq_taken(c, p), &p->d->rec, 1);
 }
 
-/* The inode has a record elsewhere: that one counts. */
+/* The inode has a record elsewhere: that under I counts, else the newer one. Two of them
+ * is what a rename leaves when the store has lost that the old entry is deleted. */
 static int doubt_second_record(struct check *c, const struct place *p, struct known *to)
 {
-    uint32_t type = known_type(to);
-    bool promote = to->bits & KNOWN_EMBEDDED;
+    bool promote = to->bits & KNOWN_EMBEDDED, is_dir = known_type(to) == S_IFDIR;
     struct text t;
     int rc = 0;
 
-    problem(c, type == S_IFDIR ? "removed" : "made a link to the first",
+    problem(c, is_dir ? "removed" : "made a link to the first",
             "%s: holds a second record of inode %" PRIu64,
             text_entry(c, p->dir, p->d->name, &t), p->d->ino);
-    if (type == S_IFDIR)
+    if (is_dir)
         return mend_remove(c, p);
     if (promote)
-        rc = mend_promote(c, p->d->ino);
+        rc = mend_promote(c, p->d->ino, &p->d->rec);
     else
         to->names += to->names < UINT32_MAX;
-    return rc ? rc : mend_refer(c, p, type, seq_taken(c, p), NULL, promote);
+    return rc ? rc : mend_refer(c, p, known_type(to), seq_taken(c, p), NULL, promote);
 }
 
 /* ---- references ---- */
@@ -208,7 +208,7 @@ static int doubt_file(struct check *c, const struct place *p, struct known *to)
         problem(c, "both made links",
                 "%s: a link to inode %" PRIu64 ", which another entry embeds",
                 text_entry(c, p->dir, p->d->name, &t), p->d->ino);
-        rc = mend_promote(c, p->d->ino);
+        rc = mend_promote(c, p->d->ino, NULL);
     } else {
         to->names += to->names < UINT32_MAX;
     }

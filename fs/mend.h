@@ -56,8 +56,8 @@ int mend_refer(struct check *c, const struct place *p, uint32_t type, bool fresh
 /* An entry of a directory, with the wrong seq: it gets the directory's own number, where
  * there is no entry yet. */
 int mend_dir_seq(struct check *c, const struct place *p);
-/* The inode that an entry embeds goes under I. */
-int mend_promote(struct check *c, uint64_t ino);
+/* The inode that an entry embeds goes under I; with this record, if it is a newer one. */
+int mend_promote(struct check *c, uint64_t ino, const struct record *other);
 /* The directory's record says that it lies in this one. */
 int mend_parent(struct check *c, uint64_t ino, uint64_t dir);
 /* The name is put into the index; when another entry has it, or the list is full, the

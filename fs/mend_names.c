@@ -243,7 +243,14 @@ int mend_dir_seq(struct check *c, const struct place *p)
                        batch_index(c, p->dir, p->d->name, p->seq, p->d->name, p->d->ino));
 }
 
-int mend_promote(struct check *c, uint64_t ino)
+static bool is_newer(const struct record *a, const struct record *b)
+{
+    if (a->ctime.sec != b->ctime.sec)
+        return a->ctime.sec > b->ctime.sec;
+    return a->ctime.nsec > b->ctime.nsec;
+}
+
+int mend_promote(struct check *c, uint64_t ino, const struct record *other)
 {
     struct subject s;
     int rc;
@@ -252,6 +259,8 @@ int mend_promote(struct check *c, uint64_t ino)
         return 0;
     rc = subject_load(c, ino, &s);
     if (!rc && s.exists && s.home) {
+        if (other && is_newer(other, &s.rec))
+            s.rec = *other;
         batch_ref(c, s.home, ino, s.embedded_name, ino, s.rec.mode & S_IFMT);
         batch_key_record(c, ino, &s.rec);
         rc = mend_commit(c, 0);

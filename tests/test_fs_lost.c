@@ -149,6 +149,32 @@ START_TEST(lost_found_that_is_lost_itself_is_not_used)
 }
 END_TEST
 
+/* ---- two records of one inode ---- */
+
+START_TEST(of_two_entries_with_a_record_the_newer_one_counts)
+{
+    struct dentry d;
+    struct record old;
+    struct dump is;
+
+    begin();
+    d = harm_get_dentry(&h, T_SUB, T_DEEP);
+    old = d.rec;
+    old.ctime.sec -= 100;
+    old.file.size = old.file.bytes = 4;
+    old.run_bytes = old.run_count = 0;
+    harm_put_embedded(&h, FS_ROOT, T_DEEP, slice_str("old"), T_DEEP, &old);
+    repair();
+    tree_dump(t, &is);
+    ck_there(&is, "/old", T_DEEP);
+    ck_there(&is, "/d/sub/deep", T_DEEP);
+    ck_assert_str_eq(dump_find(&is, "/d/sub/deep")->facts,
+                     dump_find(&t->was, "/d/sub/deep")->facts);
+    dump_release(&is);
+    end();
+}
+END_TEST
+
 /* ---- contents ---- */
 
 static void flip_segments(struct env *env)
@@ -358,6 +384,7 @@ TEST_MAIN("fs_lost", TEST_CASE(lost_found_is_made_once_for_the_owner_of_the_root
           TEST_CASE(a_name_in_lost_found_that_is_taken_gets_a_number),
           TEST_CASE(lost_found_that_is_there_is_used_and_its_names_are_left),
           TEST_CASE(lost_found_that_is_lost_itself_is_not_used),
+          TEST_CASE(of_two_entries_with_a_record_the_newer_one_counts),
           TEST_CASE(contents_that_cannot_be_read_are_told_and_left),
           TEST_CASE(a_deep_circle_is_cut_once),
           TEST_CASE(a_repair_that_is_cut_off_anywhere_is_completed_by_the_next))
