@@ -2,16 +2,18 @@
  * check_extents.c - the contents of a file: extents and unwritten ranges. Keys and
  * lengths; the contents themselves are read only when that is asked for.
  *
- * What lies beyond the size goes. Where two extents overlap nothing tells which is
- * right: the one that ends first keeps the bytes, as a reader that goes by keys would
- * have it. Unwritten ranges are only room set aside, and give way.
+ * Contents beyond the size are kept, and the size is what they say: more likely than a
+ * lost truncation is a record that is an older one. Where two extents overlap nothing
+ * tells which is right: the one that ends first keeps the bytes, and the other what it
+ * has in the gaps. Unwritten ranges are only room set aside, and give way.
  */
 #include "mend.h"
 
 struct sums {
     uint64_t bytes, extents;
     uint64_t last_end;
-    uint64_t run_at; /* end of the last extent of the run */
+    uint64_t run_from; /* where the run begins, */
+    uint64_t run_at;   /* and where the last extent of it ends */
     uint32_t run_count;
     uint64_t unreadable, first_unreadable;
 };
@@ -84,30 +86,24 @@ static int keep_gaps(struct check *c, const struct subject *s, struct sums *sum,
     return rc ? rc : mend_pieces(c, x, from < to ? to : 0);
 }
 
-/* Beyond the size, or where another extent is, it cannot stay. */
+/* Where another extent is, it cannot stay. */
 static int fit_extent(struct check *c, struct subject *s, struct sums *sum,
                       const struct extent_key *x)
 {
-    uint64_t from = x->end - x->len, size = s->rec.file.size;
-    uint64_t to = x->end < size ? x->end : size > from ? size : from;
-    uint64_t bytes = sum->bytes;
+    uint64_t from = x->end - x->len, before = sum->bytes, given_up;
     struct text t;
     int rc;
 
-    if (to == x->end && from >= sum->last_end) {
-        add_extent(s, sum, from, to);
+    if (from >= sum->last_end) {
+        add_extent(s, sum, from, x->end);
         return 0;
     }
-    if (to < x->end)
-        problem(c, "cut off",
-                "%s: %" PRIu64 " bytes of contents beyond its size, before %" PRIu64,
-                text_inode(c, s->ino, &t), x->end - to, x->end);
-    rc = keep_gaps(c, s, sum, x, from, to);
-    bytes = sum->bytes - bytes;
-    if (!rc && to - from > bytes)
+    rc = keep_gaps(c, s, sum, x, from, x->end);
+    given_up = x->len - (sum->bytes - before);
+    if (!rc && given_up)
         problem(c, "those of the later one given up",
                 "%s: two extents overlap in %" PRIu64 " bytes before %" PRIu64,
-                text_inode(c, s->ino, &t), to - from - bytes, to);
+                text_inode(c, s->ino, &t), given_up, x->end);
     return rc;
 }
 
@@ -148,6 +144,19 @@ static void check_sums(struct check *c, struct subject *s, const struct sums *su
     s->changed = true;
 }
 
+static void check_size(struct check *c, struct subject *s, const struct sums *sum)
+{
+    struct text t;
+
+    if (sum->last_end <= s->rec.file.size)
+        return;
+    problem(c, "set right",
+            "%s: says that it is %" PRIu64 " bytes long, but has contents up to %" PRIu64,
+            text_inode(c, s->ino, &t), s->rec.file.size, sum->last_end);
+    s->rec.file.size = sum->last_end;
+    s->changed = true;
+}
+
 static void check_flags(struct check *c, struct subject *s, const struct sums *sum)
 {
     struct record *rec = &s->rec;
@@ -155,7 +164,8 @@ static void check_flags(struct check *c, struct subject *s, const struct sums *s
     struct text t;
 
     if (rec->run_count &&
-        (sum->run_count != rec->run_count || !tail || sum->run_at != rec->file.size)) {
+        (sum->run_count != rec->run_count || !tail || sum->run_at != rec->file.size ||
+         sum->run_at - sum->run_from != rec->run_bytes)) {
         problem(c, "forgotten", "%s: its run of small extents is another",
                 text_inode(c, s->ino, &t));
         rec->run_count = rec->run_bytes = 0;
@@ -197,7 +207,7 @@ int check_extents(struct check *c, struct subject *s, struct cursor *at)
 
     if (!record_is_file(&s->rec))
         return drop_keys(c, s, at, "extents");
-    sum.run_at = s->rec.file.size - s->rec.run_bytes;
+    sum.run_at = sum.run_from = s->rec.file.size - s->rec.run_bytes;
     while (!rc && at->ino == s->ino) {
         rc = visit_extent(c, s, &sum, at);
         if (!rc)
@@ -205,6 +215,7 @@ int check_extents(struct check *c, struct subject *s, struct cursor *at)
     }
     if (rc)
         return rc;
+    check_size(c, s, &sum);
     check_sums(c, s, &sum);
     check_flags(c, s, &sum);
     if (sum.unreadable)
