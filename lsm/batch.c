@@ -25,6 +25,7 @@ void lsm_batch_clear(struct lsm_batch *b)
     buf_clear(&b->bytes);
     b->n = 0;
     b->user_bytes = 0;
+    b->n_ranges = 0;
     b->err = 0;
 }
 
@@ -126,9 +127,11 @@ void lsm_batch_delete(struct lsm_batch *b, struct slice key)
 
 void lsm_batch_delete_range(struct lsm_batch *b, struct slice from, struct slice to)
 {
-    if (to.len > LSM_KEY_MAX)
+    if (slice_cmp(from, to) >= 0)
+        return;
+    if (to.len > LSM_KEY_MAX || ++b->n_ranges > LSM_BATCH_RANGES_MAX)
         b->err = b->err ? b->err : -EINVAL;
-    else if (slice_cmp(from, to) < 0)
+    else
         add_value(b, BATCH_DELETE_RANGE, from, to);
 }
 
@@ -188,9 +191,9 @@ void batch_stamp(struct lsm_batch *b, uint64_t first_seq)
 bool batch_reader_init(struct batch_reader *r, struct slice wire)
 {
     r->in = wire;
-    r->done = 0;
+    r->done = r->n_ranges = 0;
     return get_le64(&r->in, &r->first_seq) && get_varint(&r->in, &r->count) &&
-           r->count <= r->in.len && r->first_seq <= IKEY_SEQ_MAX - r->count;
+           r->count <= r->in.len && r->first_seq <= IKEY_SEQ_STORED - r->count;
 }
 
 int batch_reader_next(struct batch_reader *r, struct batch_entry *e)
@@ -204,6 +207,8 @@ int batch_reader_next(struct batch_reader *r, struct batch_entry *e)
         return -EUCLEAN;
     e->type = (enum ikey_type)type;
     e->value = slice_of(NULL, 0);
+    if (e->type == IKEY_RANGE_DELETE && ++r->n_ranges > LSM_BATCH_RANGES_MAX)
+        return -EUCLEAN;
     if (e->type != IKEY_DELETE && !get_bytes(&r->in, &e->value))
         return -EUCLEAN;
     e->seq = r->first_seq + r->done++;

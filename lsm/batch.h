@@ -34,6 +34,7 @@ struct lsm_batch {
     struct batch_op *ops;
     size_t n, cap;
     size_t user_bytes; /* keys and values */
+    size_t n_ranges;   /* of ops: range deletes */
     int err;           /* sticky */
     struct buf wire;   /* encoded; reused from write to write */
 };
@@ -62,6 +63,7 @@ struct batch_reader {
     uint64_t first_seq;
     uint64_t count;
     uint64_t done;
+    uint64_t n_ranges; /* of them: range deletes */
 };
 
 /* False: not a batch. */

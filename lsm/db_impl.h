@@ -119,7 +119,7 @@ struct lsm {
     struct manifest *manifest;
     uint64_t manifest_log;       /* the log number of the last edit that had one */
     uint64_t old_manifest;       /* the number of the one that was read at open */
-    struct edit_segment *sealed; /* what the manifest knows of segments */
+    struct edit_segment *sealed; /* what the manifest knows of segments; ascending */
     size_t n_sealed;
 
     struct rwlock values;
@@ -297,6 +297,8 @@ int db_writable(struct lsm *db);
  * and the store is read-only.
  */
 int db_install(struct lsm *db, struct edit *e, struct memtable *imm);
+/* What the manifest knows of the segment; NULL: nothing. Under manifest_mu. */
+const struct edit_segment *db_find_sealed(const struct lsm *db, uint64_t number);
 /* Edit that describes everything, to begin a manifest with. */
 int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_number,
                      struct edit *e);

@@ -9,39 +9,47 @@
 #include <stdlib.h>
 
 #include "db_impl.h"
+#include "search.h"
 
 enum { MANIFEST_ROLL_BYTES = 4 << 20 };
 
 /* ---- installing ---- */
 
-static bool is_sealed_known(const struct lsm *db, uint64_t number)
+static size_t sealed_place(const struct lsm *db, uint64_t number)
 {
-    size_t i;
+    return search_records(db->sealed, db->n_sealed, sizeof(*db->sealed), number);
+}
 
-    for (i = 0; i < db->n_sealed; i++)
-        if (db->sealed[i].number == number)
-            return true;
-    return false;
+const struct edit_segment *db_find_sealed(const struct lsm *db, uint64_t number)
+{
+    size_t i = sealed_place(db, number);
+
+    return i < db->n_sealed && db->sealed[i].number == number ? &db->sealed[i] : NULL;
 }
 
 static int remember_sealed(struct lsm *db, uint64_t number, uint64_t size)
 {
     void *p = realloc(db->sealed, (db->n_sealed + 1) * sizeof(*db->sealed));
+    size_t i;
 
     if (!p)
         return -ENOMEM;
     db->sealed = p;
-    db->sealed[db->n_sealed++] = (struct edit_segment){number, size};
+    i = sealed_place(db, number);
+    memmove(db->sealed + i + 1, db->sealed + i, (db->n_sealed - i) * sizeof(*db->sealed));
+    db->sealed[i] = (struct edit_segment){number, size};
+    db->n_sealed++;
     return 0;
 }
 
 static void forget_sealed(struct lsm *db, uint64_t number)
 {
-    size_t i;
+    size_t i = sealed_place(db, number);
 
-    for (i = 0; i < db->n_sealed; i++)
-        if (db->sealed[i].number == number)
-            db->sealed[i--] = db->sealed[--db->n_sealed];
+    if (!db_find_sealed(db, number))
+        return;
+    db->n_sealed--;
+    memmove(db->sealed + i, db->sealed + i + 1, (db->n_sealed - i) * sizeof(*db->sealed));
 }
 
 /* Segments that have become final and durable since the last edit: their size goes
@@ -53,7 +61,7 @@ static int add_sealed(struct lsm *db, struct edit *e)
     int rc = vlog_segments(db->vlog, &list, &n);
 
     for (i = 0; i < n && !rc; i++) {
-        if (!list[i].durable || is_sealed_known(db, list[i].number))
+        if (!list[i].durable || db_find_sealed(db, list[i].number))
             continue;
         rc = edit_seal_segment(e, list[i].number, list[i].size);
     }

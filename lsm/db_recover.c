@@ -17,11 +17,17 @@
 #include <stdlib.h>
 
 #include "db_impl.h"
+#include "tally.h"
+
+/* No logs hold more range deletes: a memtable is flushed before it has so many that it is
+ * crowded and one batch more. They take much more memory than they take in a log. */
+enum { RANGES_LOGGED = (MEMTABLES_MAX + 1) * (MEMTABLE_RANGES_MAX + LSM_BATCH_RANGES_MAX) };
 
 struct found_file {
     enum file_kind kind;
     uint64_t number;
     uint64_t size;
+    bool wanted; /* a table of the store */
 };
 
 /* What a first pass over a log tells. */
@@ -34,6 +40,7 @@ struct found_log {
 
 struct recovery {
     struct lsm *db;
+    struct tally tally;
     struct version *version;
     uint64_t next_number, log_number, last_seq;
     uint64_t replayed_seq; /* of the last batch replayed */
@@ -42,6 +49,7 @@ struct recovery {
     struct found_log *log; /* the chain, oldest first */
     size_t n_logs;
     const struct found_log *now; /* being replayed */
+    uint64_t n_ranges;           /* range deletes replayed */
     struct memtable *mem;
     uint64_t old_manifest;
 };
@@ -59,20 +67,19 @@ static int apply_format(struct lsm *db, struct slice in, const char *path)
     return rc;
 }
 
-static int apply_edit(void *arg, const struct edit *e, const char *path)
+static int apply_edit(void *arg, struct edit *e, const char *path)
 {
     struct recovery *r = arg;
-    struct lsm *db = r->db;
-    struct version *v;
-    size_t i, j;
-    int rc = version_apply(r->version, e, &db->tables, path, &v);
+    int rc = tally_apply(&r->tally, e, path);
 
     if (rc)
         return rc;
-    version_unref(r->version);
-    r->version = v;
+    if (e->has_last_seq && e->last_seq > IKEY_SEQ_STORED)
+        return err_corrupt(path, 0, "the last sequence, %" PRIu64, e->last_seq);
+    if (e->has_next_number && e->next_number > FILE_NUMBER_MAX)
+        return err_corrupt(path, 0, "the next number, %" PRIu64, e->next_number);
     if (e->has_options)
-        rc = apply_format(db, buf_slice(&e->options), path);
+        rc = apply_format(r->db, buf_slice(&e->options), path);
     if (rc)
         return rc;
     if (e->has_next_number)
@@ -81,20 +88,25 @@ static int apply_edit(void *arg, const struct edit *e, const char *path)
         r->log_number = e->log_number;
     if (e->has_last_seq && e->last_seq > r->last_seq)
         r->last_seq = e->last_seq;
-    if (e->n_sealed) {
-        void *p = realloc(db->sealed, (db->n_sealed + e->n_sealed) * sizeof(*db->sealed));
-
-        if (!p)
-            return -ENOMEM;
-        db->sealed = p;
-        memcpy(db->sealed + db->n_sealed, e->sealed, e->n_sealed * sizeof(*e->sealed));
-        db->n_sealed += e->n_sealed;
-    }
-    for (i = 0; i < e->n_dropped; i++)
-        for (j = 0; j < db->n_sealed; j++)
-            if (db->sealed[j].number == e->dropped[i])
-                db->sealed[j--] = db->sealed[--db->n_sealed];
     return 0;
+}
+
+static int read_manifest(struct recovery *r)
+{
+    struct lsm *db = r->db;
+    uint64_t length;
+    char *path = NULL;
+    int rc = manifest_read(db->env, db->dir, apply_edit, r, &r->old_manifest, &length);
+
+    if (!rc && !(path = file_path(db->dir, FILE_MANIFEST, r->old_manifest)))
+        rc = -ENOMEM;
+    if (!rc)
+        rc = tally_version(&r->tally, &db->tables, path, &r->version);
+    if (!rc)
+        rc = tally_segments(&r->tally, &db->sealed, &db->n_sealed);
+    free(path);
+    tally_release(&r->tally);
+    return rc;
 }
 
 /* ---- files ---- */
@@ -113,8 +125,10 @@ static int note_file(void *arg, const char *name)
     path = file_path(r->db->dir, f.kind, f.number);
     rc = path ? env_stat(r->db->env, path, &f.size) : -ENOMEM;
     free(path);
-    if (rc)
-        return rc;
+    if (f.number >= r->next_number)
+        r->next_number = f.number + 1;
+    if (rc) /* -ENOENT: no regular file, so it is missing; but its number is taken */
+        return rc == -ENOENT ? 0 : rc;
     if (r->n_files == r->cap_files) {
         size_t cap = r->cap_files ? 2 * r->cap_files : 64;
         void *p = realloc(r->file, cap * sizeof(*r->file));
@@ -125,8 +139,6 @@ static int note_file(void *arg, const char *name)
         r->cap_files = cap;
     }
     r->file[r->n_files++] = f;
-    if (f.number >= r->next_number)
-        r->next_number = f.number + 1;
     return 0;
 }
 
@@ -139,7 +151,7 @@ static int file_order(const void *a, const void *b)
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static const struct found_file *find_file(const struct recovery *r, enum file_kind kind,
+static struct found_file *find_file(const struct recovery *r, enum file_kind kind,
                                           uint64_t number)
 {
     struct found_file key = {.kind = kind, .number = number};
@@ -157,7 +169,7 @@ static int damaged(const struct recovery *r, enum file_kind kind, uint64_t numbe
     return rc;
 }
 
-static int check_tables(const struct recovery *r)
+static int check_tables(struct recovery *r)
 {
     unsigned level;
     size_t i;
@@ -165,13 +177,16 @@ static int check_tables(const struct recovery *r)
     for (level = 0; level < LSM_LEVELS; level++) {
         for (i = 0; i < r->version->n[level]; i++) {
             const struct table_meta *m = &r->version->file[level][i]->meta;
-            const struct found_file *f = find_file(r, FILE_TABLE, m->number);
+            struct found_file *f = find_file(r, FILE_TABLE, m->number);
 
             if (!f)
                 return damaged(r, FILE_TABLE, m->number, 0, "the table is missing");
             if (f->size != m->size)
                 return damaged(r, FILE_TABLE, m->number, f->size,
                                "the table does not have the size it was written with");
+            f->wanted = true;
+            if (m->seq_max > r->last_seq) /* what is there is to be seen */
+                r->last_seq = m->seq_max;
         }
     }
     return 0;
@@ -196,7 +211,7 @@ static int add_segments(struct recovery *r)
 {
     struct lsm *db = r->db;
     struct missing m = {.r = r};
-    size_t i, j;
+    size_t i;
     int rc = 0;
 
     for (i = 0; i < db->n_sealed; i++) {
@@ -211,14 +226,13 @@ static int add_segments(struct recovery *r)
     }
     table_cache_segments(&db->tables, check_ref, &m);
     for (i = 0; i < r->n_files && !m.rc && !rc; i++) {
-        uint64_t size = r->file[i].size;
+        const struct edit_segment *sealed;
 
         if (r->file[i].kind != FILE_SEGMENT)
             continue;
-        for (j = 0; j < db->n_sealed; j++)
-            if (db->sealed[j].number == r->file[i].number)
-                size = db->sealed[j].size;
-        rc = vlog_add_segment(db->vlog, r->file[i].number, size);
+        sealed = db_find_sealed(db, r->file[i].number);
+        rc = vlog_add_segment(db->vlog, r->file[i].number,
+                              sealed ? sealed->size : r->file[i].size);
     }
     return m.rc ? m.rc : rc;
 }
@@ -352,7 +366,8 @@ static int check_batch(struct recovery *r, struct slice wire, bool check_values,
             return WAL_STOP;
     }
     *last = reader.first_seq + reader.count - 1;
-    return rc;
+    r->n_ranges += reader.n_ranges;
+    return rc ? rc : r->n_ranges > RANGES_LOGGED ? -EUCLEAN : 0;
 }
 
 static int replay_batch(void *arg, struct slice payload, uint64_t end)
@@ -445,15 +460,13 @@ static int make_durable(struct recovery *r)
 {
     struct lsm *db = r->db;
     struct log **tail = &db->logs;
-    size_t i, j;
+    size_t i;
     int rc = 0;
 
     for (i = 0; i < r->n_files && !rc; i++) {
         if (r->file[i].kind != FILE_SEGMENT)
             continue;
-        for (j = 0; j < db->n_sealed && db->sealed[j].number != r->file[i].number; j++)
-            ;
-        if (j == db->n_sealed)
+        if (!db_find_sealed(db, r->file[i].number))
             rc = sync_file(db, FILE_SEGMENT, r->file[i].number);
     }
     for (i = 0; i < r->n_logs && !rc; i++) {
@@ -498,7 +511,6 @@ static int start_manifest(struct recovery *r, uint64_t log_number)
 
 static bool is_wanted(const struct recovery *r, const struct found_file *f)
 {
-    unsigned level;
     size_t i;
 
     switch (f->kind) {
@@ -510,11 +522,7 @@ static bool is_wanted(const struct recovery *r, const struct found_file *f)
                 return true;
         return false;
     case FILE_TABLE:
-        for (level = 0; level < LSM_LEVELS; level++)
-            for (i = 0; i < r->version->n[level]; i++)
-                if (r->version->file[level][i]->meta.number == f->number)
-                    return true;
-        return false;
+        return f->wanted;
     default:
         return false; /* older manifests, temporaries */
     }
@@ -598,20 +606,18 @@ static void recovery_release(struct recovery *r)
         free(r->log[i].path);
     free(r->log);
     free(r->file);
+    tally_release(&r->tally);
     memtable_unref(r->mem);
     version_unref(r->version);
 }
 
 int db_recover(struct lsm *db)
 {
-    struct recovery r = {.db = db, .next_number = 2, .version = version_new()};
-    uint64_t length;
+    struct recovery r = {.db = db, .next_number = 2};
     int rc;
 
     r.mem = db_memtable_new(db, db->o.memtable_bytes);
-    rc = r.mem && r.version
-             ? manifest_read(db->env, db->dir, apply_edit, &r, &r.old_manifest, &length)
-             : -ENOMEM;
+    rc = r.mem ? read_manifest(&r) : -ENOMEM;
     if (!rc)
         rc = format_accept(&db->format, db->o.format, db->dir);
     if (!rc)

@@ -44,6 +44,7 @@ struct env_file_ops {
     int (*size)(struct env_file *f, uint64_t *size);
     void (*readahead)(struct env_file *f, uint64_t off, size_t len);
     void (*writeback)(struct env_file *f, uint64_t off, size_t len); /* may be NULL */
+    uint64_t (*next_data)(struct env_file *f, uint64_t off);         /* may be NULL */
     int (*close)(struct env_file *f);
 };
 
@@ -96,7 +97,8 @@ void env_free(void *p, size_t bytes);
  * Open path. preallocate > 0 (with ENV_CREATE or ENV_REUSE) asks for that much
  * space now, and again each time it is used up; the file's size may then exceed
  * what was appended, and the rest reads as zeros or, with ENV_REUSE, as old
- * bytes. An ENV_CREATE file is mode 0600; symbolic links are not followed.
+ * bytes. An ENV_CREATE file is mode 0600. A symbolic
+ * link is -ELOOP, all else that is not a regular file -EUCLEAN (logged).
  */
 static inline int env_open(struct env *e, const char *path, enum env_mode mode,
                            uint64_t preallocate, struct env_file **out)
@@ -153,6 +155,13 @@ static inline void env_file_writeback(struct env_file *f, uint64_t off, size_t l
 {
     if (f->ops->writeback)
         f->ops->writeback(f, off, len);
+}
+
+/* The first offset at or after off that is not in a hole, as far as can be told; off
+ * when nothing is known, UINT64_MAX when there is only a hole. Holes read as zeros. */
+static inline uint64_t env_file_next_data(struct env_file *f, uint64_t off)
+{
+    return f->ops->next_data ? f->ops->next_data(f, off) : off;
 }
 
 /* Frees f in any case. NULL is fine. */

@@ -9,6 +9,7 @@
 #include "env.h"
 
 #include "env_window.h"
+#include "err.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -255,6 +256,15 @@ static void posix_writeback(struct env_file *file, uint64_t off, size_t len)
                           SYNC_FILE_RANGE_WRITE);
 }
 
+static uint64_t posix_next_data(struct env_file *file, uint64_t off)
+{
+    off_t at = lseek(posix_file(file)->fd, (off_t)off, SEEK_DATA);
+
+    if (at >= 0)
+        return (uint64_t)at;
+    return errno == ENXIO ? UINT64_MAX : off;
+}
+
 static int posix_close(struct env_file *file)
 {
     struct posix_file *f = posix_file(file);
@@ -276,8 +286,32 @@ static const struct env_file_ops file_ops = {
     .size = posix_size,
     .readahead = posix_readahead,
     .writeback = posix_writeback,
+    .next_data = posix_next_data,
     .close = posix_close,
 };
+
+/*
+ * In place of a file a stranger's store may have anything: a symbolic link, a FIFO that
+ * nobody ever writes to, a device. Opening such a one neither waits nor follows, and then
+ * it is refused.
+ */
+static int open_regular(const char *path, int flags)
+{
+    struct stat st;
+    int fd;
+
+    do
+        fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return errno == ENXIO || errno == EISDIR
+                   ? err_corrupt(path, 0, "not a regular file")
+                   : -errno;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    close(fd);
+    return err_corrupt(path, 0, "not a regular file");
+}
 
 static int open_fd(const char *path, enum env_mode mode)
 {
@@ -286,12 +320,8 @@ static int open_fd(const char *path, enum env_mode mode)
         [ENV_CREATE] = O_RDWR | O_CREAT | O_EXCL,
         [ENV_REUSE] = O_RDWR,
     };
-    int fd;
 
-    do
-        fd = open(path, flags[mode] | O_CLOEXEC | O_NOFOLLOW, 0600);
-    while (fd < 0 && errno == EINTR);
-    return fd < 0 ? -errno : fd;
+    return open_regular(path, flags[mode]);
 }
 
 static int posix_open(struct env *e, const char *path, enum env_mode mode,
@@ -416,9 +446,9 @@ static int posix_lock(struct env *e, const char *path, struct env_lock **out)
 
     if (!l)
         return -ENOMEM;
-    l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    l->fd = open_regular(path, O_RDWR | O_CREAT);
     if (l->fd < 0) {
-        rc = -errno;
+        rc = l->fd;
         free(l);
         return rc;
     }

@@ -22,6 +22,9 @@ enum ikey_type {
 enum { IKEY_TRAILER = 8 };
 
 #define IKEY_SEQ_MAX ((1ull << 56) - 1)
+/* In a store. More is a lie: nobody writes so much; and were it believed, the next
+ * writes would run out of numbers, or into those of transactions (TXN_SEQ). */
+#define IKEY_SEQ_STORED ((1ull << 54) - 1)
 
 static inline uint64_t ikey_pack(uint64_t seq, enum ikey_type type)
 {

@@ -41,6 +41,7 @@ enum {
     LSM_KEY_MAX = 64 * 1024 - 1,
     LSM_VALUE_MAX = 256 * 1024 * 1024,
     LSM_LEVELS = 5,
+    LSM_BATCH_RANGES_MAX = 65536, /* range deletes in a batch */
 };
 
 struct lsm;
@@ -150,7 +151,9 @@ void lsm_batch_put(struct lsm_batch *b, struct slice key, struct slice value);
 /* As put, but value is borrowed until the batch is written, cleared or freed. */
 void lsm_batch_put_ref(struct lsm_batch *b, struct slice key, struct slice value);
 void lsm_batch_delete(struct lsm_batch *b, struct slice key);
-/* All keys in [from, to) that are older than this operation. */
+/* All keys in [from, to) that are older than this operation. At most
+ * LSM_BATCH_RANGES_MAX in a batch: one that overlaps others takes some 500 bytes of
+ * memory until it is flushed. */
 void lsm_batch_delete_range(struct lsm_batch *b, struct slice from, struct slice to);
 /*
  * Put at dst the len bytes at off of the value that src has *before* this

@@ -16,10 +16,11 @@
 struct manifest;
 
 /*
- * Read the manifest that CURRENT names in dir: fn for each edit in order.
+ * Read the manifest that CURRENT names in dir: fn for each edit in order; it may
+ * take what the edit owns.
  * *number is the manifest's, *length its valid length. -ENOENT without CURRENT.
  */
-typedef int manifest_fn(void *arg, const struct edit *e, const char *path);
+typedef int manifest_fn(void *arg, struct edit *e, const char *path);
 int manifest_read(struct env *env, const char *dir, manifest_fn *fn, void *arg,
                   uint64_t *number, uint64_t *length);
 

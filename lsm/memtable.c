@@ -16,7 +16,6 @@ enum {
     ARENA_CHUNK = 1024 * 1024,
     FILTER_BITS = 10,
     FILTER_ENTRY_BYTES = 128, /* a guess at the bytes of an entry, to size the filter */
-    RANGES_MAX = 16384,
 };
 
 struct memtable {
@@ -272,7 +271,7 @@ uint64_t memtable_ref_bytes(struct memtable *m)
 
 bool memtable_crowded(struct memtable *m)
 {
-    return atomic_load_explicit(&m->ranges.n, memory_order_relaxed) > RANGES_MAX;
+    return atomic_load_explicit(&m->ranges.n, memory_order_relaxed) > MEMTABLE_RANGES_MAX;
 }
 
 struct memtable_place *memtable_place(struct memtable *m)

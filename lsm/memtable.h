@@ -52,7 +52,8 @@ uint64_t memtable_entries(struct memtable *m);
 uint64_t memtable_deletes(struct memtable *m); /* points and ranges */
 /* Bytes of the value log that its points refer to. */
 uint64_t memtable_ref_bytes(struct memtable *m);
-/* Too many range deletes to stay cheap: time to flush. */
+/* More than MEMTABLE_RANGES_MAX range deletes, too many to stay cheap: time to flush. */
+enum { MEMTABLE_RANGES_MAX = 16384 };
 bool memtable_crowded(struct memtable *m);
 
 /* fn for each value-log segment that m refers to (bytes 0: not counted). */

@@ -48,18 +48,18 @@ char *file_path(const char *dir, enum file_kind kind, uint64_t number)
     return path;
 }
 
-/* Digits only, as many as 64 bits hold; advances *s. */
+/* Digits only, up to FILE_NUMBER_MAX; advances *s. */
 static bool parse_number(const char **s, uint64_t *number)
 {
     const char *p = *s;
     uint64_t n = 0;
 
     for (; *p >= '0' && *p <= '9'; p++) {
-        if (n > (UINT64_MAX - 9) / 10)
+        if (n > FILE_NUMBER_MAX / 10)
             return false;
         n = n * 10 + (uint64_t)(*p - '0');
     }
-    if (p == *s)
+    if (p == *s || n > FILE_NUMBER_MAX)
         return false;
     *s = p;
     *number = n;

@@ -24,6 +24,9 @@ enum file_kind {
 
 enum { NAME_BYTES = 40 };
 
+/* No store gets there; a name with more is not ours. The counter never ends then. */
+#define FILE_NUMBER_MAX ((1ull << 62) - 1)
+
 /* malloc'ed "dir/name"; NULL: no memory. number is ignored where there is none. */
 char *file_path(const char *dir, enum file_kind kind, uint64_t number);
 /* Name without directory. */

@@ -116,7 +116,10 @@ struct rangedel_tree *rangedel_tree_new(const struct range_tombstone *in, size_t
     struct rangedel_tree *t = calloc(1, sizeof(*t));
     struct range_tombstone *sorted = malloc((n + 1) * sizeof(*sorted));
 
-    if (t && sorted && n) {
+    if (n > UINT32_MAX / (2 * 64)) { /* `at` counts with 32 bits */
+        free(t);
+        t = NULL;
+    } else if (t && sorted && n) {
         memcpy(sorted, in, n * sizeof(*sorted));
         qsort(sorted, n, sizeof(*sorted), by_seq_descending);
         if (make_cuts(t, sorted, n) || hang(t, sorted, n)) {

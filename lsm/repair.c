@@ -66,8 +66,10 @@ static int note_file(void *arg, const char *name)
     path = file_path(r->dir, f.kind, f.number);
     rc = path ? env_stat(r->env, path, &f.size) : -ENOMEM;
     free(path);
-    if (rc)
-        return rc;
+    if (f.number >= r->next_number)
+        r->next_number = f.number + 1;
+    if (rc) /* -ENOENT: no regular file, so it is missing; but its number is taken */
+        return rc == -ENOENT ? 0 : rc;
     if (r->n_files == r->cap_files) {
         size_t cap = r->cap_files ? 2 * r->cap_files : 64;
         void *p = realloc(r->file, cap * sizeof(*r->file));
@@ -78,8 +80,6 @@ static int note_file(void *arg, const char *name)
         r->cap_files = cap;
     }
     r->file[r->n_files++] = f;
-    if (f.number >= r->next_number)
-        r->next_number = f.number + 1;
     return 0;
 }
 
@@ -186,6 +186,8 @@ static int add_table(struct repair_manifest *m, const struct edit_table *e)
     if (!p)
         return -ENOMEM;
     m->table = p;
+    if (has_table(m, e->meta.number))
+        return -EUCLEAN;
     m->table[m->n_tables] = (struct edit_table){.level = e->level};
     rc = table_meta_copy(&m->table[m->n_tables].meta, &e->meta);
     if (rc)
@@ -213,11 +215,15 @@ static int apply_edit(void *arg, struct slice payload, uint64_t end)
         rc = e.added[i].level < LSM_LEVELS ? add_table(m, &e.added[i]) : -EUCLEAN;
     if (e.has_options && !rc)
         rc = format_decode(buf_slice(&e.options), &m->format);
-    if (e.has_next_number)
+    if (e.has_next_number && e.next_number > FILE_NUMBER_MAX)
+        rc = -EUCLEAN;
+    else if (e.has_next_number)
         m->next_number = e.next_number;
     if (e.has_log_number)
         m->log_number = e.log_number;
-    if (e.has_last_seq && e.last_seq > m->last_seq)
+    if (e.has_last_seq && e.last_seq > IKEY_SEQ_STORED)
+        rc = -EUCLEAN;
+    else if (e.has_last_seq && e.last_seq > m->last_seq)
         m->last_seq = e.last_seq;
     m->edits += !rc;
     edit_release(&e);
@@ -240,7 +246,7 @@ static int read_edits(struct repair *r, uint64_t number)
     return repair_is_damage(rc) || rc == -ENOENT ? 0 : rc;
 }
 
-static int ignore_edit(void *arg, const struct edit *e, const char *path)
+static int ignore_edit(void *arg, struct edit *e, const char *path)
 {
     (void)arg;
     (void)e;
@@ -497,6 +503,40 @@ static int clean_up(struct repair *r)
     return rc;
 }
 
+static int level_order(const void *a, const void *b)
+{
+    const struct repair_table *x = a, *y = b;
+
+    if (x->level != y->level)
+        return x->level < y->level ? -1 : 1;
+    return slice_cmp(buf_slice(&table_meta(x->table)->smallest),
+                     buf_slice(&table_meta(y->table)->smallest));
+}
+
+/* Do tables of a level below L0 overlap? A manifest may say so, and be whole. */
+static bool levels_overlap(struct repair *r)
+{
+    size_t i;
+
+    if (r->n_tables)
+        qsort(r->table, r->n_tables, sizeof(*r->table), level_order);
+    for (i = 1; i < r->n_tables; i++)
+        if (r->table[i].level && r->table[i - 1].level == r->table[i].level &&
+            table_ranges_overlap(table_meta(r->table[i - 1].table),
+                                 table_meta(r->table[i].table)))
+            return true;
+    return false;
+}
+
+static int merge_if_needed(struct repair *r)
+{
+    if (r->m.whole && levels_overlap(r)) {
+        repair_tell(r, "tables of one level overlap: all tables are merged anew");
+        r->out->rebuilt = true;
+    }
+    return r->out->rebuilt ? repair_merge(r) : 0;
+}
+
 static int repair(struct repair *r)
 {
     int rc = find_files(r);
@@ -509,8 +549,8 @@ static int repair(struct repair *r)
         rc = take_logs(r);
     if (!rc)
         rc = salvage_tables(r);
-    if (!rc && !r->m.whole)
-        rc = repair_merge(r);
+    if (!rc)
+        rc = merge_if_needed(r);
     if (rc)
         drop_new(r, true);
     /* From here on CURRENT may be the new one, whatever is returned. */

@@ -17,6 +17,7 @@
 #include "memtable.h"
 #include "names.h"
 #include "table.h"
+#include "version.h"
 #include "vlog.h"
 
 struct repair_file {

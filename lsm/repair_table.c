@@ -367,7 +367,7 @@ static int add_ranges(struct salvage *s, struct slice in)
 
     while (in.len && !rc) {
         if (!get_bytes(&in, &t.start) || !get_bytes(&in, &t.end) ||
-            !get_varint(&in, &t.seq) || t.seq > IKEY_SEQ_MAX ||
+            !get_varint(&in, &t.seq) || t.seq > IKEY_SEQ_STORED ||
             slice_cmp(t.start, t.end) >= 0)
             return -EUCLEAN;
         rc = table_builder_add_range_delete(s->to, t.start, t.end, t.seq);

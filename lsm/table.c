@@ -112,7 +112,7 @@ static int take_range_deletes(struct table *t, struct slice in)
         }
         r = &t->range_deletes[t->n_range_deletes];
         if (!get_bytes(&in, &r->start) || !get_bytes(&in, &r->end) ||
-            !get_varint(&in, &r->seq) || r->seq > IKEY_SEQ_MAX ||
+            !get_varint(&in, &r->seq) || r->seq > IKEY_SEQ_STORED ||
             slice_cmp(r->start, r->end) >= 0)
             return -EUCLEAN;
         if (t->n_range_deletes && !range_delete_follows(r - 1, r))
@@ -149,6 +149,9 @@ static int open_parts(struct table *t, uint64_t want_size)
         return err_corrupt(t->path, size < want_size ? size : want_size,
                            "%" PRIu64 " bytes long, not %" PRIu64, size, want_size);
     rc = read_footer(t, size);
+    if (rc)
+        return rc;
+    rc = table_affords(t, t->layout.filter, size - t->layout.filter);
     if (rc)
         return rc;
     env_file_readahead(t->file, t->layout.filter, (size_t)(size - t->layout.filter));

@@ -75,6 +75,15 @@ static int unpack_payload(const struct table *t, uint64_t offset,
     return rc == -EUCLEAN ? err_corrupt(t->path, offset, "cannot be decompressed") : rc;
 }
 
+int table_affords(const struct table *t, uint64_t offset, uint64_t bytes)
+{
+    if (!t->memory || bytes <= t->memory->budget || bytes <= TABLE_PARTS_MIN)
+        return 0;
+    err_log("%s: offset %" PRIu64 ": %" PRIu64 " bytes, more than memory_bytes", t->path,
+            offset, bytes);
+    return -ENOMEM;
+}
+
 int table_unpack(const struct table *t, uint64_t offset, struct slice bytes,
                  const struct decompress_dict *dict, struct loaded_block **out)
 {
@@ -83,6 +92,8 @@ int table_unpack(const struct table *t, uint64_t offset, struct slice bytes,
     int rc;
 
     rc = table_block_open(bytes, t->path, t->number, offset, &payload);
+    if (!rc)
+        rc = table_affords(t, offset, payload.raw_len);
     if (rc)
         return rc;
     lb = malloc(sizeof(*lb) + payload.raw_len);
@@ -189,6 +200,8 @@ static int unpack_keep(const struct table *t, uint32_t i, struct slice bytes,
     int rc;
 
     rc = table_block_open(bytes, t->path, t->number, at, &payload);
+    if (!rc && payload.raw_len > TABLE_DATA_MAX)
+        rc = table_bad_block(t, i);
     if (rc)
         return rc;
     if (payload.type == COMPRESS_RAW)

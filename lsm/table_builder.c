@@ -369,7 +369,7 @@ int table_builder_add(struct table_builder *tb, struct slice ikey, struct slice 
     if (tb->err)
         return tb->err;
     if (!ikey_valid(ikey) || ikey_type(ikey) == IKEY_RANGE_DELETE ||
-        entry_bytes > TABLE_RAW_MAX - 64)
+        entry_bytes > TABLE_RAW_MAX - 64 || ikey_seq(ikey) > IKEY_SEQ_STORED)
         return fail(tb, -EINVAL);
     if (tb->meta.entries && ikey_cmp(last_key(tb), ikey) >= 0)
         return out_of_order(tb);
@@ -409,7 +409,7 @@ int table_builder_add_range_delete(struct table_builder *tb, struct slice start,
 {
     if (tb->err)
         return tb->err;
-    if (slice_cmp(start, end) >= 0 || seq > IKEY_SEQ_MAX)
+    if (slice_cmp(start, end) >= 0 || seq > IKEY_SEQ_STORED)
         return fail(tb, -EINVAL);
     if (!range_follows(tb, start, end, seq))
         return out_of_order(tb);

@@ -6,6 +6,7 @@
 
 #include "block.h"
 #include "err.h"
+#include "lsm.h"
 #include "table.h"
 
 /* On disk: never renumber. */
@@ -23,6 +24,11 @@ enum { TABLE_RESTART = 16 };
 
 /* An uncompressed block is at most this. */
 #define TABLE_RAW_MAX ((size_t)1 << 30)
+/* A data block: it holds one entry at least, and no more once it has block_bytes. */
+#define TABLE_DATA_MAX ((size_t)LSM_VALUE_MAX + 2 * LSM_KEY_MAX)
+/* The other parts, which lie in memory while the table is open, may take the whole budget
+ * of memory, or so much where that is small; not more, whatever a table says. */
+#define TABLE_PARTS_MIN ((size_t)64 << 20)
 
 /* The parts of the file, one after the other without gaps, in this order; data
  * begins at 0. A part of no bytes is absent. */
@@ -42,6 +48,9 @@ int table_layout_decode(const uint8_t *bytes, const char *path, uint64_t number,
                         struct table_layout *l);
 
 /* ---- blocks in the file: payload and trailer ---- */
+
+/* May a part of the table take so many bytes of memory? Else -ENOMEM (logged). */
+int table_affords(const struct table *t, uint64_t offset, uint64_t bytes);
 
 /* Append block and its trailer; offset is where they will lie in the file. */
 void table_block_append(struct buf *to, struct slice payload, enum compression type,

@@ -101,7 +101,8 @@ static bool take_dict(struct table_index *x, struct slice *dicts, uint32_t i,
 
     if (!get_varint(&in, &block) || block != i)
         return true;
-    if (!get_varint(&in, &size) || size <= TABLE_BLOCK_TRAILER || size > data_end - *at)
+    if (!get_varint(&in, &size) || size <= TABLE_BLOCK_TRAILER ||
+        size > DICT_MAX + TABLE_BLOCK_TRAILER || size > data_end - *at)
         return false;
     *dicts = in;
     x->dict[x->n_dicts++] = (struct table_dict){*at, i};
@@ -122,7 +123,7 @@ static bool take_entries(struct table_index *x, struct slice in, struct slice di
     for (i = 0; i < x->n; i++) {
         if (!take_dict(x, &dicts, i, data_end, &at) || !get_bytes(&in, &key) ||
             !get_varint(&in, &size) || size <= TABLE_BLOCK_TRAILER ||
-            size > data_end - at)
+            size > TABLE_DATA_MAX + TABLE_BLOCK_TRAILER || size > data_end - at)
             return false;
         memcpy(x->keys + x->key_at[i], key.data, key.len);
         x->key_at[i + 1] = x->key_at[i] + (uint32_t)key.len;

@@ -63,7 +63,7 @@ static int verify_memtable(struct lsm *db, struct memtable *m)
 
 /* ---- manifest and logs ---- */
 
-static int ignore_edit(void *arg, const struct edit *e, const char *path)
+static int ignore_edit(void *arg, struct edit *e, const char *path)
 {
     (void)arg;
     (void)e;

@@ -140,6 +140,22 @@ static size_t find_mark(const struct reader *rd, const uint8_t *p, size_t n, uin
     return n;
 }
 
+/*
+ * No header begins before `next`: where could one? A header may lie across chunks, and
+ * across the edge of a hole. Without this a file that is all hole, which costs a stranger
+ * nothing, would be read for days.
+ */
+static uint64_t after_hole(const struct reader *rd, uint64_t off, uint64_t next)
+{
+    uint64_t data = env_file_next_data(rd->file, next);
+
+    if (data > rd->size)
+        return rd->size;
+    return data >= off + 2 * WAL_FRAME_HEADER && data - WAL_FRAME_HEADER > next
+               ? data - WAL_FRAME_HEADER
+               : next;
+}
+
 static int search_rest(struct reader *rd, uint64_t from, struct rest *rest)
 {
     uint64_t off = from;
@@ -162,7 +178,7 @@ static int search_rest(struct reader *rd, uint64_t from, struct rest *rest)
         if (i == n) {
             if (n == left)
                 break;
-            off += n - WAL_FRAME_HEADER + 1; /* a header may lie across the chunks */
+            off = after_hole(rd, off, off + n - WAL_FRAME_HEADER + 1);
             continue;
         }
         off += i;

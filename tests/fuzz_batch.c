@@ -66,7 +66,7 @@ static bool read_all(struct slice wire, struct lsm_batch *b, uint64_t *first, bo
         return false;
     *first = r.first_seq;
     while ((rc = batch_reader_next(&r, &e)) > 0) {
-        FUZZ_CHECK(rc == 1 && e.seq == r.first_seq + n && e.seq <= IKEY_SEQ_MAX);
+        FUZZ_CHECK(rc == 1 && e.seq == r.first_seq + n && e.seq <= IKEY_SEQ_STORED);
         FUZZ_CHECK(++n <= r.count && n <= wire.len);
         FUZZ_CHECK(e.type <= IKEY_TYPE_LAST && e.key.len <= LSM_KEY_MAX);
         FUZZ_CHECK(within(e.key, wire) && within(e.value, wire));

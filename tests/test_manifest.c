@@ -61,7 +61,7 @@ struct seen {
     int stop_with; /* at the second edit */
 };
 
-static int see(void *arg, const struct edit *e, const char *path)
+static int see(void *arg, struct edit *e, const char *path)
 {
     struct seen *s = arg;
 

@@ -52,7 +52,7 @@ struct seen {
     uint64_t number, length;
 };
 
-static int see(void *arg, const struct edit *e, const char *path)
+static int see(void *arg, struct edit *e, const char *path)
 {
     struct seen *s = arg;
 
