@@ -84,6 +84,8 @@ $(B)/tests/%: $(B)/tests/%.o $(TEST_OBJ) $(B)/libfs.a $(B)/liblsm.a
 FUZZ_MAIN  = $(B)/tests/replay.o
 FUZZ_FLAGS =
 
+$(B)/tests/fuzz_names: $(B)/mount/options.o $(B)/mount/say.o
+
 $(FUZZERS): $(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(FUZZ_MAIN) $(TEST_OBJ) $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) $(FUZZ_FLAGS) -o $@ $^ $(CHECK_LIBS) $(LSM_LIBS)
