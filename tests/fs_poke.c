@@ -11,7 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { FOUND_MAX = 128, LIST_MAX = 40, CHUNK = 5, ROOM = 64 * 1024 };
+enum { FOUND_MAX = 64, LIST_MAX = 24, CHUNK = 5, ROOM = 64 * 1024, READ = 8 * 1024 };
 
 struct found {
     uint64_t ino, parent;
@@ -123,8 +123,8 @@ static void read_file(struct poke *p, const struct found *f)
     size_t got;
 
     for (i = 0; i < sizeof(offs) / sizeof(offs[0]); i++) {
-        if (said(p, fs_read(p->fs, f->ino, offs[i], ROOM, p->room, &got)) == 0)
-            POKE_CHECK(got <= ROOM);
+        if (said(p, fs_read(p->fs, f->ino, offs[i], READ, p->room, &got)) == 0)
+            POKE_CHECK(got <= READ);
     }
     for (i = 0; i < 20; i++) {
         uint64_t next;
@@ -271,13 +271,13 @@ static void link_one(struct poke *p, const struct found *f, const struct found *
 static void rename_one(struct poke *p, const struct found *f, const struct found *to,
                        unsigned how)
 {
-    static const unsigned flags[] = {0, RENAME_NOREPLACE, RENAME_EXCHANGE, 0};
+    static const unsigned flags[] = {0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT};
 
     if (how & 64)
-        (void)said(p, fs_rename(p->fs, f->parent, f->name, to->parent, to->name,
+        (void)said(p, fs_rename(p->fs, &p->cred, f->parent, f->name, to->parent, to->name,
                                 flags[how & 3]));
     else
-        (void)said(p, fs_rename(p->fs, f->parent, f->name, to->ino, new_name(how >> 2),
+        (void)said(p, fs_rename(p->fs, &p->cred, f->parent, f->name, to->ino, new_name(how >> 2),
                                 flags[how & 3]));
 }
 

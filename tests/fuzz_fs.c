@@ -1,8 +1,9 @@
 /*
  * fuzz_fs.c - a filesystem from a stranger: records and keys as the input says, in a store
  * that is sound. It is mounted, walked, read, changed by operations that the input tells,
- * checked and mounted again. Nothing may crash, hang or take much memory; and where
- * fs_check found nothing at first it must find nothing in the end.
+ * checked and mounted again, and mended and used once more. Nothing may crash, hang or take
+ * much memory; and where fs_check found nothing, or fs_repair mended all, it must find
+ * nothing after that use.
  *
  * Parts (parts.h); numbers are varints, so that small changes hit what is there:
  *
@@ -269,6 +270,17 @@ static bool is_sound(struct lsm *db)
     return rc == 0 && problems == 0;
 }
 
+/* What fs_repair has passed is sound. */
+static bool repaired(struct lsm *db)
+{
+    struct fs_repair_options o = {0};
+    struct fs_repair_result result;
+    int rc = fs_repair(db, &o, no_line, NULL, &result);
+
+    POKE_CHECK(rc || (result.left == 0) == is_sound(db));
+    return rc == 0 && result.left == 0;
+}
+
 static void mount_and(struct lsm *db, bool read_only, struct slice ops, bool sound)
 {
     struct fs_options o;
@@ -307,6 +319,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     db = open_store(&env.base, false);
     mount_and(db, false, none, sound);
     POKE_CHECK(!sound || is_sound(db));
+    if (!sound && repaired(db)) {
+        mount_and(db, false, ops, true);
+        POKE_CHECK(is_sound(db));
+    }
     POKE_CHECK(lsm_close(db) == 0);
     env_mem_free(mem);
     return 0;
