@@ -112,6 +112,7 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t lookups)
 void inode_set(struct inode *in, const struct record *rec)
 {
     in->rec = *rec;
+    atomic_store_explicit(&in->kin, kin_of(rec), memory_order_relaxed);
     in->state &= ~(unsigned)INODE_ATIME;
     in->state |= INODE_CHANGED;
 }

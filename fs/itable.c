@@ -93,6 +93,7 @@ struct inode *inode_new(uint64_t ino, const struct record *rec, uint64_t parent,
     in->ino = ino;
     in->pins = 1;
     in->rec = *rec;
+    atomic_init(&in->kin, kin_of(rec));
     rwlock_init(&in->lock, LOCK_FS_INODE);
     if (name) {
         memcpy(in->first_name, name->data, name->len);

@@ -39,6 +39,18 @@ enum {
     INODE_LINKABLE = 1 << 4, /* never had a name: fs_link may give it one */
 };
 
+/*
+ * What an entry that leads to an inode must agree with: the parent of a directory, the
+ * type of anything else. Inodes are locked in the order of the tree; an entry of a damaged
+ * or hostile store may lead up it.
+ */
+#define KIN_TYPE ((uint64_t)1 << 63)
+
+static inline uint64_t kin_of(const struct record *r)
+{
+    return record_is_dir(r) ? r->dir.parent : KIN_TYPE | (r->mode & S_IFMT);
+}
+
 struct inode {
     struct inode *next; /* under the shard's lock, like the counts */
     uint64_t ino;
@@ -46,6 +58,7 @@ struct inode {
     uint32_t nopen;
     uint16_t pins;  /* one for each operation in progress */
     uint16_t state; /* under `lock`, and here only to fill a gap */
+    _Atomic uint64_t kin; /* kin_of(rec): to be asked before the lock may be taken */
 
     struct rwlock lock; /* over the rest; a change needs it exclusively */
     struct record rec;  /* a symlink's target is owned */

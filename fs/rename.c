@@ -45,11 +45,10 @@ struct rename {
  * the rename lock. */
 static int walk_up(struct fs *fs, uint64_t ino, uint64_t top, uint64_t *child)
 {
-    static const unsigned deepest = 1 << 20; /* deeper is a loop: damage */
-    unsigned depth;
+    uint64_t steps, mark = 0;
 
     *child = 0;
-    for (depth = 0; ino != FS_ROOT && depth < deepest; depth++) {
+    for (steps = 1; ino != FS_ROOT && ino != mark; steps++) {
         struct inode *in;
         uint64_t parent = 0;
         int rc = inode_get(fs, ino, &in);
@@ -68,6 +67,9 @@ static int walk_up(struct fs *fs, uint64_t ino, uint64_t top, uint64_t *child)
             *child = ino;
             return 0;
         }
+        /* Who meets a mark again goes in a circle (Brent): that is damage. */
+        if ((steps & (steps - 1)) == 0)
+            mark = ino;
         ino = parent;
     }
     return ino == FS_ROOT ? 0 : fs_corrupt("a directory is its own ancestor", ino, top);
