@@ -79,7 +79,8 @@ struct fs {
     unsigned n_lazy;
     uint64_t *lazy;
 
-    struct mutex dead_mu; /* over the following; orphan.c */
+    struct mutex deleting; /* held while dead inodes are deleted */
+    struct mutex dead_mu;  /* over the following; orphan.c */
     unsigned n_dead;
     struct dead dead[DEAD_MAX];
 };
@@ -185,7 +186,8 @@ int orphans_remove(struct fs *fs);
 /* Nobody refers to the orphan any more: it is to be deleted, soon. Needs the lock
  * exclusively. */
 int orphan_retire(struct fs *fs, struct inode *in);
-/* Delete those now. */
+/* Delete those now: when it returns, what they used is given back, also of those that
+ * another thread was deleting. */
 int orphans_flush(struct fs *fs);
 
 #endif

@@ -47,6 +47,7 @@ int orphans_flush(struct fs *fs)
     unsigned n;
     int rc;
 
+    mutex_lock(&fs->deleting);
     mutex_lock(&fs->dead_mu);
     n = fs->n_dead;
     memcpy(dead, fs->dead, n * sizeof(*dead));
@@ -57,6 +58,7 @@ int orphans_flush(struct fs *fs)
     KILL_POINT("orphans-deleted");
     if (rc)
         put_back(fs, dead, n);
+    mutex_unlock(&fs->deleting);
     return rc;
 }
 

@@ -203,6 +203,7 @@ static int init_locks(struct fs *fs)
     mutex_init(&fs->rename, LOCK_FS_RENAME);
     mutex_init(&fs->state, LOCK_FS_STATE);
     mutex_init(&fs->lazy_mu, LOCK_FS_STATE);
+    mutex_init(&fs->deleting, LOCK_FS_DEAD);
     mutex_init(&fs->dead_mu, LOCK_FS_STATE);
     cond_init(&fs->lazy_wake);
     return itable_init(&fs->inodes);
@@ -243,6 +244,7 @@ static void fs_free(struct fs *fs)
     mutex_release(&fs->state);
     mutex_release(&fs->lazy_mu);
     mutex_release(&fs->dead_mu);
+    mutex_release(&fs->deleting);
     pthread_cond_destroy(&fs->lazy_wake);
     free(fs);
 }

@@ -18,6 +18,7 @@ enum lock_rank {
     LOCK_FS_RENAME = 100,
     LOCK_FS_INODE = 110, /* several at once: see fs.h */
     LOCK_FS_TABLE = 120,
+    LOCK_FS_DEAD = 125,
     LOCK_FS_STATE = 130,
     /* lsm/ (db_impl.h says more) */
     LOCK_DB_MANIFEST = 200,

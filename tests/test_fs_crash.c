@@ -70,7 +70,7 @@ static void begin(uint64_t seed)
     r->options.writeback_ms = 0;
     env = env_mem_new(seed);
     open_store();
-    ck_ok(fs_format(r->db, 0, 0, 0755, NULL));
+    ck_ok(fs_format(r->db, 0, 0, 0755, &rig_limits));
     rig_mount(r);
     model_init(m, FS_ROOT);
 }

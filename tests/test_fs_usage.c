@@ -9,6 +9,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/xattr.h>
 
 #include "test_fs.h"
@@ -362,6 +363,43 @@ START_TEST(counting_and_changing_at_once_comes_out_right)
 }
 END_TEST
 
+static atomic_bool stop;
+
+static void *look_on(void *arg)
+{
+    struct fs_statfs s;
+
+    while (!atomic_load(&stop)) {
+        ck_ok(fs_statfs(r->fs, &s));
+        ck_ok(fs_sync(r->fs));
+    }
+    return NULL;
+}
+
+/* What another thread has begun to delete is waited for. */
+START_TEST(room_is_there_even_when_others_delete_what_we_left)
+{
+    uint64_t limit = 4 << 20, f;
+    pthread_t other;
+    int i;
+
+    start(limit, 0);
+    atomic_store(&stop, false);
+    ck_assert_int_eq(pthread_create(&other, NULL, look_on, NULL), 0);
+    for (i = 0; i < 300; i++) {
+        f = rig_file(r, FS_ROOT, "f");
+        ck_ok(write_block(f, 0, 1 << 20));
+        ck_ok(write_block(f, 1 << 20, 1 << 20));
+        ck_ok(write_block(f, 2 << 20, 1 << 20));
+        ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
+        fs_forget(r->fs, f, 1);
+    }
+    atomic_store(&stop, true);
+    pthread_join(other, NULL);
+    rig_release(r);
+}
+END_TEST
+
 /* ---- statfs ---- */
 
 START_TEST(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used)
@@ -423,5 +461,6 @@ TEST_MAIN("fs_usage", TEST_CASE(what_counts_is_names_contents_targets_and_attrib
           TEST_CASE(after_a_crash_the_files_are_counted_anew),
           TEST_CASE(orphans_of_a_crash_are_not_counted_any_more),
           TEST_CASE(counting_and_changing_at_once_comes_out_right),
+          TEST_CASE(room_is_there_even_when_others_delete_what_we_left),
           TEST_CASE(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used),
           TEST_CASE(with_a_limit_that_is_the_size))
