@@ -100,13 +100,13 @@ static int fsck_options(int argc, char **argv, struct fsck *f)
     return optind == argc - 1 ? 0 : -EINVAL;
 }
 
-static int fsck_open(struct fsck *f, struct why *why)
+static int fsck_open(struct fsck *f, bool read_only, struct why *why)
 {
     struct lsm_options o;
     int err;
 
     lsm_options_init(&o);
-    o.read_only = !f->repair;
+    o.read_only = read_only;
     err = store_open(f->path, &o, &f->db, why);
     if (err == -EUCLEAN && !f->repair) {
         /* Perhaps it is only contents. Which files' is more than the engine knows. */
@@ -171,25 +171,54 @@ static int fsck_why(struct fsck *f, int err, struct why *why)
     return why_set(why, err, "%s: the check stopped: %s", f->path, strerror(-err));
 }
 
-/* One open store, looked at or mended. */
-static int fsck_run(struct fsck *f, struct fs_repair_result *result, struct why *why)
+static int fsck_check(struct fsck *f, struct fs_repair_result *result, struct why *why)
 {
-    struct fs_repair_options o = {
-        .uid = geteuid(), .gid = getegid(), .contents = f->contents};
-    int err = fsck_open(f, why), close_err;
+    int err = fsck_open(f, true, why);
 
     if (err)
         return err;
-    if (f->repair)
-        err = fs_repair(f->db, &o, print_line, NULL, result);
-    else
-        err = (f->contents ? fs_check_contents : fs_check)(f->db, print_line, NULL,
-                                                           &result->problems);
+    err = (f->contents ? fs_check_contents : fs_check)(f->db, print_line, NULL,
+                                                       &result->problems);
+    lsm_close(f->db); /* read only: nothing to lose */
+    result->left = result->problems;
+    return err ? fsck_why(f, err, why) : 0;
+}
+
+static void note_line(void *arg, const char *line)
+{
+    (void)line;
+    *(bool *)arg = true;
+}
+
+/* What is sound, of a newer version, or no filesystem is not even opened for writing. */
+static int fsck_look(struct fsck *f, bool *anything, struct why *why)
+{
+    uint64_t problems;
+    int err = fsck_open(f, true, why);
+
+    *anything = f->contents;
+    if (err)
+        return err;
+    err = fs_check(f->db, note_line, anything, &problems);
+    lsm_close(f->db); /* read only: nothing to lose */
+    return err ? fsck_why(f, err, why) : 0;
+}
+
+static int fsck_repair(struct fsck *f, struct fs_repair_result *result, struct why *why)
+{
+    struct fs_repair_options o = {
+        .uid = geteuid(), .gid = getegid(), .contents = f->contents};
+    bool anything;
+    int err = fsck_look(f, &anything, why), close_err;
+
+    if (err || !anything)
+        return err;
+    err = fsck_open(f, false, why);
+    if (err)
+        return err;
+    err = fs_repair(f->db, &o, print_line, NULL, result);
     close_err = lsm_close(f->db);
-    if (!f->repair)
-        result->left = result->problems; /* and the close had nothing to write */
-    else if (!err && close_err)
-        err = close_err;
+    err = err ? err : close_err;
     return err ? fsck_why(f, err, why) : 0;
 }
 
@@ -223,9 +252,9 @@ int cmd_fsck(int argc, char **argv)
     }
     err = store_resolve(argv[optind], f.path, &why);
     if (!err)
-        err = fsck_run(&f, &result, &why);
+        err = (f.repair ? fsck_repair : fsck_check)(&f, &result, &why);
     if (err && f.repair && mend_store(&f, err, &why) == 0)
-        err = fsck_run(&f, &result, &why);
+        err = fsck_repair(&f, &result, &why);
     if (!err && f.refused && !result.problems)
         err = why_set(&why, -EUCLEAN, "%s", f.refuse.text);
     fflush(stdout);

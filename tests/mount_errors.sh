@@ -86,6 +86,7 @@ ok "a plain key-value store" "$SILTFS" kv "$T/kv" put key value
 says "... is not mounted" "$T/kv: holds \"kv-1\", not \"siltfs-1\"" \
     "$SILTFS" mount "$T/kv" "$MNT"
 says "... nor checked" "no filesystem" "$SILTFS" fsck "$T/kv"
+says "... nor repaired" "no filesystem" "$SILTFS" fsck --repair "$T/kv"
 ok "... and still has its key" test "$("$SILTFS" kv "$T/kv" get key)" = value
 
 refused "kv does not write to a filesystem" "holds a filesystem; write to it by mounting" \
@@ -100,6 +101,7 @@ if [ -x "$tool_newer" ]; then
     ok "a store of a later version" "$tool_newer" "$STORE"
     refused "... is refused" "newer siltfs" "$SILTFS" mount "$STORE" "$MNT"
     refused "... also by fsck" "newer siltfs" "$SILTFS" fsck "$STORE"
+    refused "... and by its repair" "newer siltfs" "$SILTFS" fsck --repair "$STORE"
     rm -rf "$STORE"
     mv "$T/kept" "$STORE"
 else

@@ -48,6 +48,7 @@ exits "a sound store: 0" 0 ": clean$" fsck "$STORE"
 exits "... with contents" 0 ": clean$" fsck --contents "$STORE"
 print=$(fingerprint)
 exits "... repair finds nothing to do" 0 ": clean$" fsck --repair "$STORE"
+same "... and writes nothing" "$(fingerprint)" "$print"
 exits "no STORE: 8" 8 "usage: siltfs fsck" fsck
 exits "an unknown option: 8" 8 "usage: siltfs fsck" fsck --mend "$STORE"
 exits "a store that is not there: 8" 8 "no such store" fsck "$T/nothing"
