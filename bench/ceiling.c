@@ -538,6 +538,11 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
     return 0;
 }
 
+uint64_t fs_room(struct fs *fs)
+{
+    return UINT64_MAX;
+}
+
 int fs_fsync(struct fs *fs, uint64_t ino)
 {
     return 0;

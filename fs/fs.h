@@ -244,6 +244,9 @@ int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, siz
  */
 int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
              bool clear_suid);
+/* Bytes that files can grow by before the limit: so much of a write refused with -ENOSPC
+ * will do. UINT64_MAX without a limit. */
+uint64_t fs_room(struct fs *fs);
 
 /*
  * fallocate(2). mode: 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE with KEEP_SIZE,

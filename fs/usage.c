@@ -397,6 +397,13 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+uint64_t fs_room(struct fs *fs)
+{
+    uint64_t limit = fs->usage.limits.bytes;
+
+    return limit ? less(limit, usage_bytes(fs)) : UINT64_MAX;
+}
+
 int fs_statfs(struct fs *fs, struct fs_statfs *out)
 {
     const struct fs_limits *limits = &fs->usage.limits;

@@ -205,10 +205,18 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
               struct fuse_file_info *fi)
 {
     bool kills = wire_write_kills(session_request(), fuse_req_ctx(req));
+    struct fs *fs = ops_of(req)->fs;
     int err = -EPERM;
+    uint64_t room;
 
     if (!control_owns(ino))
-        err = fs_write(ops_of(req)->fs, ino, (uint64_t)off, slice_of(data, size), kills);
+        err = fs_write(fs, ino, (uint64_t)off, slice_of(data, size), kills);
+    /* At the limit, as much as there is room for, as write(2) has it. Not of the kernel's
+     * dirty pages: it would take the rest for written, too. */
+    if (err == -ENOSPC && !fi->writepage && (room = fs_room(fs)) && room < size) {
+        size = (size_t)room;
+        err = fs_write(fs, ino, (uint64_t)off, slice_of(data, size), kills);
+    }
     if (err)
         reply_err(req, err);
     else

@@ -44,7 +44,10 @@ round() {
     while dd if=/dev/urandom of="$MNT/big$n" bs=$((64 + 37 * i))k count=$((20 + i)) \
         status=none 2>"$T/err"; do n=$((n + 1)); done
     no_space "$T/err" || fail "round $i: the error is the limit's" "$(cat "$T/err")"
-    [ "$(kib avail)" -le $((64 + 37 * i)) ] || fail "round $i: full but for less than a write"
+    [ "$(kib avail)" = 0 ] || fail "round $i: the last write wrote what fitted" "$(df -k "$MNT")"
+    same "round $i: and what is there can be read" \
+        "$(cat "$MNT"/big* | wc -c)" "$(stat -c %s "$MNT"/big* | awk '{ n += $1 } END { print n }')"
+    truncate -s -$((40 + 20 * i))K "$MNT/big0" || fail "round $i: truncating goes on"
     n=0
     while printf "%$((100 + 1000 * i))s" x 2>/dev/null >"$MNT/small$n"; do n=$((n + 1)); done
     [ "$n" -gt 0 ] || fail "round $i: there is room for small files"
