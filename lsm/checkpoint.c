@@ -186,7 +186,7 @@ static int link_segments(struct checkpoint *c)
 static int link_logs(struct checkpoint *c, uint64_t active)
 {
     struct lsm *db = c->db;
-    uint64_t number = 0;
+    uint64_t number = 0, length = 0;
     int rc = 0;
 
     c->e.log_number = NO_LOG;
@@ -196,15 +196,22 @@ static int link_logs(struct checkpoint *c, uint64_t active)
         mutex_lock(&db->sync_mu);
         for (l = db->logs; l && (l->number <= number || l->number < db->manifest_log);)
             l = l->next;
-        if (l && l->number < active)
+        if (l && l->number < active) {
             l->linked = true;
-        number = l && l->number < active ? l->number : 0;
+            number = l->number;
+            length = l->wal ? wal_length(l->wal) : l->bytes;
+        } else {
+            number = 0;
+        }
         mutex_unlock(&db->sync_mu);
         if (!number)
             break;
         if (c->e.log_number == NO_LOG)
             c->e.log_number = number;
-        rc = link_file(c, FILE_LOG, number);
+        /* All of it was synced, and is as long as it will be. */
+        rc = edit_note_log(&c->e, number, length);
+        if (!rc)
+            rc = link_file(c, FILE_LOG, number);
     }
     return rc;
 }

@@ -254,6 +254,21 @@ static void set_rate(struct lsm *db, struct timekeeping *t, uint64_t now)
                  rate_automatic((uint64_t)t->user_per_s, (double)worst / 1000));
 }
 
+/* A log that the manifest knows nothing of could be lost without a trace, so that is
+ * soon mended; for how long it is, there is time until the store rests. */
+static void note_logs(struct lsm *db, bool resting)
+{
+    const struct log *l;
+    bool unknown = false;
+
+    mutex_lock(&db->sync_mu);
+    for (l = db->logs; l; l = l->next)
+        unknown |= l->durable && !l->noted;
+    mutex_unlock(&db->sync_mu);
+    if (unknown || resting)
+        db_note_logs(db);
+}
+
 static void tick(struct lsm *db, struct timekeeping *t)
 {
     uint64_t seq = atomic_load(&db->visible_seq), now = env_now_ns(db->env), synced;
@@ -275,6 +290,7 @@ static void tick(struct lsm *db, struct timekeeping *t)
     if (!db_writable(db))
         flush_resting(db, t->idle_ticks);
     atomic_store(&db->at_rest, t->idle_ticks >= IDLE_TICKS);
+    note_logs(db, t->idle_ticks >= IDLE_TICKS && seq <= synced);
     if (t->idle_ticks == IDLE_TICKS) {
         db_drop_spare(db);
         mutex_lock(&db->state_mu);

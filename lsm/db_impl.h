@@ -80,7 +80,10 @@ struct log {
     uint64_t bytes;
     struct wal *wal;
     bool synced;
-    bool linked;      /* a checkpoint has it, so it is never recycled */
+    bool linked; /* a checkpoint has it, so it is never recycled */
+    /* under sync_mu: */
+    uint64_t durable; /* bytes of it that are, and its name */
+    uint64_t noted;   /* how much of that the manifest tells */
     struct log *next; /* toward newer */
 };
 
@@ -304,6 +307,14 @@ int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_numbe
                      struct edit *e);
 /* db_install, for one who holds manifest_mu. */
 int db_install_locked(struct lsm *db, struct edit *e, struct memtable *imm);
+/*
+ * Tell in the manifest how much of the logs is durable, unless it does: recovery can
+ * tell a torn end from damage by what later frames say of it (wal.h), and the last
+ * ones have none. Edits that are installed tell it, too; this is for a store at rest.
+ */
+void db_note_logs(struct lsm *db);
+/* e, which tells of logs, is in the manifest. Under manifest_mu, or before threads. */
+void db_learn_logs(struct lsm *db, const struct edit *e);
 /* Delete files that nothing refers to any more: tables, segments. */
 void db_purge(struct lsm *db);
 /* Forget and delete logs below number, keeping one for recycling if keep_spare. */

@@ -82,6 +82,51 @@ static int learn_sealed(struct lsm *db, const struct edit *e)
     return rc;
 }
 
+/* The logs from `number` on of which more is durable than the manifest tells; `all`:
+ * whatever it tells. */
+static int add_logs(struct lsm *db, uint64_t number, bool all, struct edit *e)
+{
+    const struct log *l;
+    int rc = 0;
+
+    mutex_lock(&db->sync_mu);
+    for (l = db->logs; l && !rc; l = l->next)
+        if (l->number >= number && l->durable && (all || l->durable > l->noted))
+            rc = edit_note_log(e, l->number, l->durable);
+    mutex_unlock(&db->sync_mu);
+    return rc;
+}
+
+void db_learn_logs(struct lsm *db, const struct edit *e)
+{
+    struct log *l;
+    size_t i;
+
+    mutex_lock(&db->sync_mu);
+    for (i = 0; i < e->n_logs; i++)
+        for (l = db->logs; l; l = l->next)
+            if (l->number == e->logs[i].number)
+                l->noted = e->logs[i].durable;
+    mutex_unlock(&db->sync_mu);
+}
+
+void db_note_logs(struct lsm *db)
+{
+    struct edit e = {0};
+    int rc;
+
+    mutex_lock(&db->manifest_mu);
+    rc = atomic_load(&db->error) ? 0 : add_logs(db, db->manifest_log, false, &e);
+    if (!rc && e.n_logs)
+        rc = manifest_append(db->manifest, &e);
+    if (!rc)
+        db_learn_logs(db, &e);
+    mutex_unlock(&db->manifest_mu);
+    edit_release(&e);
+    if (rc && rc != -ENOSPC && rc != -ENOMEM)
+        db_fail(db, rc, "writing the manifest");
+}
+
 int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_number,
                      struct edit *e)
 {
@@ -107,7 +152,7 @@ int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_numbe
     }
     for (i = 0; i < db->n_sealed && !rc; i++)
         rc = edit_seal_segment(e, db->sealed[i].number, db->sealed[i].size);
-    return rc;
+    return rc ? rc : add_logs(db, log_number, true, e);
 }
 
 /* A new manifest when the old one has grown by many edits. */
@@ -202,14 +247,18 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
     e->last_seq = atomic_load(&db->visible_seq);
     rc = add_sealed(db, e);
     if (!rc)
+        rc = add_logs(db, e->has_log_number ? e->log_number : db->manifest_log, false, e);
+    if (!rc)
         rc = version_apply(view->version, e, &db->tables, db->dir, &v);
     if (!rc)
         rc = db_space_account(db, v, view, imm, &victims);
     if (!rc)
         rc = manifest_append(db->manifest, e);
     KILL_POINT("edit-appended");
-    if (!rc)
+    if (!rc) {
+        db_learn_logs(db, e);
         rc = learn_sealed(db, e);
+    }
     if (!rc)
         rc = swap_view(db, v, imm, &victims);
     if (!rc) {

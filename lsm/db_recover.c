@@ -50,8 +50,10 @@ struct recovery {
     size_t n_logs;
     const struct found_log *now; /* being replayed */
     uint64_t n_ranges;           /* range deletes replayed */
+    struct edit_log *durable;    /* what the manifest tells of logs; sorted, once read */
+    size_t n_durable, cap_durable;
     struct memtable *mem;
-    uint64_t old_manifest;
+    uint64_t old_manifest, manifest_length; /* of it: its good edits */
 };
 
 /* ---- manifest ---- */
@@ -67,10 +69,26 @@ static int apply_format(struct lsm *db, struct slice in, const char *path)
     return rc;
 }
 
+static int note_durable(struct recovery *r, const struct edit_log *log)
+{
+    if (r->n_durable == r->cap_durable) {
+        size_t cap = r->cap_durable ? 2 * r->cap_durable : 16;
+        void *p = realloc(r->durable, cap * sizeof(*r->durable));
+
+        if (!p)
+            return -ENOMEM;
+        r->durable = p;
+        r->cap_durable = cap;
+    }
+    r->durable[r->n_durable++] = *log;
+    return 0;
+}
+
 static int apply_edit(void *arg, struct edit *e, const char *path)
 {
     struct recovery *r = arg;
     int rc = tally_apply(&r->tally, e, path);
+    size_t i;
 
     if (rc)
         return rc;
@@ -88,15 +106,44 @@ static int apply_edit(void *arg, struct edit *e, const char *path)
         r->log_number = e->log_number;
     if (e->has_last_seq && e->last_seq > r->last_seq)
         r->last_seq = e->last_seq;
-    return 0;
+    for (i = 0; i < e->n_logs && !rc; i++)
+        rc = note_durable(r, &e->logs[i]);
+    return rc;
+}
+
+static int durable_order(const void *a, const void *b)
+{
+    const struct edit_log *x = a, *y = b;
+
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* One of each log, the greatest, in order. Those that are not needed any more go. */
+static void settle_durable(struct recovery *r)
+{
+    size_t i, n = 0;
+
+    if (r->n_durable)
+        qsort(r->durable, r->n_durable, sizeof(*r->durable), durable_order);
+    for (i = 0; i < r->n_durable; i++) {
+        const struct edit_log *log = &r->durable[i];
+
+        if (log->number < r->log_number)
+            continue;
+        if (!n || r->durable[n - 1].number != log->number)
+            r->durable[n++] = *log;
+        else if (r->durable[n - 1].durable < log->durable)
+            r->durable[n - 1].durable = log->durable;
+    }
+    r->n_durable = n;
 }
 
 static int read_manifest(struct recovery *r)
 {
     struct lsm *db = r->db;
-    uint64_t length;
     char *path = NULL;
-    int rc = manifest_read(db->env, db->dir, apply_edit, r, &r->old_manifest, &length);
+    int rc = manifest_read(db->env, db->dir, apply_edit, r, &r->old_manifest,
+                           &r->manifest_length);
 
     if (!rc && !(path = file_path(db->dir, FILE_MANIFEST, r->old_manifest)))
         rc = -ENOMEM;
@@ -104,6 +151,7 @@ static int read_manifest(struct recovery *r)
         rc = tally_version(&r->tally, &db->tables, path, &r->version);
     if (!rc)
         rc = tally_segments(&r->tally, &db->sealed, &db->n_sealed);
+    settle_durable(r);
     free(path);
     tally_release(&r->tally);
     return rc;
@@ -159,12 +207,24 @@ static struct found_file *find_file(const struct recovery *r, enum file_kind kin
     return bsearch(&key, r->file, r->n_files, sizeof(*r->file), file_order);
 }
 
+/* A manifest whose last edit is not good ends before it: as a rule a crash cut it off.
+ * If then something is wrong with the rest, it may be that edit which knew of it. */
 static int damaged(const struct recovery *r, enum file_kind kind, uint64_t number,
                    uint64_t offset, const char *why)
 {
+    const struct found_file *m = find_file(r, FILE_MANIFEST, r->old_manifest);
     char *path = file_path(r->db->dir, kind, number);
-    int rc = err_corrupt(path ? path : r->db->dir, offset, "%s", why);
+    const char *where = path ? path : r->db->dir;
+    char name[NAME_BYTES];
+    int rc;
 
+    if (m && m->size > r->manifest_length) {
+        file_name(name, FILE_MANIFEST, m->number);
+        rc = err_corrupt(where, offset, "%s, or %s is damaged at offset %" PRIu64, why,
+                         name, r->manifest_length);
+    } else {
+        rc = err_corrupt(where, offset, "%s", why);
+    }
     free(path);
     return rc;
 }
@@ -247,6 +307,39 @@ static int ignore_payload(void *arg, struct slice payload, uint64_t end)
     return 0;
 }
 
+static uint64_t durable_length(const struct recovery *r, uint64_t number)
+{
+    struct edit_log key = {.number = number};
+    const struct edit_log *log = NULL;
+
+    if (r->n_durable)
+        log = bsearch(&key, r->durable, r->n_durable, sizeof(key), durable_order);
+    return log ? log->durable : 0;
+}
+
+/* The manifest may know of more than the frames of the log itself. */
+static int check_durable(const struct recovery *r, struct wal_replay *w)
+{
+    uint64_t durable = durable_length(r, w->number);
+
+    if (w->length < durable)
+        return damaged(r, FILE_LOG, w->number, w->length,
+                       "log frames are damaged or missing that were synced");
+    if (w->synced < durable)
+        w->synced = durable;
+    return 0;
+}
+
+static int check_durable_there(const struct recovery *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->n_durable; i++)
+        if (!find_file(r, FILE_LOG, r->durable[i].number))
+            return damaged(r, FILE_LOG, r->durable[i].number, 0, "the log is missing");
+    return 0;
+}
+
 static int scan_log(struct recovery *r, const struct found_file *f, struct found_log *log)
 {
     int rc;
@@ -258,6 +351,8 @@ static int scan_log(struct recovery *r, const struct found_file *f, struct found
     if (!log->path)
         return -ENOMEM;
     rc = wal_replay(r->db->env, log->path, &log->r, ignore_payload, NULL);
+    if (!rc)
+        rc = check_durable(r, &log->r);
     if (rc)
         free(log->path);
     return rc;
@@ -312,6 +407,7 @@ static int find_chain(struct recovery *r)
 
     if (r->log_number != NO_LOG && !find_file(r, FILE_LOG, r->log_number))
         return damaged(r, FILE_LOG, r->log_number, 0, "the log is missing");
+    rc = check_durable_there(r);
     for (i = r->n_files; i-- > 0 && !rc;) {
         const struct found_file *f = &r->file[i];
         struct found_log log;
@@ -475,7 +571,7 @@ static int make_durable(struct recovery *r)
         if (!log)
             return -ENOMEM;
         log->number = r->log[i].r.number;
-        log->bytes = r->log[i].r.length;
+        log->bytes = log->durable = r->log[i].r.length;
         log->synced = true;
         *tail = log;
         tail = &log->next;
@@ -504,6 +600,8 @@ static int start_manifest(struct recovery *r, uint64_t log_number)
         rc = db_snapshot_edit(db, r->version, log_number, &e);
     if (!rc)
         rc = manifest_create(db->env, db->dir, db_new_number(db), &e, &db->manifest);
+    if (!rc)
+        db_learn_logs(db, &e);
     edit_release(&e);
     db->manifest_log = log_number;
     return rc;
@@ -605,6 +703,7 @@ static void recovery_release(struct recovery *r)
     for (i = 0; i < r->n_logs; i++)
         free(r->log[i].path);
     free(r->log);
+    free(r->durable);
     free(r->file);
     tally_release(&r->tally);
     memtable_unref(r->mem);

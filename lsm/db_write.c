@@ -474,6 +474,18 @@ static int sync_all(struct lsm *db, uint64_t end, struct wal *active, bool dir_d
     return rc ? rc : wal_sync_upto(active, end);
 }
 
+/* A sync came to its end, which covered the active log up to `end`. */
+static void note_durable_locked(struct lsm *db, const struct wal *active, uint64_t end)
+{
+    struct log *l;
+
+    for (l = db->logs; l && l->wal != active; l = l->next)
+        if (l->synced && l->wal)
+            l->durable = wal_length(l->wal);
+    if (l)
+        l->durable = end;
+}
+
 int db_sync_to(struct lsm *db, uint64_t seq)
 {
     uint64_t target, end, start;
@@ -516,8 +528,10 @@ int db_sync_to(struct lsm *db, uint64_t seq)
 
     mutex_lock(&db->sync_mu);
     db->syncing = false;
-    if (!rc)
+    if (!rc) {
         db->synced_seq = target;
+        note_durable_locked(db, active, end);
+    }
     pthread_cond_broadcast(&db->sync_done);
     mutex_unlock(&db->sync_mu);
     return rc;

@@ -22,6 +22,7 @@ enum edit_tag {
     TAG_DROP_SEGMENT = 8 << 1 | 1,
     TAG_FILTER_BYTES = 9 << 1, /* not to know it only makes filters larger */
     TAG_DELETE_RUN = 10 << 1,  /* or compactions later */
+    TAG_LOG_DURABLE = 11 << 1, /* or misses damage at a log's end */
 };
 
 void edit_release(struct edit *e)
@@ -34,6 +35,7 @@ void edit_release(struct edit *e)
     free(e->removed);
     free(e->sealed);
     free(e->dropped);
+    free(e->logs);
     buf_release(&e->options);
     *e = (struct edit){0};
 }
@@ -91,6 +93,17 @@ int edit_drop_segment(struct edit *e, uint64_t number)
         return -ENOMEM;
     e->dropped = more;
     e->dropped[e->n_dropped++] = number;
+    return 0;
+}
+
+int edit_note_log(struct edit *e, uint64_t number, uint64_t durable)
+{
+    struct edit_log *more = grow(e->logs, e->n_logs, sizeof(*more));
+
+    if (!more)
+        return -ENOMEM;
+    e->logs = more;
+    e->logs[e->n_logs++] = (struct edit_log){number, durable};
     return 0;
 }
 
@@ -160,6 +173,8 @@ void edit_encode(struct buf *to, const struct edit *e)
         put_pair(to, TAG_SEAL_SEGMENT, e->sealed[i].number, e->sealed[i].size);
     for (i = 0; i < e->n_dropped; i++)
         put_number(to, TAG_DROP_SEGMENT, e->dropped[i]);
+    for (i = 0; i < e->n_logs; i++)
+        put_pair(to, TAG_LOG_DURABLE, e->logs[i].number, e->logs[i].durable);
 }
 
 /* ---- decoding: the bodies are consumed, what is left is damage ---- */
@@ -255,6 +270,15 @@ static int get_dropped(struct slice *body, struct edit *e)
     return edit_drop_segment(e, number);
 }
 
+static int get_log(struct slice *body, struct edit *e)
+{
+    uint64_t number, durable;
+
+    if (!get_varint(body, &number) || !get_varint(body, &durable))
+        return -EUCLEAN;
+    return edit_note_log(e, number, durable);
+}
+
 static int get_field(uint64_t tag, struct slice *body, struct edit *e)
 {
     switch (tag) {
@@ -278,6 +302,8 @@ static int get_field(uint64_t tag, struct slice *body, struct edit *e)
         return get_filter_bytes(body, e);
     case TAG_DELETE_RUN:
         return get_delete_run(body, e);
+    case TAG_LOG_DURABLE:
+        return get_log(body, e);
     default:
         body->len = 0;
         return tag & 1 ? -EPROTONOSUPPORT : 0;

@@ -22,6 +22,11 @@ struct edit_segment {
     uint64_t size;
 };
 
+struct edit_log {
+    uint64_t number;
+    uint64_t durable; /* bytes of it, and its name */
+};
+
 /* Zeroed is an empty edit. has_X says that X is told. */
 struct edit {
     bool has_next_number, has_log_number, has_last_seq, has_options;
@@ -37,6 +42,8 @@ struct edit {
     size_t n_sealed;
     uint64_t *dropped; /* segments deleted */
     size_t n_dropped;
+    struct edit_log *logs; /* that were synced so far */
+    size_t n_logs;
 };
 
 void edit_release(struct edit *e);
@@ -46,6 +53,7 @@ int edit_add_table(struct edit *e, unsigned level, struct table_meta *meta);
 int edit_remove_table(struct edit *e, unsigned level, uint64_t number);
 int edit_seal_segment(struct edit *e, uint64_t number, uint64_t size);
 int edit_drop_segment(struct edit *e, uint64_t number);
+int edit_note_log(struct edit *e, uint64_t number, uint64_t durable);
 
 void edit_encode(struct buf *to, const struct edit *e);
 /* Into a zeroed *e. 0, -EUCLEAN (unlogged, e released), -ENOMEM. Unknown

@@ -48,6 +48,7 @@ static void make_edit(struct edit *e)
         ck_ok(edit_remove_table(e, i, 20 + i));
         ck_ok(edit_seal_segment(e, 30 + i, 1ull << (10 * i)));
         ck_ok(edit_drop_segment(e, 40 + i));
+        ck_ok(edit_note_log(e, 50 + i, 1000 + i));
     }
 }
 
@@ -74,12 +75,13 @@ static void check_edit(const struct edit *e)
     ck_assert(e->has_options);
     ck_slice_str(buf_slice(&e->options), "opaque");
     ck_assert(e->n_added == 5 && e->n_removed == 5 && e->n_sealed == 5 &&
-              e->n_dropped == 5);
+              e->n_dropped == 5 && e->n_logs == 5);
     for (i = 0; i < 5; i++) {
         check_table(&e->added[i], i);
         ck_assert(e->removed[i].level == i && e->removed[i].number == 20 + i);
         ck_assert(e->sealed[i].number == 30 + i && e->sealed[i].size == 1ull << (10 * i));
         ck_assert(e->dropped[i] == 40 + i);
+        ck_assert(e->logs[i].number == 50 + i && e->logs[i].durable == 1000 + i);
     }
 }
 
@@ -108,7 +110,7 @@ START_TEST(empty_edit_tells_nothing)
     ck_assert_uint_eq(b.len, 0);
     ck_ok(edit_decode(buf_slice(&b), &back));
     ck_assert(!back.has_next_number && !back.has_log_number && !back.has_last_seq);
-    ck_assert(!back.has_options && !back.n_added && !back.n_dropped);
+    ck_assert(!back.has_options && !back.n_added && !back.n_dropped && !back.n_logs);
     edit_release(&back);
     buf_release(&b);
 }
@@ -126,6 +128,7 @@ START_TEST(golden_bytes)
         0x0d, 2, 2,    5,          /* remove table 5 from level 2 */
         0x0f, 3, 6,    0x80, 0x01, /* segment 6 is sealed with 128 bytes */
         0x11, 1, 8,                /* segment 8 is dropped */
+        0x16, 3, 9,    0x80, 0x05, /* of log 9, 640 bytes are durable */
     };
     /* Of table 10: a filter of 640 bytes, a run of 90 tombstones. */
     static const uint8_t beside[] = {0x12, 3, 10, 0x80, 5, 0x14, 2, 10, 90};
@@ -145,6 +148,7 @@ START_TEST(golden_bytes)
     ck_ok(edit_remove_table(&e, 2, 5));
     ck_ok(edit_seal_segment(&e, 6, 128));
     ck_ok(edit_drop_segment(&e, 8));
+    ck_ok(edit_note_log(&e, 9, 640));
     edit_encode(&b, &e);
     ck_assert_uint_eq(b.len, sizeof(want));
     ck_assert_mem_eq(b.data, want, sizeof(want));
@@ -203,7 +207,7 @@ START_TEST(cut_edit_is_an_error_unless_cut_between_fields)
         edit_release(&back);
         free(copy);
     }
-    ck_assert_uint_eq(whole, 4 + 30);
+    ck_assert_uint_eq(whole, 4 + 35);
     edit_release(&e);
     buf_release(&b);
 }
