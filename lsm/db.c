@@ -286,15 +286,23 @@ bool lsm_is_unfinished(struct env *env, const char *path)
            locked;
 }
 
+/* A directory without CURRENT: of no store, or of one that lost it? */
+static int check_lost(struct lsm *db)
+{
+    bool lost = false;
+    int rc = env_list(db->env, db->dir, note_foreign, &lost);
+
+    if (!rc && lost)
+        rc = err_corrupt(db->dir, 0, "files of a store, and no CURRENT: lsm_repair");
+    return rc;
+}
+
 /* What a crash in an earlier creation left. */
 static int clear_creation(struct lsm *db)
 {
     char *path = file_path(db->dir, FILE_MANIFEST, FIRST_MANIFEST);
-    bool lost = false;
-    int rc = path ? env_list(db->env, db->dir, note_foreign, &lost) : -ENOMEM;
+    int rc = path ? check_lost(db) : -ENOMEM;
 
-    if (!rc && lost)
-        rc = err_corrupt(db->dir, 0, "files of a store, and no CURRENT: lsm_repair");
     if (!rc)
         rc = env_unlink(db->env, path);
     free(path);
@@ -359,7 +367,7 @@ static int open_files(struct lsm *db)
     if (exists && db->o.create && db->o.must_be_new)
         return -EEXIST;
     if (!exists && !db->o.create)
-        return -ENOENT;
+        return check_lost(db) == -EUCLEAN ? -EUCLEAN : -ENOENT;
     if (!exists)
         rc = make_dir(db);
     if (!rc)

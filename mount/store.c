@@ -239,8 +239,15 @@ int store_why(const char *path, int err, struct why *why)
         return why_set(
             why, err,
             "%s: damaged, and left as it is: %s; restore it from a copy, or let "
-            "`siltfs fsck --repair %s` save what is readable",
+            "`siltfs fsck --repair %s` save what is readable; if only contents of files "
+            "are damaged, `-o verify=none` mounts it as it is",
             path, logged ? line : "no detail was given", path);
+    case -ENOENT:
+        return why_set(
+            why, err,
+            "%s: a directory, but not a siltfs store; `siltfs mkfs` makes one of "
+            "an empty directory",
+            path);
     default:
         if (err == -EINVAL && logged && strncmp(line, path, strlen(path)) == 0)
             return why_set(why, err, "%s", line); /* it holds something else */
@@ -259,12 +266,6 @@ static int look_first(const char *path, struct why *why)
         return why_set(why, -ENOTDIR, "%s: not a store, which is a directory", path);
     if (access(path, R_OK | X_OK) < 0)
         return why_set(why, -errno, "%s: %s; are you its owner?", path, strerror(errno));
-    if (!lsm_is_store(env_posix(), path))
-        return why_set(
-            why, -EINVAL,
-            "%s: a directory, but not a siltfs store; `siltfs mkfs` makes one of "
-            "an empty directory",
-            path);
     return 0;
 }
 

@@ -414,14 +414,9 @@ START_TEST(a_flipped_bit_of_current_is_seen)
     for (off = 0; off < line.len; off++) {
         for (bit = 0; bit < 8; bit++) {
             uint8_t mask = (uint8_t)(1 << bit);
-            /* The checksum says the same in capital letters. */
-            bool same = off > line.len - 18 && line.data[off] >= 'a' && mask == 0x20;
 
             ck_ok(env_mem_flip(env, CURRENT, off, mask));
-            if (same)
-                ck_ok(read_all(env, &s));
-            else
-                ck_err(read_all(env, &s), EUCLEAN);
+            ck_err(read_all(env, &s), EUCLEAN);
             ck_ok(env_mem_flip(env, CURRENT, off, mask));
         }
     }
