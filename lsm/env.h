@@ -45,6 +45,7 @@ struct env_file_ops {
     void (*readahead)(struct env_file *f, uint64_t off, size_t len);
     void (*writeback)(struct env_file *f, uint64_t off, size_t len); /* may be NULL */
     uint64_t (*next_data)(struct env_file *f, uint64_t off);         /* may be NULL */
+    void (*forget)(struct env_file *f, uint64_t off, size_t len);    /* may be NULL */
     int (*close)(struct env_file *f);
 };
 
@@ -162,6 +163,14 @@ static inline void env_file_writeback(struct env_file *f, uint64_t off, size_t l
 static inline uint64_t env_file_next_data(struct env_file *f, uint64_t off)
 {
     return f->ops->next_data ? f->ops->next_data(f, off) : off;
+}
+
+/* A hint: what of these bytes is in memory only to be read faster goes, so that the
+ * next read shows what is on the disk. */
+static inline void env_file_forget(struct env_file *f, uint64_t off, size_t len)
+{
+    if (f->ops->forget)
+        f->ops->forget(f, off, len);
 }
 
 /* Frees f in any case. NULL is fine. */

@@ -265,6 +265,11 @@ static uint64_t posix_next_data(struct env_file *file, uint64_t off)
     return errno == ENXIO ? UINT64_MAX : off;
 }
 
+static void posix_forget(struct env_file *file, uint64_t off, size_t len)
+{
+    posix_fadvise(posix_file(file)->fd, (off_t)off, (off_t)len, POSIX_FADV_DONTNEED);
+}
+
 static int posix_close(struct env_file *file)
 {
     struct posix_file *f = posix_file(file);
@@ -287,6 +292,7 @@ static const struct env_file_ops file_ops = {
     .readahead = posix_readahead,
     .writeback = posix_writeback,
     .next_data = posix_next_data,
+    .forget = posix_forget,
     .close = posix_close,
 };
 

@@ -421,8 +421,43 @@ void lsm_print_label(const char *name, const char *value, FILE *out);
 
 /* ---- verifying ---- */
 
-/* Read and check every byte of every table, log, the manifest and every referenced
- * value. Each place that is damaged is logged by file and offset. */
+/* What of the store cannot be read. */
+enum lsm_lost {
+    LSM_LOST_NOTHING, /* of what keys and values are read from (a filter) */
+    LSM_LOST_VALUE,   /* of the key `first`: of its newest version, or of an older one */
+    LSM_LOST_RANGE,   /* keys from first to last, in this file */
+    LSM_LOST_FILE,    /* the file's part in opening the store: a log, the manifest */
+};
+
+struct lsm_damage {
+    char file[40]; /* its name in the store's directory */
+    uint64_t offset;
+    int err; /* -EUCLEAN: not as it was written; -EIO: the disk says no */
+    enum lsm_lost lost;
+    struct slice first, last; /* borrowed */
+};
+
+typedef void lsm_damage_fn(void *arg, const struct lsm_damage *d);
+/* done of about `total` bytes were read. position: pass it as `after` to go on from
+ * here another day. Its first non-zero result ends the verifying and is returned. */
+typedef int lsm_progress_fn(void *arg, uint64_t done, uint64_t total, uint64_t position);
+
+/* Zeroed is all of it, silently, as fast as it goes. */
+struct lsm_verify_options {
+    lsm_damage_fn *damage;     /* NULL: it is only logged */
+    lsm_progress_fn *progress; /* NULL; called each MiB or so */
+    void *arg;                 /* of both */
+    uint64_t bytes_per_s;      /* 0: no limit */
+    uint64_t after;            /* 0: from the beginning */
+};
+
+/*
+ * Read and check every byte of every table, log, the manifest and every referenced
+ * value. Each place that is damaged is logged by file and offset. Others may read and
+ * write meanwhile; what is written meanwhile may or may not be looked at.
+ * -EUCLEAN or -EIO when something is damaged: that does not end it.
+ */
+int lsm_verify_with(struct lsm *db, const struct lsm_verify_options *o);
 int lsm_verify(struct lsm *db);
 
 /* ---- checkpoints, files, repair ---- */

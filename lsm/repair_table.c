@@ -517,7 +517,7 @@ int repair_take_table(struct repair *r, struct repair_file *f, unsigned level)
 
     r->out->tables++;
     if (!rc)
-        rc = table_verify(t);
+        rc = table_verify(t, NULL);
     damaged = repair_is_damage(rc);
     if (!rc && table_meta(t)->seq_max > r->flushed_seq)
         r->flushed_seq = table_meta(t)->seq_max;

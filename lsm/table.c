@@ -87,6 +87,20 @@ static int read_filter(struct table *t)
     return 0;
 }
 
+/* A filter only spares work: a table whose filter is damaged is read without. It was
+ * logged, and table_verify tells it. */
+static int read_sound_filter(struct table *t)
+{
+    int rc = read_filter(t);
+
+    if (rc != -EUCLEAN)
+        return rc;
+    env_free(t->filter, t->filter_alloc);
+    t->filter = NULL;
+    t->filter_bytes = t->filter_alloc = 0;
+    return 0;
+}
+
 /* Fragments in order: see table_builder_add_range_delete. */
 static bool range_delete_follows(const struct range_tombstone *a,
                                  const struct range_tombstone *b)
@@ -159,7 +173,7 @@ static int open_parts(struct table *t, uint64_t want_size)
     if (!rc)
         rc = read_index(t);
     if (!rc)
-        rc = read_filter(t);
+        rc = read_sound_filter(t);
     if (!rc)
         rc = read_range_deletes(t);
     return rc;

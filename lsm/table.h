@@ -22,7 +22,8 @@ struct table_open_options {
     struct memory *memory; /* counts what iterators read ahead; NULL: nobody does */
 };
 
-/* Reads footer, properties, index, filter and range deletes, and keeps them. */
+/* Reads footer, properties, index, filter and range deletes, and keeps them. Only the
+ * filter may be damaged: then the table has none. */
 int table_open(const struct table_open_options *o, struct table **out);
 void table_free(struct table *t); /* NULL is fine */
 
@@ -69,7 +70,21 @@ struct iter *table_iter_new(struct table *t, enum table_iter_use use);
 /* Call fn at the end of iter_free, when the table is no longer needed. */
 void table_iter_on_free(struct iter *it, void (*fn)(void *arg), void *arg);
 
-/* Check every block of the file. 0, -EIO or -EUCLEAN (each bad block logged). */
-int table_verify(struct table *t);
+/* Who has a table checked hears of it; any of these may be NULL. */
+struct table_check {
+    /* What lies at offset cannot be read, and with it the user keys from first to last;
+     * or no keys are lost, and both are empty. */
+    void (*bad)(void *arg, int err, uint64_t offset, struct slice first,
+                struct slice last);
+    /* A point, in a block that is sound. */
+    void (*entry)(void *arg, struct slice ikey, struct slice value);
+    /* So many bytes were read. Non-zero ends it and is returned. */
+    int (*took)(void *arg, uint64_t bytes);
+    void *arg;
+};
+
+/* Check every block of the file. 0, -EIO or -EUCLEAN (each bad block logged).
+ * check: NULL is one that hears nothing. */
+int table_verify(struct table *t, const struct table_check *check);
 
 #endif

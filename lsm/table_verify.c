@@ -11,6 +11,7 @@
 
 struct verify {
     struct table *t;
+    const struct table_check *check;
     struct table_dict_ref dict;
     uint32_t i; /* the data block under way */
     uint64_t entries;
@@ -62,6 +63,8 @@ static int check_entry(void *arg, struct slice ikey, struct slice value)
     v->at_end = ikey_cmp(ikey, table_index_key(&t->index, v->i)) == 0;
     v->entries++;
     v->deletes += ikey_type(ikey) == IKEY_DELETE;
+    if (!v->wrong && v->check->entry)
+        v->check->entry(v->check->arg, ikey, value);
     return v->wrong ? -EUCLEAN : 0;
 }
 
@@ -132,27 +135,86 @@ static void keep_first(int *first, int rc)
         *first = rc;
 }
 
-static int verify_data(struct verify *v)
+static void tell_bad(const struct verify *v, int err, uint64_t offset, struct slice first,
+                     struct slice last)
+{
+    if (err && v->check->bad)
+        v->check->bad(v->check->arg, err, offset, first, last);
+}
+
+/* Blocks [i, end) cannot be read, because of what lies at offset. */
+static void tell_bad_blocks(const struct verify *v, int err, uint64_t offset, uint32_t i,
+                            uint32_t end)
+{
+    const struct table *t = v->t;
+
+    tell_bad(v, err, offset,
+             i ? ikey_user(table_index_key(&t->index, i - 1))
+               : buf_slice(&t->meta.smallest),
+             ikey_user(table_index_key(&t->index, end - 1)));
+}
+
+static int verify_dict(struct verify *v, uint32_t k)
+{
+    const struct table_index *x = &v->t->index;
+    int rc = table_dict_get(v->t, k, &v->dict);
+
+    tell_bad_blocks(v, rc, x->dict[k].at, x->dict[k].block,
+                    k + 1 < x->n_dicts ? x->dict[k + 1].block : x->n);
+    return rc;
+}
+
+static int verify_data(struct verify *v, int *stopped)
 {
     const struct table_index *x = &v->t->index;
     uint32_t i, k = 0;
-    int rc = 0;
+    int rc = 0, one;
 
-    for (i = 0; i < x->n; i++) {
+    for (i = 0; i < x->n && !*stopped; i++) {
         if (k < x->n_dicts && x->dict[k].block == i)
-            keep_first(&rc, table_dict_get(v->t, k++, &v->dict));
-        keep_first(&rc, verify_block(v, i));
+            keep_first(&rc, verify_dict(v, k++));
+        one = verify_block(v, i);
+        tell_bad_blocks(v, one, x->at[i], i, i + 1);
+        keep_first(&rc, one);
+        if (v->check->took)
+            *stopped = v->check->took(v->check->arg, table_block_size(v->t, i));
     }
     table_dict_release(v->t, &v->dict);
     return rc;
 }
 
-int table_verify(struct table *t)
+/* The parts after the data. What they say is in memory, if the table is open: damage
+ * shows when it is opened anew. */
+static int verify_parts(struct verify *v)
 {
+    const struct table_layout *l = &v->t->layout;
+    const uint64_t at[] = {l->filter, l->range_deletes, l->index, l->properties, l->end};
+    const struct slice none = slice_of(NULL, 0);
+    int rc = 0, one;
+    size_t i;
+
+    for (i = 0; i < 5; i++) {
+        one = i < 4 ? verify_part(v->t, at[i], at[i + 1]) : verify_footer(v->t);
+        tell_bad(v, one, at[i], i ? buf_slice(&v->t->meta.smallest) : none,
+                 i ? buf_slice(&v->t->meta.largest) : none);
+        keep_first(&rc, one);
+    }
+    return rc;
+}
+
+int table_verify(struct table *t, const struct table_check *check)
+{
+    static const struct table_check deaf;
     struct table_layout *l = &t->layout;
-    struct verify v = {.t = t, .dict.aside = true};
+    struct verify v = {.t = t, .check = check ? check : &deaf, .dict.aside = true};
     size_t k;
-    int rc = verify_data(&v);
+    int stopped = 0, rc, parts, first;
+
+    env_file_forget(t->file, 0, (size_t)t->meta.size);
+    first = rc = verify_data(&v, &stopped);
+    if (stopped)
+        return stopped;
+    parts = verify_parts(&v);
 
     if (!rc && (v.entries != t->meta.entries || v.deletes != t->meta.deletes ||
                 t->n_range_deletes != t->meta.range_deletes))
@@ -161,10 +223,8 @@ int table_verify(struct table *t)
         if (!in_bounds(&t->meta, t->range_deletes[k].start) ||
             slice_cmp(t->range_deletes[k].end, buf_slice(&t->meta.largest)) > 0)
             rc = err_corrupt(t->path, l->range_deletes, "out of the table's bounds");
-    keep_first(&rc, verify_part(t, l->filter, l->range_deletes));
-    keep_first(&rc, verify_part(t, l->range_deletes, l->index));
-    keep_first(&rc, verify_part(t, l->index, l->properties));
-    keep_first(&rc, verify_part(t, l->properties, l->end));
-    keep_first(&rc, verify_footer(t));
-    return rc;
+    if (rc && !first) /* of no block alone */
+        tell_bad(&v, rc, l->properties, buf_slice(&t->meta.smallest),
+                 buf_slice(&t->meta.largest));
+    return rc ? rc : parts;
 }

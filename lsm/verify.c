@@ -1,64 +1,216 @@
 /*
- * verify.c - reading every byte that counts. See lsm_verify in lsm.h.
+ * verify.c - reading every byte that counts. See lsm_verify_with in lsm.h.
+ *
+ * Tables are visited in the order of their numbers, each as of the version that is
+ * current then, and no version is held longer: a slow scrub of a store in use keeps no
+ * file alive. What compactions made of tables not yet visited has greater numbers, and
+ * comes in another pass. So the number of the last table is a position to go on from.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "db_impl.h"
 #include "wal_format.h"
 
-/* Every value that it points to, each record once for a run of its parts. */
-static int verify_values(struct lsm *db, struct iter *it)
+enum {
+    PASSES = 4, /* over what was made in the pass before; under load it would not end */
+    PROGRESS_BYTES = 1 << 20,
+};
+
+struct verifying {
+    struct lsm *db;
+    const struct lsm_verify_options *o;
+    struct rate rate;
+    uint64_t done, told;
+    uint64_t position; /* the last table that is done */
+    int rc;            /* the first damage */
+    int stop;          /* why it ends early */
+    const char *file;  /* of the table under way; its name */
+    struct vptr last;  /* of the value looked at last */
+};
+
+/* ---- what is found ---- */
+
+/* Only damage goes on; other errors (no memory) end it. */
+static void note(struct verifying *v, int rc)
 {
-    struct vptr last = {0};
-    int rc = 0;
-
-    for (iter_first(it); it->valid; iter_next(it)) {
-        struct slice in = it->value;
-        struct vptr p;
-        int one;
-
-        if (ikey_type(it->key) != IKEY_PUT_REF)
-            continue;
-        if (!vptr_decode(&in, &p)) {
-            rc = err_corrupt(db->dir, 0, "a value is not a pointer");
-            continue;
-        }
-        if (p.segment == last.segment && p.offset == last.offset && last.stored)
-            continue;
-        last = p;
-        one = vlog_check(db->vlog, &p, false);
-        rc = rc ? rc : one;
-    }
-    return rc ? rc : it->err;
+    if (rc != -EUCLEAN && rc != -EIO)
+        v->stop = v->stop ? v->stop : rc;
+    else if (!v->rc)
+        v->rc = rc;
 }
 
-static int verify_table(struct lsm *db, struct tfile *f)
+static void tell(struct verifying *v, int rc, const char *file, uint64_t offset,
+                 enum lsm_lost lost, struct slice first, struct slice last)
 {
-    struct table *t;
-    struct iter *it;
-    int rc = tfile_pin(f, TABLE_ITER_COMPACT, &t);
+    struct lsm_damage d = {
+        .offset = offset, .err = rc, .lost = lost, .first = first, .last = last};
 
-    if (rc)
-        return rc;
-    rc = table_verify(t);
-    if (!rc && f->meta.n_refs) {
-        rc = tfile_iter(f, TABLE_ITER_COMPACT, &it);
-        if (!rc) {
-            rc = verify_values(db, it);
-            iter_free(it);
-        }
-    }
-    tfile_unpin(f);
-    return rc;
+    note(v, rc);
+    if (v->stop || !v->o->damage)
+        return;
+    snprintf(d.file, sizeof(d.file), "%s", file);
+    v->o->damage(v->o->arg, &d);
 }
 
-static int verify_memtable(struct lsm *db, struct memtable *m)
+static uint64_t total_bytes(struct lsm *db)
+{
+    struct view *view = db_view_ref(db);
+    uint64_t sum = 0;
+    unsigned level;
+
+    for (level = 0; level < LSM_LEVELS; level++)
+        sum += view->version->bytes[level] + view->version->ref_bytes[level];
+    db_view_unref(view);
+    return sum;
+}
+
+static int took(void *arg, uint64_t bytes)
+{
+    struct verifying *v = arg;
+
+    v->done += bytes;
+    if (v->o->bytes_per_s)
+        rate_take(&v->rate, bytes);
+    if (!v->stop && v->o->progress && v->done - v->told >= PROGRESS_BYTES) {
+        v->told = v->done;
+        v->stop = v->o->progress(v->o->arg, v->done, total_bytes(v->db), v->position);
+    }
+    return v->stop;
+}
+
+/* ---- values ---- */
+
+/* The value that an entry points to; once for a run of parts of one. */
+static void verify_value(void *arg, struct slice ikey, struct slice in)
+{
+    struct verifying *v = arg;
+    struct slice user = ikey_user(ikey);
+    char name[NAME_BYTES];
+    struct vptr p;
+    int rc;
+
+    if (ikey_type(ikey) != IKEY_PUT_REF || v->stop)
+        return;
+    if (!vptr_decode(&in, &p)) {
+        rc = err_corrupt(v->db->dir, 0, "a value is not a pointer");
+        tell(v, rc, v->file, 0, LSM_LOST_VALUE, user, user);
+        return;
+    }
+    if (p.segment == v->last.segment && p.offset == v->last.offset && v->last.stored)
+        return;
+    v->last = p;
+    rc = vlog_check(v->db->vlog, &p, false);
+    file_name(name, FILE_SEGMENT, p.segment);
+    if (rc) {
+        tell(v, rc, name, p.offset, LSM_LOST_VALUE, user, user);
+        v->last.stored = 0; /* whoever has a part of it is told, too */
+    }
+    took(v, vptr_stored(&p));
+}
+
+static void verify_memtable(struct verifying *v, struct memtable *m)
 {
     struct iter *it = memtable_iter_new(m);
-    int rc = it ? verify_values(db, it) : -ENOMEM;
 
+    if (!it) {
+        note(v, -ENOMEM);
+        return;
+    }
+    v->file = "memory";
+    for (iter_first(it); it->valid && !v->stop; iter_next(it))
+        verify_value(v, it->key, it->value);
     iter_free(it);
-    return rc;
+}
+
+static void verify_memtables(struct verifying *v)
+{
+    struct view *view = db_view_ref(v->db);
+    unsigned i;
+
+    verify_memtable(v, view->mem);
+    for (i = 0; i < view->n_imm; i++)
+        verify_memtable(v, view->imm[i]);
+    db_view_unref(view);
+}
+
+/* ---- tables ---- */
+
+static void bad_table(void *arg, int err, uint64_t offset, struct slice first,
+                      struct slice last)
+{
+    struct verifying *v = arg;
+    bool none = !first.len && !last.len;
+
+    tell(v, err, v->file, offset, none ? LSM_LOST_NOTHING : LSM_LOST_RANGE, first, last);
+}
+
+static void verify_table(struct verifying *v, struct tfile *f)
+{
+    struct table_check check = {
+        .bad = bad_table, .entry = verify_value, .took = took, .arg = v};
+    char name[NAME_BYTES];
+    struct table *t;
+    int rc = tfile_pin(f, TABLE_ITER_COMPACT, &t);
+
+    file_name(name, FILE_TABLE, f->meta.number);
+    v->file = name;
+    v->last.stored = 0;
+    if (rc) {
+        tell(v, rc, name, 0, LSM_LOST_RANGE, buf_slice(&f->meta.smallest),
+             buf_slice(&f->meta.largest));
+    } else {
+        rc = table_verify(t, &check);
+        if (rc && !v->stop)
+            note(v, rc);
+        tfile_unpin(f);
+    }
+    v->file = "";
+}
+
+/* The table with the least number above the position and below the limit, with a
+ * reference; NULL: there is none. */
+static struct tfile *next_table(struct verifying *v, uint64_t limit)
+{
+    struct view *view = db_view_ref(v->db);
+    struct tfile *next = NULL;
+    unsigned level;
+    size_t i;
+
+    for (level = 0; level < LSM_LEVELS; level++) {
+        for (i = 0; i < view->version->n[level]; i++) {
+            struct tfile *f = view->version->file[level][i];
+
+            if (f->meta.number > v->position && f->meta.number < limit &&
+                (!next || f->meta.number < next->meta.number))
+                next = f;
+        }
+    }
+    if (next)
+        tfile_ref(next);
+    db_view_unref(view);
+    return next;
+}
+
+static void verify_tables(struct verifying *v)
+{
+    unsigned pass;
+
+    for (pass = 0; pass < PASSES && !v->stop; pass++) {
+        uint64_t limit = atomic_load(&v->db->next_number);
+        struct tfile *f = next_table(v, limit);
+
+        if (!f)
+            return;
+        for (; f; f = v->stop ? NULL : next_table(v, limit)) {
+            uint64_t number = f->meta.number;
+
+            verify_table(v, f);
+            tfile_unref(f);
+            if (!v->stop)
+                v->position = number;
+        }
+    }
 }
 
 /* ---- manifest and logs ---- */
@@ -118,10 +270,13 @@ static int verify_log(struct lsm *db, uint64_t number, uint64_t length)
  * An active log with nothing in it yet is passed by: where its end is cannot be
  * told from a frame being written.
  */
-static int verify_logs_locked(struct lsm *db)
+static void verify_logs_locked(struct verifying *v)
 {
+    const struct slice none = slice_of(NULL, 0);
+    struct lsm *db = v->db;
     uint64_t number = 0, length;
-    int rc = 0, one;
+    char name[NAME_BYTES];
+    int rc;
 
     for (;;) {
         const struct log *l;
@@ -133,47 +288,54 @@ static int verify_logs_locked(struct lsm *db)
         length = !l ? 0 : l->wal ? wal_length(l->wal) : l->bytes;
         mutex_unlock(&db->sync_mu);
         if (!number)
-            return rc;
+            return;
         if (length <= WAL_FRAME_HEADER + WAL_HEADER_PAYLOAD)
             continue;
-        one = verify_log(db, number, length);
-        rc = rc ? rc : one;
+        rc = verify_log(db, number, length);
+        file_name(name, FILE_LOG, number);
+        if (rc)
+            tell(v, rc, name, 0, LSM_LOST_FILE, none, none);
     }
 }
 
 /* What an open store has read already is not read again before it is running. */
-static int verify_files(struct lsm *db)
+static void verify_files(struct verifying *v)
 {
-    int rc = 0, one;
+    struct lsm *db = v->db;
+    const struct slice none = slice_of(NULL, 0);
+    char name[NAME_BYTES];
+    int rc;
 
     mutex_lock(&db->manifest_mu);
     if (db->manifest) {
         rc = verify_manifest_locked(db);
-        one = verify_logs_locked(db);
-        rc = rc ? rc : one;
+        if (rc) {
+            file_name(name, FILE_MANIFEST, manifest_number(db->manifest));
+            tell(v, rc, name, 0, LSM_LOST_FILE, none, none);
+        }
+        verify_logs_locked(v);
     }
     mutex_unlock(&db->manifest_mu);
-    return rc;
+}
+
+int lsm_verify_with(struct lsm *db, const struct lsm_verify_options *o)
+{
+    struct verifying v = {.db = db, .o = o, .position = o->after};
+
+    rate_init(&v.rate, db->env, o->bytes_per_s);
+    verify_memtables(&v);
+    if (!v.stop)
+        verify_tables(&v);
+    if (!v.stop)
+        verify_files(&v);
+    if (!v.stop && o->progress)
+        v.stop = o->progress(o->arg, v.done, v.done, v.position);
+    return v.stop ? v.stop : v.rc;
 }
 
 int lsm_verify(struct lsm *db)
 {
-    struct view *v = db_view_ref(db);
-    unsigned level, i;
-    size_t j;
-    int rc = verify_memtable(db, v->mem), one;
+    struct lsm_verify_options all = {0};
 
-    for (i = 0; i < v->n_imm; i++) {
-        one = verify_memtable(db, v->imm[i]);
-        rc = rc ? rc : one;
-    }
-    for (level = 0; level < LSM_LEVELS; level++) {
-        for (j = 0; j < v->version->n[level]; j++) {
-            one = verify_table(db, v->version->file[level][j]);
-            rc = rc ? rc : one;
-        }
-    }
-    db_view_unref(v);
-    one = verify_files(db);
-    return rc ? rc : one;
+    return lsm_verify_with(db, &all);
 }

@@ -89,8 +89,8 @@ int vlog_seal(struct vlog *v);
  */
 int vlog_read(struct vlog *v, const struct vptr *p, size_t off, size_t len, void *to);
 
-/* Is the whole record there and sound? 0 or -EUCLEAN; for recovery, so not
- * logged when quiet. */
+/* Is the whole record there, on the disk, and sound? 0 or -EUCLEAN. For recovery, when
+ * quiet: not logged, and read from wherever it is. */
 int vlog_check(struct vlog *v, const struct vptr *p, bool quiet);
 
 struct vlog_segment {

@@ -92,7 +92,7 @@ void check_table(struct table *t, const struct entries *es, uint64_t *r)
     struct iter *read = table_iter_new(t, TABLE_ITER_READ);
     struct iter *compact = table_iter_new(t, TABLE_ITER_COMPACT);
 
-    ck_ok(table_verify(t));
+    ck_ok(table_verify(t, NULL));
     entries_check_walks(compact, es);
     entries_probe(es, r, entries_check_seek, compact);
     entries_check_walks(read, es);

@@ -280,7 +280,7 @@ START_TEST(range_deletes_come_back)
     ck_assert_uint_eq(m.meta.seq_min, 4);
     ck_assert_uint_eq(m.meta.seq_max, 9);
     t = open_table(&m, NULL);
-    ck_ok(table_verify(t));
+    ck_ok(table_verify(t, NULL));
     got = table_range_deletes(t, &n);
     ck_assert_uint_eq(n, 4);
     for (i = 0; i < n; i++) {
@@ -330,7 +330,7 @@ START_TEST(a_point_at_the_end_of_a_range_closes_the_bounds)
     ck_slice_str(buf_slice(&m.meta.largest), "d");
     ck_assert(!m.meta.largest_open);
     t = open_table(&m, NULL);
-    ck_ok(table_verify(t));
+    ck_ok(table_verify(t, NULL));
     ck_assert_ptr_nonnull(table_range_deletes(t, &n));
     table_free(t);
     entries_free(&es);

@@ -168,7 +168,7 @@ static void check_damaged(const struct made_table *m, const struct entries *es,
         check_only_truth(table_iter_new(t, TABLE_ITER_READ), es, false);
         check_only_truth(table_iter_new(t, TABLE_ITER_READ), es, true);
         entries_probe(es, r, check_true_get, t);
-        rc = table_verify(t);
+        rc = table_verify(t, NULL);
         table_free(t);
     }
     ck_assert_int_eq(rc, -EUCLEAN);
@@ -201,6 +201,34 @@ START_TEST(a_flip_of_any_byte_is_noticed)
         entries_free(&es);
         drop(&m);
     }
+}
+END_TEST
+
+/* One flipped bit must not cost a whole table where it is not needed. */
+START_TEST(a_table_with_a_damaged_filter_is_read_without)
+{
+    uint64_t r = test_seed();
+    struct entries es = entries_random(&r, 40, 8, 60);
+    struct made_table m = in_memory();
+    struct table *t;
+    uint64_t at;
+
+    test_log_capture();
+    make_table(&m, &usual, &es, NULL, 0);
+    t = open_table(&m, NULL);
+    ck_assert(table_has_filter(t));
+    at = t->layout.filter;
+    table_free(t);
+    ck_ok(env_mem_flip(m.env, m.path, at + 5, 4));
+    t = open_table(&m, NULL);
+    ck_assert(!table_has_filter(t));
+    check_only_truth(table_iter_new(t, TABLE_ITER_READ), &es, false);
+    entries_probe(&es, &r, check_true_get, t);
+    ck_assert(test_log_has("checksum of a block"));
+    ck_err(table_verify(t, NULL), EUCLEAN);
+    table_free(t);
+    entries_free(&es);
+    drop(&m);
 }
 END_TEST
 
@@ -289,7 +317,7 @@ static int open_forged(struct slice block, const char *separator, int off,
     m.meta.size = file.len;
     rc = try_open_table(&m, NULL, &t);
     if (rc == 0) {
-        rc = table_verify(t);
+        rc = table_verify(t, NULL);
         table_free(t);
     }
     buf_release(&parts);
@@ -528,6 +556,7 @@ END_TEST
 
 TEST_MAIN("table_damage", TEST_CASE(golden_table), TEST_CASE(a_newer_version_is_refused),
           TEST_CASE_SLOW(a_flip_of_any_byte_is_noticed, 300),
+          TEST_CASE(a_table_with_a_damaged_filter_is_read_without),
           TEST_CASE(a_file_of_another_length_is_refused),
           TEST_CASE(a_table_under_another_number_is_refused),
           TEST_CASE(verify_sees_content_that_contradicts_itself),

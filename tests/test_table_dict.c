@@ -298,7 +298,7 @@ START_TEST(every_mixture_comes_back)
             check_with_caches(&m, &es, &r);
         } else {
             t = open_table(&m, NULL);
-            ck_ok(table_verify(t));
+            ck_ok(table_verify(t, NULL));
             table_free(t);
         }
         buf_release(&large);
@@ -459,7 +459,7 @@ START_TEST(a_damaged_dictionary_is_told_with_its_place)
              (unsigned long long)last->at);
     ck_assert_uint_gt(t->index.n_dicts, 1);
     ck_ok(env_mem_flip(m.env, m.path, last->at + 40, 1));
-    ck_err(table_verify(t), EUCLEAN);
+    ck_err(table_verify(t, NULL), EUCLEAN);
     ck_assert(test_log_has(place));
     ck_err(table_get(t, buf_slice(&es.e[es.n - 1].ikey), &trailer, &value, &pin),
            EUCLEAN);
@@ -491,7 +491,7 @@ static void check_damaged(const struct made_table *m, const struct entries *es)
             entries_check_at(it, es, n++);
         ck_assert(it->err == -EUCLEAN || (it->err == 0 && n == es->n));
         iter_free(it);
-        rc = table_verify(t);
+        rc = table_verify(t, NULL);
         table_free(t);
     }
     ck_assert_int_eq(rc, -EUCLEAN);
