@@ -607,6 +607,11 @@ int fs_copy_range(struct fs *fs, uint64_t from_ino, uint64_t from, uint64_t to_i
     return -EOPNOTSUPP;
 }
 
+int fs_scrub(struct lsm *db, const struct fs_scrub_options *o, uint64_t *problems)
+{
+    return -EOPNOTSUPP;
+}
+
 void fs_get_stats(struct fs *fs, struct fs_stats *out)
 {
     *out = (struct fs_stats){.inodes = fs->inodes, .live_inodes = fs->inodes};

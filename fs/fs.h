@@ -333,4 +333,25 @@ struct fs_repair_result {
 int fs_repair(struct lsm *db, const struct fs_repair_options *o, fs_report_fn *report,
               void *arg, struct fs_repair_result *out);
 
+struct fs_scrub_options {
+    fs_report_fn *report;
+    lsm_progress_fn *progress; /* NULL, or see struct lsm_verify_options */
+    void *arg;                 /* of both */
+    uint64_t bytes_per_s;      /* 0: as fast as it goes */
+    uint64_t after;            /* 0, or a position from `progress` to go on from */
+};
+
+/*
+ * Have the engine read and check every byte, of a store at rest or of one that is mounted
+ * and in use. Tells what is damaged, a line each, the path first:
+ *
+ *     /a/b: bytes 4096-8191 cannot be read (000012.vlog at 16384)
+ *
+ * *problems is the number of damaged places. Lines are told in the end: the names are
+ * found by a scan of all entries (paths.h). 0 when all was looked at, damaged or not;
+ * else what ended it, which may be what `progress` returned: what was found until then
+ * is told all the same.
+ */
+int fs_scrub(struct lsm *db, const struct fs_scrub_options *o, uint64_t *problems);
+
 #endif
