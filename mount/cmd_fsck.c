@@ -1,7 +1,6 @@
 /*
- * cmd_fsck.c - siltfs fsck and siltfs verify: look at a store at rest. fsck asks
- * whether the tree makes sense, and mends it when told to; verify asks whether the
- * bytes are those that were written.
+ * cmd_fsck.c - siltfs fsck: does the tree in a store at rest make sense? Mends it when
+ * told to. Whether the bytes are those that were written, cmd_scrub.c asks.
  */
 #include <getopt.h>
 #include <unistd.h>
@@ -17,8 +16,6 @@ enum {
     EXIT_CORRECTED = 1,
     EXIT_LEFT = 4,
     EXIT_TROUBLE = 8, /* could not be checked */
-
-    EXIT_DAMAGED = 1, /* of verify */
 };
 
 static int trouble(const struct why *why)
@@ -26,29 +23,6 @@ static int trouble(const struct why *why)
     fail("%s", why->text);
     return EXIT_TROUBLE;
 }
-
-static int open_at_rest(int argc, char **argv, struct lsm **db, char path[PATH_MAX],
-                        struct why *why)
-{
-    struct lsm_options o;
-    int err;
-
-    if (argc != 2 || argv[1][0] == '-')
-        return why_set(why, -EINVAL,
-                       "usage: siltfs %s STORE (`siltfs help %s` says more)", argv[0],
-                       argv[0]);
-    err = store_resolve(argv[1], path, why);
-    if (err)
-        return err;
-    lsm_options_init(&o);
-    o.read_only = true;
-    err = store_open(path, &o, db, why);
-    if (!err)
-        log_to_stderr();
-    return err;
-}
-
-/* ---- fsck ---- */
 
 struct fsck {
     bool repair;
@@ -123,10 +97,9 @@ static int fsck_open(struct fsck *f, bool read_only, struct why *why)
 
 /* Is that what lsm_repair is for? Also a store that has lost the file by which it is
  * known as one. */
-static bool is_damage(const char *path, int err)
+static bool is_damage(int err)
 {
-    return err == -EUCLEAN || err == -ENOENT ||
-           (err == -EINVAL && !lsm_is_store(env_posix(), path));
+    return err == -EUCLEAN || err == -ENOENT;
 }
 
 /* Make the store below the filesystem whole, as far as there is any; why keeps what it
@@ -137,7 +110,7 @@ static int mend_store(struct fsck *f, int err, struct why *why)
     struct lsm_options o;
     int rc;
 
-    if (f->mended || !is_damage(f->path, err))
+    if (f->mended || !is_damage(err))
         return err;
     lsm_options_init(&o);
     o.format = FS_FORMAT;
@@ -266,26 +239,3 @@ int cmd_fsck(int argc, char **argv)
 }
 
 /* ---- verify ---- */
-
-int cmd_verify(int argc, char **argv)
-{
-    char path[PATH_MAX];
-    struct why why;
-    struct lsm *db;
-    int err;
-
-    if (open_at_rest(argc, argv, &db, path, &why))
-        return trouble(&why);
-    err = lsm_verify(db);
-    lsm_close(db);
-    if (err == -EUCLEAN) {
-        printf("%s: damaged\n", path);
-        return EXIT_DAMAGED;
-    }
-    if (err) {
-        why_set(&why, err, "%s: the check stopped: %s", path, strerror(-err));
-        return trouble(&why);
-    }
-    printf("%s: every byte is as written\n", path);
-    return EXIT_CLEAN;
-}

@@ -12,6 +12,7 @@
 #include "launch.h"
 #include "log.h"
 #include "mountpoint.h"
+#include "orders.h"
 #include "session.h"
 #include "store.h"
 
@@ -93,6 +94,7 @@ static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs
     KILL_POINT("session-made");
     err = session_run(s);
     KILL_POINT("session-ended");
+    orders_end(&ops);
     session_free(s);
     if (err) {
         why_set(&why, err, "%s: ended early: %s", job->mountpoint, strerror(-err));

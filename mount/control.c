@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "orders.h"
 #include "report.h"
 
 #define DIR_INO     (1ull << 63)
@@ -13,13 +14,14 @@
 
 struct control_file {
     const char *name;
-    report_fn *write;
+    report_fn *write; /* NULL: it takes orders */
 };
 
 static const struct control_file files[] = {
     {"stats", report_text},
     {"stats.json", report_json},
     {"stats.prom", report_prometheus},
+    {ORDERS_NAME, NULL},
 };
 
 enum { FILES = sizeof(files) / sizeof(files[0]) };
@@ -28,6 +30,7 @@ enum { FILES = sizeof(files) / sizeof(files[0]) };
 struct content {
     char *text;
     size_t len;
+    struct order *order; /* instead */
 };
 
 /* ---- names and attributes ---- */
@@ -41,6 +44,8 @@ int control_getattr(const struct ops *o, fuse_ino_t ino, struct fs_attr *out)
     memset(out, 0, sizeof(*out));
     out->st.st_ino = ino;
     out->st.st_mode = dir ? S_IFDIR | 0500 : S_IFREG | 0400;
+    if (!dir && !files[ino - FILE_INO(0)].write)
+        out->st.st_mode = S_IFREG | 0600;
     out->st.st_nlink = dir ? 2 : 1;
     out->st.st_uid = o->uid;
     out->st.st_gid = o->gid;
@@ -114,19 +119,30 @@ static int write_content(const struct ops *o, const struct control_file *file,
     return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 
-int control_open(const struct ops *o, fuse_ino_t ino, struct fuse_file_info *fi)
+/* The kernel has checked the mode; orders are worth a second look. */
+static int open_orders(struct ops *o, uid_t uid, const struct fuse_file_info *fi,
+                       struct content *c)
 {
+    if (!order_allowed(o, uid) || (fi->flags & O_ACCMODE) != O_RDWR)
+        return -EACCES;
+    return order_new(o, &c->order);
+}
+
+int control_open(struct ops *o, uid_t uid, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    const struct control_file *file;
     struct content *c;
     int err;
 
-    if ((fi->flags & O_ACCMODE) != O_RDONLY)
-        return -EACCES;
     if (ino == DIR_INO || ino > FILE_INO(FILES - 1))
         return ino == DIR_INO ? -EISDIR : -ENOENT;
+    file = &files[ino - FILE_INO(0)];
+    if (file->write && (fi->flags & O_ACCMODE) != O_RDONLY)
+        return -EACCES;
     c = calloc(1, sizeof(*c));
     if (!c)
         return -ENOMEM;
-    err = write_content(o, &files[ino - FILE_INO(0)], c);
+    err = file->write ? write_content(o, file, c) : open_orders(o, uid, fi, c);
     if (err) {
         free(c->text);
         free(c);
@@ -134,22 +150,36 @@ int control_open(const struct ops *o, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     fi->fh = (uintptr_t)c;
     fi->direct_io = 1; /* the size in its attributes is 0: read on to the end */
+    fi->nonseekable = file->write == NULL;
     return 0;
 }
 
-struct slice control_read(const struct fuse_file_info *fi, uint64_t off, size_t len)
+int control_read(const struct fuse_file_info *fi, uint64_t off, size_t len, void *to,
+                 size_t *got)
 {
     const struct content *c = (const struct content *)(uintptr_t)fi->fh;
 
-    if (off >= c->len)
-        return slice_of(NULL, 0);
-    return slice_of(c->text + off, len < c->len - off ? len : c->len - off);
+    if (c->order)
+        return order_read(c->order, to, len, got);
+    *got = off >= c->len ? 0 : len < c->len - off ? len : c->len - off;
+    if (*got)
+        memcpy(to, c->text + off, *got);
+    return 0;
+}
+
+int control_write(const struct fuse_file_info *fi, struct slice data)
+{
+    const struct content *c = (const struct content *)(uintptr_t)fi->fh;
+
+    return c->order ? order_give(c->order, data) : -EACCES;
 }
 
 void control_release(struct fuse_file_info *fi)
 {
     struct content *c = (struct content *)(uintptr_t)fi->fh;
 
+    if (c->order)
+        order_free(c->order);
     free(c->text);
     free(c);
 }

@@ -1,7 +1,7 @@
 /*
  * control.h - `.siltfs`, the directory at the root of a mount that no listing
- * shows: how a mount tells about itself. Its files are made when opened and are
- * for root and whoever mounted.
+ * shows: how a mount tells about itself and is told what to do. Its files are for root
+ * and whoever mounted; those to read are made when opened, `command` is in orders.h.
  */
 #ifndef MOUNT_CONTROL_H
 #define MOUNT_CONTROL_H
@@ -23,10 +23,13 @@ int control_getattr(const struct ops *o, fuse_ino_t ino, struct fs_attr *out);
 int control_readdir(const struct ops *o, fuse_ino_t ino, uint64_t cookie,
                     fs_dirent_fn *fn, void *arg);
 
-/* Makes the content, which fi carries until release. */
-int control_open(const struct ops *o, fuse_ino_t ino, struct fuse_file_info *fi);
-/* Borrowed until release. */
-struct slice control_read(const struct fuse_file_info *fi, uint64_t off, size_t len);
+/* Makes the content, which fi carries until release. uid asks. */
+int control_open(struct ops *o, uid_t uid, fuse_ino_t ino, struct fuse_file_info *fi);
+/* Into `to`, of len bytes. */
+int control_read(const struct fuse_file_info *fi, uint64_t off, size_t len, void *to,
+                 size_t *got);
+/* All of data or nothing. */
+int control_write(const struct fuse_file_info *fi, struct slice data);
 void control_release(struct fuse_file_info *fi);
 
 #endif

@@ -67,9 +67,17 @@ static const struct command commands[] = {
      "check\n"
      "could not be made.\n",
      cmd_fsck, NULL},
+    {"scrub", "STORE|MNT [--rate=50M] [--resume]",
+     "read and check every byte, also while it is mounted and in use",
+     "Tells what is damaged by the files concerned, a line each. Exit code 0: none, 1:\n"
+     "some, 8: the check could not be made. With --rate it reads no more than so many\n"
+     "bytes a second. Interrupted, it notes in the file SCRUB of the store where it is,\n"
+     "and --resume goes on from there. What is damaged can be deleted or overwritten as\n"
+     "ever; the rest can be read.\n",
+     cmd_scrub, NULL},
     {"verify", "STORE", "read and check every byte of STORE, unmounted",
-     "Changes nothing. Exit code 0: all checksums are right, 1: damage, which is\n"
-     "named with file and offset, 8: the check could not be made.\n",
+     "As scrub, at full speed. Changes nothing. Exit code 0: all bytes are as written,\n"
+     "1: some are not, 8: the check could not be made.\n",
      cmd_verify, NULL},
     {"kv", "STORE COMMAND ...", "use STORE as a plain key-value store",
      "  put KEY VALUE     store a value, with - the one on stdin; makes STORE if need "

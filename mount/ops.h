@@ -13,6 +13,8 @@
 
 #include "options.h"
 
+struct order;
+
 /* What the operations work on; the userdata of the session. */
 struct ops {
     struct fs *fs;
@@ -21,8 +23,9 @@ struct ops {
     uid_t uid;                    /* who mounted: the control files are theirs */
     gid_t gid;
     struct timespec mounted;
-    bool ready;        /* INIT was answered */
-    bool caches_lists; /* the kernel does, when told that we need no OPENDIR */
+    struct order *orders; /* under way; orders.c */
+    bool ready;           /* INIT was answered */
+    bool caches_lists;    /* the kernel does, when told that we need no OPENDIR */
 };
 
 /* Of a zeroed struct: fs and options are borrowed. */

@@ -150,7 +150,8 @@ static int open_file(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct ops *o = ops_of(req);
-    int err = control_owns(ino) ? control_open(o, ino, fi) : open_file(req, ino, fi);
+    int err = control_owns(ino) ? control_open(o, fuse_req_ctx(req)->uid, ino, fi)
+                                : open_file(req, ino, fi);
 
     if (err) {
         /* Gone since its name was looked up, as by a rename over it: so told, the
@@ -187,14 +188,13 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     size_t got;
     int err;
 
-    if (control_owns(ino)) {
-        struct slice text = control_read(fi, (uint64_t)off, size);
-
-        fuse_reply_buf(req, (const char *)text.data, text.len);
-        return;
-    }
     buf = scratch(size);
-    err = buf ? fs_read(ops_of(req)->fs, ino, (uint64_t)off, size, buf, &got) : -ENOMEM;
+    if (!buf)
+        err = -ENOMEM;
+    else if (control_owns(ino))
+        err = control_read(fi, (uint64_t)off, size, buf, &got);
+    else
+        err = fs_read(ops_of(req)->fs, ino, (uint64_t)off, size, buf, &got);
     if (err)
         reply_err(req, err);
     else
@@ -206,10 +206,12 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 {
     bool kills = wire_write_kills(session_request(), fuse_req_ctx(req));
     struct fs *fs = ops_of(req)->fs;
-    int err = -EPERM;
     uint64_t room;
+    int err;
 
-    if (!control_owns(ino))
+    if (control_owns(ino))
+        err = control_write(fi, slice_of(data, size));
+    else
         err = fs_write(fs, ino, (uint64_t)off, slice_of(data, size), kills);
     /* At the limit, as much as there is room for, as write(2) has it. Not of the kernel's
      * dirty pages: it would take the rest for written, too. */

@@ -44,7 +44,7 @@ struct option {
 
 /* ---- values ---- */
 
-static bool parse_size(const char *s, uint64_t *out)
+bool size_parse(const char *s, uint64_t *out)
 {
     static const char suffixes[] = "KMGT";
     const char *at;
@@ -72,7 +72,7 @@ static bool parse_limit(const char *s, uint64_t *out)
         *out = 0;
         return true;
     }
-    return parse_size(s, out) && *out && *out <= INT64_MAX;
+    return size_parse(s, out) && *out && *out <= INT64_MAX;
 }
 
 static bool parse_seconds(const char *s, double *out)
@@ -105,7 +105,7 @@ static int set_verify(void *into, const char *value, struct why *why)
         o->lsm.verify_bytes = UINT64_MAX;
     else if (strcmp(value, "none") == 0)
         o->lsm.verify_bytes = 0;
-    else if (!parse_size(value, &o->lsm.verify_bytes))
+    else if (!size_parse(value, &o->lsm.verify_bytes))
         return why_set(why, -EINVAL, "option verify=%s: give a size, all or none", value);
     return 0;
 }
@@ -337,10 +337,10 @@ static bool set_value(const struct option *opt, void *at, const char *value)
 
     switch (opt->kind) {
     case SIZE:
-        return parse_size(value, &size) && size <= SIZE_MAX &&
+        return size_parse(value, &size) && size <= SIZE_MAX &&
                (*(size_t *)at = (size_t)size, true);
     case SIZE32:
-        return parse_size(value, &size) && size <= UINT32_MAX &&
+        return size_parse(value, &size) && size <= UINT32_MAX &&
                (*(unsigned *)at = (unsigned)size, true);
     case LIMIT:
         return parse_limit(value, at);

@@ -42,6 +42,8 @@ void mkfs_options_init(struct mkfs_options *o);
 int mkfs_options_parse(struct mkfs_options *o, const char *list, struct why *why);
 void mkfs_options_help(FILE *out);
 
+/* "4096", "50M"; false: no such thing. */
+bool size_parse(const char *text, uint64_t *out);
 /* What `siltfs set` changes; a list that names nothing of it changes nothing. */
 int limits_parse(struct fs_limits *limits, const char *list, struct why *why);
 void limits_help(FILE *out);

@@ -1,0 +1,288 @@
+/*
+ * orders.c - see orders.h.
+ */
+#include "orders.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    LINE_BYTES = 4096,
+    READ_WAIT_S = 1,
+    PROGRESS_MS = 200,   /* no more often than that */
+    KEPT_MAX = 16 << 20, /* of what nobody reads */
+};
+
+struct order {
+    struct ops *ops;
+    struct order *next;
+    pthread_t thread;
+    char line[LINE_BYTES + 1];
+    _Atomic bool off; /* called off */
+    uint64_t told_ms;
+
+    pthread_mutex_t mu; /* innermost; over the following */
+    pthread_cond_t more;
+    bool given, over;
+    struct buf out;
+};
+
+static pthread_mutex_t all_mu = PTHREAD_MUTEX_INITIALIZER; /* over ops->orders */
+
+/* ---- answering ---- */
+
+static void answer(struct order *r, const char *kind, const char *fmt, va_list ap)
+{
+    char *text;
+
+    if (vasprintf(&text, fmt, ap) < 0)
+        return;
+    pthread_mutex_lock(&r->mu);
+    if (r->out.len < KEPT_MAX) {
+        buf_append_slice(&r->out, slice_str(kind));
+        buf_append_slice(&r->out, slice_str(text));
+        buf_append(&r->out, "\n", 1);
+    }
+    pthread_cond_broadcast(&r->more);
+    pthread_mutex_unlock(&r->mu);
+    free(text);
+}
+
+static void say(struct order *r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void refuse(struct order *r, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void say(struct order *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    answer(r, "say ", fmt, ap);
+    va_end(ap);
+}
+
+static void tell_progress(struct order *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    answer(r, "progress ", fmt, ap);
+    va_end(ap);
+}
+
+static void end(struct order *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    answer(r, "end ", fmt, ap);
+    va_end(ap);
+}
+
+static void refuse(struct order *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    answer(r, "fail ", fmt, ap);
+    va_end(ap);
+}
+
+/* ---- scrub [rate=BYTES] [after=POSITION] ---- */
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static int scrub_progress(void *arg, uint64_t done, uint64_t total, uint64_t position)
+{
+    struct order *r = arg;
+
+    if (atomic_load(&r->off))
+        return -ECANCELED;
+    if (now_ms() - r->told_ms >= PROGRESS_MS || done == total) {
+        r->told_ms = now_ms();
+        tell_progress(r, "%" PRIu64 " %" PRIu64 " %" PRIu64, done, total, position);
+    }
+    return 0;
+}
+
+static void scrub_line(void *arg, const char *line)
+{
+    say(arg, "%s", line);
+}
+
+static void scrub(struct order *r, char *arguments)
+{
+    struct fs_scrub_options o = {
+        .report = scrub_line, .progress = scrub_progress, .arg = r};
+    uint64_t problems = 0;
+    char *word, *rest;
+    int err;
+
+    for (word = strtok_r(arguments, " ", &rest); word;
+         word = strtok_r(NULL, " ", &rest)) {
+        if (sscanf(word, "rate=%" SCNu64, &o.bytes_per_s) != 1 &&
+            sscanf(word, "after=%" SCNu64, &o.after) != 1) {
+            refuse(r, "scrub: unknown argument %s", word);
+            return;
+        }
+    }
+    err = fs_scrub(fs_store(r->ops->fs), &o, &problems);
+    if (err)
+        refuse(r, "the scrub stopped: %s", strerror(-err));
+    else
+        end(r, "%d", problems ? 1 : 0);
+}
+
+/* ---- the commands ---- */
+
+static const struct {
+    const char *name;
+    void (*run)(struct order *r, char *arguments);
+} commands[] = {
+    {"scrub", scrub},
+};
+
+static void *obey(void *arg)
+{
+    struct order *r = arg;
+    char *rest = r->line + strcspn(r->line, " ");
+    size_t i;
+
+    if (*rest)
+        *rest++ = '\0';
+    for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(r->line, commands[i].name) == 0) {
+            commands[i].run(r, rest);
+            break;
+        }
+    }
+    if (i == sizeof(commands) / sizeof(commands[0]))
+        refuse(r, "this daemon knows no command %s", r->line);
+    pthread_mutex_lock(&r->mu);
+    r->over = true;
+    pthread_cond_broadcast(&r->more);
+    pthread_mutex_unlock(&r->mu);
+    return NULL;
+}
+
+/* ---- the file ---- */
+
+bool order_allowed(const struct ops *o, uid_t uid)
+{
+    return uid == 0 || uid == o->uid;
+}
+
+int order_new(struct ops *o, struct order **out)
+{
+    struct order *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return -ENOMEM;
+    r->ops = o;
+    pthread_mutex_init(&r->mu, NULL);
+    pthread_cond_init(&r->more, NULL);
+    pthread_mutex_lock(&all_mu);
+    r->next = o->orders;
+    o->orders = r;
+    pthread_mutex_unlock(&all_mu);
+    *out = r;
+    return 0;
+}
+
+int order_give(struct order *r, struct slice line)
+{
+    int err = 0;
+
+    if (line.len && line.data[line.len - 1] == '\n')
+        line.len--;
+    if (!line.len || line.len > LINE_BYTES || memchr(line.data, '\n', line.len) ||
+        memchr(line.data, '\0', line.len))
+        return -EINVAL;
+    pthread_mutex_lock(&r->mu);
+    if (r->given || atomic_load(&r->off)) {
+        err = -EBUSY;
+    } else {
+        memcpy(r->line, line.data, line.len);
+        err = -pthread_create(&r->thread, NULL, obey, r);
+        r->given = err == 0;
+    }
+    pthread_mutex_unlock(&r->mu);
+    return err;
+}
+
+int order_read(struct order *r, void *to, size_t len, size_t *got)
+{
+    struct timespec until;
+
+    *got = 0;
+    env_about_to_block();
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += READ_WAIT_S;
+    pthread_mutex_lock(&r->mu);
+    while (r->given && !r->over && !r->out.len)
+        if (pthread_cond_timedwait(&r->more, &r->mu, &until))
+            break;
+    if (r->out.len) {
+        *got = r->out.len < len ? r->out.len : len;
+        memcpy(to, r->out.data, *got);
+        memmove(r->out.data, r->out.data + *got, r->out.len - *got);
+        r->out.len -= *got;
+    } else if (r->given && !r->over && len) {
+        *(char *)to = '\n';
+        *got = 1;
+    }
+    pthread_mutex_unlock(&r->mu);
+    return 0;
+}
+
+/* It was taken from the list, or nobody else looks there any more. */
+static void call_off(struct order *r)
+{
+    bool given;
+
+    atomic_store(&r->off, true);
+    pthread_mutex_lock(&r->mu);
+    given = r->given;
+    pthread_mutex_unlock(&r->mu);
+    if (given)
+        pthread_join(r->thread, NULL);
+    pthread_mutex_lock(&r->mu);
+    r->given = false;
+    r->over = true;
+    pthread_mutex_unlock(&r->mu);
+}
+
+void order_free(struct order *r)
+{
+    struct order **at;
+
+    pthread_mutex_lock(&all_mu);
+    for (at = &r->ops->orders; *at != r; at = &(*at)->next)
+        ;
+    *at = r->next;
+    pthread_mutex_unlock(&all_mu);
+    env_about_to_block();
+    call_off(r);
+    buf_release(&r->out);
+    pthread_cond_destroy(&r->more);
+    pthread_mutex_destroy(&r->mu);
+    free(r);
+}
+
+/* The session is over: nobody opens or closes any more. */
+void orders_end(struct ops *o)
+{
+    while (o->orders)
+        order_free(o->orders);
+}
