@@ -2,8 +2,8 @@
  * verify.c - reading every byte that counts. See lsm_verify_with in lsm.h.
  *
  * Tables are visited in the order of their numbers, each as of the version that is
- * current then, and no version is held longer: a slow scrub of a store in use keeps no
- * file alive. What compactions made of tables not yet visited has greater numbers, and
+ * current then, and no version is held longer: a slow scrub of a store in use keeps few
+ * files alive. What compactions made of tables not yet visited has greater numbers, and
  * comes in another pass. So the number of the last table is a position to go on from.
  */
 #include <inttypes.h>
@@ -168,11 +168,11 @@ static void verify_table(struct verifying *v, struct tfile *f)
     v->file = "";
 }
 
-/* The table with the least number above the position and below the limit, with a
- * reference; NULL: there is none. */
-static struct tfile *next_table(struct verifying *v, uint64_t limit)
+/* The table of a view with the least number above the position and below the limit;
+ * NULL: there is none. */
+static struct tfile *next_table(const struct verifying *v, const struct view *view,
+                                uint64_t limit)
 {
-    struct view *view = db_view_ref(v->db);
     struct tfile *next = NULL;
     unsigned level;
     size_t i;
@@ -186,10 +186,23 @@ static struct tfile *next_table(struct verifying *v, uint64_t limit)
                 next = f;
         }
     }
-    if (next)
-        tfile_ref(next);
-    db_view_unref(view);
     return next;
+}
+
+/* The next one, held by a view: a table alone does not keep its segments. False: there is
+ * none, or it is to end. */
+static bool verify_next(struct verifying *v, uint64_t limit)
+{
+    struct view *view = db_view_ref(v->db);
+    struct tfile *f = next_table(v, view, limit);
+
+    if (f) {
+        verify_table(v, f);
+        if (!v->stop)
+            v->position = f->meta.number;
+    }
+    db_view_unref(view);
+    return f && !v->stop;
 }
 
 static void verify_tables(struct verifying *v)
@@ -198,18 +211,11 @@ static void verify_tables(struct verifying *v)
 
     for (pass = 0; pass < PASSES && !v->stop; pass++) {
         uint64_t limit = atomic_load(&v->db->next_number);
-        struct tfile *f = next_table(v, limit);
 
-        if (!f)
+        if (!verify_next(v, limit))
             return;
-        for (; f; f = v->stop ? NULL : next_table(v, limit)) {
-            uint64_t number = f->meta.number;
-
-            verify_table(v, f);
-            tfile_unref(f);
-            if (!v->stop)
-                v->position = number;
-        }
+        while (verify_next(v, limit))
+            ;
     }
 }
 
