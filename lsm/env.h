@@ -98,7 +98,8 @@ void env_free(void *p, size_t bytes);
  * Open path. preallocate > 0 (with ENV_CREATE or ENV_REUSE) asks for that much
  * space now, and again each time it is used up; the file's size may then exceed
  * what was appended, and the rest reads as zeros or, with ENV_REUSE, as old
- * bytes. An ENV_CREATE file is mode 0600. A symbolic
+ * bytes. An ENV_CREATE file is mode 0600, and belongs to the
+ * directory's owner when root makes it. A symbolic
  * link is -ELOOP, all else that is not a regular file -EUCLEAN (logged).
  */
 static inline int env_open(struct env *e, const char *path, enum env_mode mode,

@@ -319,6 +319,27 @@ static int open_regular(const char *path, int flags)
     return err_corrupt(path, 0, "not a regular file");
 }
 
+/*
+ * What root makes in somebody's directory is theirs, or they could not use their own
+ * store after root mounted or repaired it. Where that is not possible it stays root's.
+ */
+static void give_to_owner(const char *path, int fd)
+{
+    const char *slash = strrchr(path, '/');
+    struct stat st;
+    char *dir;
+    int rc = 0;
+
+    if (geteuid() != 0)
+        return;
+    dir =
+        slash > path ? strndup(path, (size_t)(slash - path)) : strdup(slash ? "/" : ".");
+    if (dir && stat(dir, &st) == 0 && st.st_uid != 0)
+        rc = fchown(fd, st.st_uid, st.st_gid);
+    (void)rc;
+    free(dir);
+}
+
 static int open_fd(const char *path, enum env_mode mode)
 {
     static const int flags[] = {
@@ -326,8 +347,11 @@ static int open_fd(const char *path, enum env_mode mode)
         [ENV_CREATE] = O_RDWR | O_CREAT | O_EXCL,
         [ENV_REUSE] = O_RDWR,
     };
+    int fd = open_regular(path, flags[mode]);
 
-    return open_regular(path, flags[mode]);
+    if (fd >= 0 && mode == ENV_CREATE)
+        give_to_owner(path, fd);
+    return fd;
 }
 
 static int posix_open(struct env *e, const char *path, enum env_mode mode,

@@ -28,6 +28,19 @@ mkdir -m 777 "$STORE"
 ok "make a store in a directory that is there" "$SILTFS" mkfs "$STORE"
 same "it takes the directory for its owner alone" "$(modes)" "$private"
 
+# ---- root in somebody's store ----
+
+mkdir -m 755 "$T/theirs" "$T/mine"
+chown 1000:1000 "$T/theirs" "$T/mine"
+ok "a user makes a store" as_user 1000 "$SILTFS" mkfs "$T/theirs/store"
+ok "root mounts it" "$SILTFS" mount "$T/theirs/store" "$MNT"
+head -c 300000 /dev/urandom >"$MNT/f"
+ok "unmount" "$SILTFS" umount "$MNT"
+ok "root checks and repairs it" "$SILTFS" fsck --repair "$T/theirs/store"
+ok "root sets a limit" "$SILTFS" set "$T/theirs/store" size=1G
+same "all of it is still theirs" "$(find "$T/theirs" -printf '%U:%G\n' | sort -u)" "1000:1000"
+ok "they use it" as_user 1000 "$SILTFS" fsck "$T/theirs/store"
+
 # ---- no symbolic link is followed in a store ----
 
 ok "mount" "$SILTFS" mount "$STORE" "$MNT" -o memory=16M
