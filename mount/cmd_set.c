@@ -26,21 +26,25 @@ static int parse(struct fs_limits *limits, char **words, struct why *why)
     return err;
 }
 
-/* words: what to change, up to a NULL. */
-static int change(struct lsm *db, const char *path, char **words, struct why *why)
+/* Before the store is changed: what it has. */
+static int look(void *arg, struct lsm *db)
 {
-    struct fs_limits limits;
-    int err = fs_get_limits(db, &limits);
+    return fs_get_limits(db, arg);
+}
 
-    if (!err && *words) {
+/* words: what to change, up to a NULL. */
+static int change(struct lsm *db, const char *path, struct fs_limits limits, char **words,
+                  struct why *why)
+{
+    int err;
+
+    if (*words) {
         if (parse(&limits, words, why))
             return -EINVAL;
         err = fs_set_limits(db, &limits);
+        if (err)
+            return store_why(path, err, why);
     }
-    if (err == -ENODATA)
-        return why_set(why, err, "%s: holds no filesystem", path);
-    if (err)
-        return store_why(path, err, why);
     show("size", limits.bytes);
     show("inodes", limits.inodes);
     return 0;
@@ -48,6 +52,7 @@ static int change(struct lsm *db, const char *path, char **words, struct why *wh
 
 static int run(const char *path, char **words, struct why *why)
 {
+    struct fs_limits limits;
     struct lsm_options o;
     struct lsm *db;
     int err, close_err;
@@ -55,10 +60,14 @@ static int run(const char *path, char **words, struct why *why)
     lsm_options_init(&o);
     o.format = FS_FORMAT;
     o.read_only = !*words;
+    o.accept = look;
+    o.accept_arg = &limits;
     err = store_open(path, &o, &db, why);
+    if (err == -ENODATA)
+        return why_set(why, err, "%s: holds no filesystem", path);
     if (err)
         return err;
-    err = change(db, path, words, why);
+    err = change(db, path, limits, words, why);
     close_err = lsm_close(db);
     return !err && close_err ? store_why(path, close_err, why) : err;
 }

@@ -18,6 +18,7 @@ refused() {
 says "an unknown command is named" "frobnicate" "$SILTFS" frobnicate
 says "mount without arguments gives its usage" "usage: siltfs mount" "$SILTFS" mount
 says "mkfs without a store gives its usage" "usage: siltfs mkfs" "$SILTFS" mkfs
+says "set without a store gives its usage" "usage: siltfs set" "$SILTFS" set
 says "umount without a mount gives its usage" "usage: siltfs umount" "$SILTFS" umount
 says "help on an unknown command says so" "frobnicate" "$SILTFS" help frobnicate
 ok "help lists the commands" "$SILTFS" help
@@ -94,6 +95,8 @@ refused "kv does not write to a filesystem" "holds a filesystem; write to it by 
 ok "... but reads it" "$SILTFS" kv "$STORE" get Snext
 ok "a store of somebody else, without a name" "${B:-build}/tests/tool_fill" "$T/plain" 1
 says "... holds no filesystem" "no filesystem" "$SILTFS" mount "$T/plain" "$MNT"
+says "... and no limits" "no filesystem" "$SILTFS" set "$T/plain" size=1G
+refused "set refuses what it does not know" "unknown option 'color'" "$SILTFS" set "$STORE" color=red
 
 tool_newer=$(realpath "${B:-build}")/tests/tool_newer
 if [ -x "$tool_newer" ]; then
@@ -102,6 +105,7 @@ if [ -x "$tool_newer" ]; then
     refused "... is refused" "newer siltfs" "$SILTFS" mount "$STORE" "$MNT"
     refused "... also by fsck" "newer siltfs" "$SILTFS" fsck "$STORE"
     refused "... and by its repair" "newer siltfs" "$SILTFS" fsck --repair "$STORE"
+    refused "... and by set" "newer siltfs" "$SILTFS" set "$STORE" size=1G
     rm -rf "$STORE"
     mv "$T/kept" "$STORE"
 else
