@@ -19,7 +19,7 @@ passed=0 failed=0 skipped=0
 
 pass() { passed=$((passed + 1)); }
 
-# fail MESSAGE [DETAIL...]
+# fail MESSAGE [DETAIL...] : LINES_SHOWN=n lines of it (20)
 fail() {
     failed=$((failed + 1))
     echo "FAILED: $1"

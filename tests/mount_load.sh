@@ -1,0 +1,136 @@
+#!/bin/bash
+# Much at once, for long: 64 processes that call at random (tests/stress.h), 10,000 open
+# files, a directory of a million names, writes all over a file of 100 GiB. No call fails
+# or returns something else than was written; the daemon stays within its memory; it
+# leaks nothing.
+#
+# In `make soak` half of its minutes (LOAD_SECONDS=n: others); in `make test` some
+# seconds, a tenth of the processes and files, and a hundredth of the names.
+. "$(dirname "$0")/mount_lib.sh"
+STRESS=$(realpath "${B:-build}")/tests/tool_stress
+LEAKY=$(realpath "${B:-build}")/asan/siltfs
+
+# What the daemon may have: the budget, so much for each inode that the kernel knows
+# (fs/DESIGN.md), and for itself (code, stacks, buffers of requests).
+memory_mib=64 inode_bytes=320 itself_mib=48
+
+rss_kib() { awk '/^RssAnon/ {print $2}' "/proc/$1/status"; }
+live_inodes() { "$SILTFS" stats --json "$MNT" | grep -oE '"live_inodes": *[0-9]+' | grep -oE '[0-9]+'; }
+
+# within PID : now? Remembers the greatest of each.
+within() {
+    local rss live bound
+    live=$(live_inodes) || return 0 # it is going
+    rss=$(rss_kib "$1") || return 0
+    bound=$(((memory_mib + itself_mib) * 1024 + live * inode_bytes / 1024))
+    [ "$rss" -gt "$most_rss" ] && most_rss=$rss
+    [ "$live" -gt "$most_live" ] && most_live=$live
+    [ "$rss" -le $bound ] ||
+        fail "memory is bounded" "$rss KiB with $live inodes, more than $bound"
+}
+
+# ended JOB NAME : well; its operations are counted.
+ended() {
+    wait "$1" || fail "$2" "$(cat "$T/$2.said")"
+    operations=$((operations + $(sed -n 's/^operations //p' "$T/$2.said" | head -n 1)))
+}
+
+# watch_until_all_end : of jobs.
+watch_until_all_end() {
+    local i
+    while [ -n "$(jobs -rp)" ] && [ $failed = $before ]; do
+        within "$pid"
+        sleep 0.5
+    done
+    for i in "${jobs[@]}"; do ended "${i%:*}" "${i#*:}"; done
+    jobs=()
+}
+
+# much_at_once SEED SECONDS
+much_at_once() {
+    local seconds=$2 processes=64 files=10000 names=1000000 left pid jobs=() i before=$failed
+    most_rss=0 most_live=0
+    if [ -z "${SOAK:-}" ]; then
+        processes=8 files=1000 names=10000
+    elif [ -n "${LOAD_SECONDS:-}" ]; then
+        seconds=$LOAD_SECONDS
+    elif [ -n "${SOAK_MINUTES:-}" ]; then
+        left=$((SOAK_END - $(date +%s)))
+        seconds=$((SOAK_MINUTES * 30))
+        [ $seconds -le $left ] || seconds=$((left > $2 ? left : $2))
+    fi
+    fresh -o memory=${memory_mib}M || { fail "a fresh store mounts"; return; }
+    pid=$(daemon_pid)
+    rm -f "$T/state"
+    "$STRESS" init "$T/state" "$MNT" $processes 4 || { fail "init"; return; }
+    for i in 0 1 2 3; do
+        python3 tests/load.py fill "$MNT/entries" $names $i 4 >"$T/fill$i.said" 2>&1 &
+        jobs+=($!:fill$i)
+    done
+    watch_until_all_end
+    "$STRESS" load "$T/state" "$MNT" "$seconds" "$1" $processes >"$T/calls.said" 2>&1 &
+    jobs+=($!:calls)
+    for i in "files $MNT/files $files" "entries $MNT/entries $names" "sparse $MNT/sparse 100"; do
+        python3 tests/load.py $i "$seconds" "$1" >"$T/${i%% *}.said" 2>&1 &
+        jobs+=($!:${i%% *})
+    done
+    watch_until_all_end
+    [ $failed = $before ] || return
+    ok "all is as expected" "$STRESS" check "$T/state" "$MNT"
+
+    # Walking over it makes the kernel know all; it gives back what it is told to forget.
+    same "find sees every name" $(($(find "$MNT/entries" -newermt 2000-01-01 | wc -l) > names / 2)) 1
+    within "$pid"
+    echo "most: $((most_rss / 1024)) MiB, with $most_live inodes"
+    if echo 2 2>/dev/null >/proc/sys/vm/drop_caches; then
+        forgotten() { [ "$(live_inodes)" -lt 20000 ]; }
+        ok "the kernel forgets" wait_until 60 forgotten
+        sleep 1
+        within "$pid"
+        echo "after it forgot: $(($(rss_kib "$pid") / 1024)) MiB with $(live_inodes) inodes"
+    fi
+    ok "unmount" "$SILTFS" umount "$MNT"
+    ok "fsck is clean" "$SILTFS" fsck "$STORE"
+    ok "mount" "$SILTFS" mount "$STORE" "$MNT"
+    ok "all is as expected after a new mount" "$STRESS" check "$T/state" "$MNT" clean
+    ok "unmount" "$SILTFS" umount "$MNT"
+}
+
+# leaks SEED SECONDS : the daemon under LeakSanitizer, ended by umount and by SIGTERM.
+leaks() {
+    local pid load end opts
+    # libfuse keeps its copy of the mount point until fuse_session_unmount, which must not
+    # be called (session.c); a few bytes, once.
+    echo "leak:fuse_session_mount" >"$T/known"
+    rm -rf "$STORE" "$T/state"
+    mkdir -p "$MNT"
+    "$SILTFS" mkfs "$STORE"
+    for end in umount TERM; do
+        for opts in memory=4M,memtable=256K noatime; do
+            LSAN_OPTIONS=suppressions=$T/known:print_suppressions=0 \
+                "$LEAKY" mount -f "$STORE" "$MNT" -o $opts 2>"$T/log" &
+            pid=$!
+            "$STRESS" wait $pid "$MNT" || fail "mount" "$(cat "$T/log")"
+            [ -f "$T/state" ] || "$STRESS" init "$T/state" "$MNT" 8 3
+            ok "all is as expected" "$STRESS" check "$T/state" "$MNT"
+            "$STRESS" load "$T/state" "$MNT" $(($2 / 4 + 1)) "$1" >"$T/calls.said" 2>&1 &
+            load=$!
+            if [ $end = TERM ]; then
+                sleep $(($2 / 4 + 1))
+                kill -TERM $pid
+                wait $load
+            else
+                ended $load calls
+                "$SILTFS" umount "$MNT"
+            fi
+            wait $pid
+            same "the daemon ends well by $end, nothing leaked" "$? $(grep -v detaching "$T/log")" "0 "
+        done
+    done
+    ok "fsck is clean" "$SILTFS" fsck "$STORE"
+}
+
+load 3 much_at_once
+[ -x "$LEAKY" ] || [ -z "${SOAK:-}" ] || fail "$LEAKY is not built"
+[ -x "$LEAKY" ] && load 0 leaks
+finish
