@@ -3,8 +3,7 @@
  * INIT, and the replies.
  *
  * Left out on purpose, so that the kernel gets ENOSYS once and never asks again:
- * flush (closing a file needs nothing from us), access (it checks itself). Not so
- * opendir, which libfuse answers with success then: op_opendir says ENOSYS itself.
+ * flush (closing a file needs nothing from us), access (it checks itself).
  */
 #include "ops_impl.h"
 
@@ -60,7 +59,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     set_wanted(conn, FUSE_CAP_WRITEBACK_CACHE, o->options->writeback);
     set_wanted(conn, FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE,
                false);
-    o->caches_lists = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
     wire_init(conn);
     o->ready = true;
 }

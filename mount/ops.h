@@ -25,7 +25,6 @@ struct ops {
     struct timespec mounted;
     struct order *orders; /* under way; orders.c */
     bool ready;           /* INIT was answered */
-    bool caches_lists;    /* the kernel does, when told that we need no OPENDIR */
 };
 
 /* Of a zeroed struct: fs and options are borrowed. */

@@ -5,6 +5,8 @@
 #include "ops_impl.h"
 #include "wire.h"
 
+enum { REST_S = 2 }; /* without a change, until listings of a directory are cached */
+
 /* The name of the control directory is not to be had for anything else. */
 static bool is_control_name(fuse_ino_t parent, const char *name)
 {
@@ -236,16 +238,29 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie, bool
 }
 
 /*
- * ENOSYS tells the kernel that opening needs nothing from us: it never asks again,
- * releases nothing, and caches every listing until a name in that directory changes.
- * Cookies that mean the same to every opener allow that.
+ * The kernel may cache a listing, until a name in the directory changes, if the directory
+ * rested for a while. Not of one in which names come and go: when a listing is filled in
+ * by one process while another changes the directory and a third begins to list it, the
+ * kernel (6.18) takes what it got before the change for the state after it, and who
+ * unlinked a name finds it listed. So OPENDIR is not answered ENOSYS either, for then the
+ * kernel caches all.
  */
+static bool is_at_rest(struct ops *o, fuse_ino_t ino)
+{
+    struct fs_attr attr;
+    struct timespec now;
+
+    if (control_owns(ino) || fs_getattr(o->fs, ino, &attr))
+        return false;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec - attr.st.st_ctim.tv_sec > REST_S;
+}
+
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    if (ops_of(req)->caches_lists)
-        reply_err(req, -ENOSYS);
-    else
-        fuse_reply_open(req, fi);
+    fi->keep_cache = 1; /* or it forgets what it has at every opening */
+    fi->cache_readdir = is_at_rest(ops_of(req), ino);
+    fuse_reply_open(req, fi);
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,

@@ -201,12 +201,13 @@ need strace strace
 rm -rf many
 mkdir many
 touch many/{1..300}
+sleep 3.1 # what changes all the time is not cached
 ls -U many >"$T/null"
 stat many >"$T/null"
-same "listing a second time costs no request" "$(requests ls -U many)" 0
+same "listing a second time costs an OPENDIR and a RELEASEDIR" "$(requests ls -U many)" 2
 ok "... and finding what is there the directory's attributes at most" \
-    test "$(requests find many)" -le 1
-ok "the first listing costs some" test "$(mkdir many/new && requests ls -U many)" -gt 0
+    test "$(requests find many)" -le 3
+ok "the first listing costs some" test "$(mkdir many/new && requests ls -U many)" -gt 2
 same "a listing shows at once what was made, removed and renamed" "$(python3 - <<'END'
 import ctypes, os
 os.chdir("many")
