@@ -91,6 +91,7 @@ static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs
         launch_failed(l, &why);
         return err;
     }
+    store_mark(job->store, "mounted");
     KILL_POINT("session-made");
     err = session_run(s);
     KILL_POINT("session-ended");
@@ -148,11 +149,24 @@ static int serve(struct launch *l, void *arg)
     return err || close_err ? 1 : 0;
 }
 
+/*
+ * mount(8), which calls us as mount.siltfs, has suid and dev for its defaults and says
+ * nothing of them to its helpers, only nosuid and nodev: else root could not have them.
+ */
+static int mount8_defaults(const char *argv0, struct mount_options *o, struct why *why)
+{
+    if (strcmp(argv0, "mount") == 0 || getuid() != 0)
+        return 0;
+    return mount_options_parse(o, "suid,dev", why);
+}
+
 static int parse(int argc, char **argv, struct mount_job *job, bool *foreground)
 {
     struct why why;
     int c;
 
+    if (mount8_defaults(argv[0], &job->options, &why))
+        return fail("%s", why.text);
     opterr = 0;
     while ((c = getopt(argc, argv, "fo:")) != -1) {
         if (c == 'f')

@@ -86,7 +86,9 @@ int store_holder(const char *path, struct holder *h)
     if ((line = strsep(&rest, "\n")))
         h->pid = atoi(line);
     while ((line = strsep(&rest, "\n"))) {
-        if (strcmp(line, "closing") == 0)
+        if (strcmp(line, "mounted") == 0)
+            h->mounted = true;
+        else if (strcmp(line, "closing") == 0)
             h->closing = true;
         else if (strncmp(line, failed, strlen(failed)) == 0)
             snprintf(h->failed, sizeof(h->failed), "%s", line + strlen(failed));
@@ -177,20 +179,21 @@ int store_wait_free(const char *path, unsigned timeout_ms)
 
 /*
  * How long it is worth waiting for the holder: it says so itself, or it is
- * exiting, or its mount is gone, as between an umount(8) and the word "closing".
+ * exiting, or its mount is gone, as between an umount(8) and the word "closing": on a
+ * busy machine that took six seconds.
  */
 static unsigned worth_waiting_ms(const char *path)
 {
     struct mountinfo m;
     struct holder h;
+    bool unmounted;
 
     if (store_holder(path, &h))
         return LEAVING_MS;
-    if (h.closing)
+    unmounted = mountinfo_of_store(path, &m) == -ENOENT;
+    if (h.closing || (h.mounted && unmounted))
         return CLOSING_MS;
-    if (process_leaving(h.pid) || mountinfo_of_store(path, &m) == -ENOENT)
-        return LEAVING_MS;
-    return 0;
+    return unmounted || process_leaving(h.pid) ? LEAVING_MS : 0;
 }
 
 static int open_waiting(const char *path, const struct lsm_options *o, struct lsm **db)

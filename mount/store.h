@@ -6,6 +6,7 @@
  * process number and on further lines what it wants others to know:
  *
  *     1234
+ *     mounted                     it serves the store, or did until just now
  *     closing                     it has unmounted and is writing the rest
  *     failed: No space left ...   it could not write the rest
  */
@@ -34,7 +35,7 @@ int store_why(const char *path, int err, struct why *why);
 
 struct holder {
     int pid;
-    bool closing;
+    bool mounted, closing;
     char failed[256]; /* "" or why its last close failed */
 };
 

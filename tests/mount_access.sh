@@ -78,6 +78,12 @@ ok "unmount" "$SILTFS" umount "$MNT"
 same "other's permissions are always checked, with allow_other" \
     "$("$SILTFS" mount "$STORE" "$MNT" -o allow_other && grep " $MNT " /proc/mounts | grep -c 'default_permissions.*allow_other')" 1
 same "... set-uid programs and devices not let in" "$(grep " $MNT " /proc/mounts | grep -c 'nosuid,nodev')" 1
+ok "unmount" "$SILTFS" umount "$MNT"
+# mount(8) tells its helpers nosuid and nodev only.
+ln -s "$SILTFS" "$T/mount.siltfs"
+ok "mount -t siltfs" "$T/mount.siltfs" "$STORE" "$MNT" -o rw,nodev,allow_other
+same "mount(8)'s defaults are suid and dev, for root" \
+    "$(grep " $MNT " /proc/mounts | grep -oE '\b(nosuid|nodev)\b' | xargs)" nodev
 as1000() { as 1000 "chdir(\"$MNT\"); $1"; }
 same "others do what the mode says" "$(as1000 'print(read(open("f", O_RDONLY), 9))')" "b'secret\\n'
 ok"

@@ -73,6 +73,13 @@ for i in $(seq 10); do
     [ "$(cat "$MNT/round")" = $i ] || fail "mount right after umount(8) sees all, $i"
 done
 pass
+# On a busy machine the daemon may not notice for long that it is unmounted.
+pid=$(daemon_pid)
+kill -STOP "$pid"
+python3 -c 'import ctypes, sys; ctypes.CDLL(None).umount2(sys.argv[1].encode(), 2)' "$MNT"
+(sleep 2.5 && kill -CONT "$pid") &
+ok "mount waits for a daemon that has not noticed that it is unmounted" \
+    "$SILTFS" mount "$STORE" "$MNT"
 head -c 30000000 /dev/urandom >"$T/ref"
 cp "$T/ref" "$MNT/ref"
 pid=$(daemon_pid)
