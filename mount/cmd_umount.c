@@ -4,6 +4,7 @@
  */
 #include <getopt.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -66,6 +67,19 @@ static int wait_closed(const char *store, const struct holder *h, bool written,
     return 0;
 }
 
+/* Many look at a mount for a moment, as df does at all there are: it is in use when it
+ * stays so. */
+static int unmount_patiently(const char *path, enum unmount_how how, struct why *why)
+{
+    enum { PATIENCE = 20 };
+    static const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    int err, tries = 0;
+
+    while ((err = mountpoint_unmount(path, how, why)) == -EBUSY && tries++ < PATIENCE)
+        nanosleep(&pause, NULL);
+    return err;
+}
+
 static int unmount(const char *arg, enum unmount_how how, struct why *why)
 {
     static char path[PATH_MAX];
@@ -84,7 +98,7 @@ static int unmount(const char *arg, enum unmount_how how, struct why *why)
     if (store_holder(m.source, &h))
         h.pid = 0;
     written = is_written(path);
-    err = mountpoint_unmount(path, how, why);
+    err = unmount_patiently(path, how, why);
     if (err == -EBUSY)
         return why_set(
             why, err,

@@ -58,6 +58,11 @@ kill -PIPE "$pid"; kill -USR1 "$pid"
 ok "SIGPIPE and SIGUSR1 do no harm" ls "$MNT"
 
 # umount in use, lazy, and by umount(8).
+(cd "$MNT" && sleep 0.4) &
+sleep 0.1
+ok "umount waits a moment for who looks at the mount" "$SILTFS" umount "$MNT"
+ok "mount" "$SILTFS" mount "$STORE" "$MNT"
+pid=$(daemon_pid)
 exec 8>"$MNT/in-use"
 says "umount of a mount in use says so" "in use" "$SILTFS" umount "$MNT"
 ok "umount -l detaches" "$SILTFS" umount -l "$MNT"
