@@ -7,7 +7,8 @@
  * files), acl and xattr (what else an inode has); entry (names in directories);
  * then the operations: dir, rename, readdir, attr, file, range, xattr_ops; and
  * super, usage, lazy, orphan around them. Beside all this check, and mend below it,
- * which work on a store that nobody has mounted. A file calls only those before it.
+ * which work on a store that nobody has mounted, and scrub, with paths, which works on
+ * any. A file calls only those before it.
  *
  * Every operation goes the same way: pin the inodes, lock them, compute the new
  * records in copies, fill a batch, write it, and only when that succeeded copy
