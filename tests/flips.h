@@ -53,6 +53,7 @@ struct victim_file {
     char name[NAME_BYTES];
     enum file_kind kind;
     struct buf bytes;
+    uint64_t end; /* of a log: of its last frame */
 };
 
 struct victim {
