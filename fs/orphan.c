@@ -62,17 +62,27 @@ int orphans_flush(struct fs *fs)
     return rc;
 }
 
-int orphan_retire(struct fs *fs, struct inode *in)
+/* False: there is no room. */
+static bool gather(struct fs *fs, const struct inode *in)
 {
-    bool full;
-    int rc = 0;
+    bool room;
 
     mutex_lock(&fs->dead_mu);
-    full = fs->n_dead == DEAD_MAX;
+    room = fs->n_dead < DEAD_MAX;
+    if (room)
+        fs->dead[fs->n_dead++] = (struct dead){in->ino, in->rec};
     mutex_unlock(&fs->dead_mu);
-    if (full)
+    return room;
+}
+
+int orphan_retire(struct fs *fs, struct inode *in)
+{
+    int rc = 0;
+
+    /* Others may fill the room that a flush made. Where nothing can be deleted, this one
+     * is left to the next mount. */
+    while (!rc && !gather(fs, in))
         rc = orphans_flush(fs);
-    put_back(fs, &(struct dead){in->ino, in->rec}, 1);
     in->state = (in->state & ~(unsigned)(INODE_ORPHAN | INODE_ATIME)) | INODE_GONE;
     return rc;
 }

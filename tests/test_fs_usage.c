@@ -400,6 +400,43 @@ START_TEST(room_is_there_even_when_others_delete_what_we_left)
 }
 END_TEST
 
+static void *leave_many(void *name)
+{
+    struct fs_attr a;
+    int i;
+
+    for (i = 0; i < 4000; i++) {
+        if (fs_create(r->fs, &r->cred, FS_ROOT, name, 0644, &a) ||
+            fs_unlink(r->fs, FS_ROOT, name) || fs_release(r->fs, a.st.st_ino))
+            abort(); /* Check's own assertions are for the main thread */
+        fs_forget(r->fs, a.st.st_ino, 1);
+    }
+    return NULL;
+}
+
+/* Only so many wait at a time: none is forgotten when that is full. */
+START_TEST(all_that_many_leave_at_once_is_deleted)
+{
+    static char names[8][2] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    pthread_t thread[8];
+    struct fs_stats s;
+    int i;
+
+    start(1 << 30, 0);
+    for (i = 0; i < 8; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, leave_many, names[i]), 0);
+    for (i = 0; i < 8; i++)
+        pthread_join(thread[i], NULL);
+    ck_ok(fs_sync(r->fs));
+    ck_assert_uint_eq(used(), NAME);
+    ck_ok(fs_unmount(r->fs));
+    rig_mount(r);
+    fs_get_stats(r->fs, &s);
+    ck_assert_uint_eq(s.orphans_removed, 0);
+    rig_release(r);
+}
+END_TEST
+
 /* ---- statfs ---- */
 
 START_TEST(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used)
@@ -462,5 +499,6 @@ TEST_MAIN("fs_usage", TEST_CASE(what_counts_is_names_contents_targets_and_attrib
           TEST_CASE(orphans_of_a_crash_are_not_counted_any_more),
           TEST_CASE(counting_and_changing_at_once_comes_out_right),
           TEST_CASE(room_is_there_even_when_others_delete_what_we_left),
+          TEST_CASE(all_that_many_leave_at_once_is_deleted),
           TEST_CASE(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used),
           TEST_CASE(with_a_limit_that_is_the_size))
