@@ -320,8 +320,10 @@ struct lsm *fs_store(struct fs *fs)
 
 void fs_get_stats(struct fs *fs, struct fs_stats *out)
 {
+    uint64_t inodes = usage_inodes(fs); /* too few, perhaps, since a crash */
+
     mutex_lock(&fs->dead_mu);
-    out->inodes = usage_inodes(fs) - fs->n_dead;
+    out->inodes = inodes > fs->n_dead ? inodes - fs->n_dead : 1;
     mutex_unlock(&fs->dead_mu);
     out->live_inodes = itable_count(&fs->inodes);
     out->orphans_removed = fs->orphans_removed;
