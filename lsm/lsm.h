@@ -515,7 +515,8 @@ struct lsm_repair_result {
  * Keys whose value is lost are gone, rather than back at an older value. Damaged
  * files are moved to path/lost. Until the new manifest is durable nothing that
  * was there is changed. What it cannot know: DESIGN.md, "Repair".
- * -ENOENT: there is nothing of a store.
+ * -ENOENT: there is nothing of a store, or nothing that can be read; all is left as it
+ * was.
  */
 typedef void lsm_repair_fn(void *arg, const char *line);
 int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *report,

@@ -549,6 +549,9 @@ static int repair(struct repair *r)
         rc = take_logs(r);
     if (!rc)
         rc = salvage_tables(r);
+    /* Files of these names others have, too: theirs are left alone. */
+    if (!rc && !r->m.edits && !r->n_tables)
+        rc = -ENOENT;
     if (!rc)
         rc = merge_if_needed(r);
     if (rc)

@@ -651,6 +651,44 @@ START_TEST(a_flush_cut_short_is_no_flush)
 }
 END_TEST
 
+static void put_file(struct env *env, const char *path, const char *text)
+{
+    struct slice part = slice_str(text);
+    struct env_file *f;
+
+    ck_ok(env_open(env, path, ENV_CREATE, 0, &f));
+    ck_ok(env_file_append(f, &part, 1));
+    ck_ok(env_file_sync(f));
+    ck_ok(env_file_close(f));
+}
+
+/* LevelDB's, say, or somebody's notes. */
+START_TEST(files_of_others_with_such_names_are_left_alone)
+{
+    static const char *const names[] = {"/s/CURRENT", "/s/MANIFEST-000002",
+                                        "/s/000003.log", "/s/000005.sst",
+                                        "/s/000006.vlog"};
+    struct env *env = env_mem_new(1);
+    struct store s = {.env = env, .dir = "/s"};
+    uint64_t size;
+    unsigned i;
+
+    store_options(&s);
+    test_log_capture();
+    ck_ok(env_mkdir(env, "/s"));
+    for (i = 0; i < 5; i++)
+        put_file(env, names[i], "MANIFEST-000002\n and whatever else they hold");
+    ck_err(lsm_repair("/s", &s.o, NULL, NULL, NULL), ENOENT);
+    for (i = 0; i < 5; i++) {
+        ck_ok(env_stat(env, names[i], &size));
+        ck_assert_uint_eq(size, strlen("MANIFEST-000002\n and whatever else they hold"));
+    }
+    store_list(&s);
+    ck_assert_int_le(s.n_files, 6); /* and LOCK */
+    env_mem_free(env);
+}
+END_TEST
+
 START_TEST(what_cannot_be_repaired_is_refused)
 {
     struct env *env = env_mem_new(1);
@@ -690,4 +728,5 @@ TEST_MAIN("repair", TEST_CASE(a_sound_store_is_repaired_without_loss),
           TEST_CASE(a_store_on_disk_is_repaired),
           TEST_CASE_SLOW(a_repair_cut_short_at_any_call_is_done_again, 300),
           TEST_CASE_SLOW(a_flush_cut_short_is_no_flush, 300),
+          TEST_CASE(files_of_others_with_such_names_are_left_alone),
           TEST_CASE(what_cannot_be_repaired_is_refused))
