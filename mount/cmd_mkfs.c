@@ -67,6 +67,13 @@ static bool is_empty_store(const char *path)
     return empty;
 }
 
+static int why_store(const char *path, struct why *why)
+{
+    return why_set(why, -EEXIST,
+                   "%s: holds a store already; remove it first, if you mean to lose it",
+                   path);
+}
+
 enum found {
     NOTHING,  /* a new directory */
     EMPTY,    /* an empty one, or what a mkfs left that was killed: the same */
@@ -100,9 +107,7 @@ static int make_directory(const char *path, enum found *found, struct why *why)
                    : why_set(why, -errno, "%s: %s; is it yours? give a new directory",
                              path, strerror(errno));
     if (lsm_is_store(env_posix(), path))
-        return why_set(
-            why, -EEXIST,
-            "%s: holds a store already; remove it first, if you mean to lose it", path);
+        return why_store(path, why);
     return why_set(why, -ENOTEMPTY, "%s: not empty; give a new or an empty directory",
                    path);
 }
@@ -117,6 +122,8 @@ static int fill(const char *path, const struct mkfs_options *o, enum found found
     fill_options(&lsm);
     lsm.create = lsm.must_be_new = found != UNFILLED;
     err = store_open(path, &lsm, &db, why);
+    if (err == -EEXIST)
+        return why_store(path, why);
     if (err)
         return err;
     KILL_POINT("mkfs-store-made");
@@ -136,6 +143,9 @@ static int make(const char *path, const struct mkfs_options *o, struct why *why)
         return err;
     KILL_POINT("mkfs-directory");
     err = fill(path, o, found, why);
+    /* What another mkfs made meanwhile is not ours to remove. */
+    if (err == -EEXIST || err == -EBUSY)
+        return err;
     if (err && found != UNFILLED)
         remove_content(path);
     if (err && found == NOTHING)

@@ -32,6 +32,18 @@ same "the store is private" "$(stat -c %a "$STORE")" 700
 refused "mkfs refuses a store" "holds a store already" "$SILTFS" mkfs "$STORE"
 mkdir "$T/empty"
 ok "mkfs takes an empty directory" "$SILTFS" mkfs "$T/empty"
+both_mkfs() { # of two at the same time one makes the filesystem, and the other leaves it
+    local i ok
+    for i in $(seq 30); do
+        rm -rf "$T/race" && mkdir "$T/race"
+        "$SILTFS" mkfs "$T/race" 2>/dev/null &
+        "$SILTFS" mkfs "$T/race" 2>/dev/null
+        ok=$?
+        wait $! && ok=0
+        [ $ok = 0 ] && "$SILTFS" fsck "$T/race" || return 1
+    done
+}
+ok "two mkfs at the same time" both_mkfs
 mkdir "$T/full"
 echo precious >"$T/full/file"
 says "mkfs refuses a directory with something in it" "not empty" "$SILTFS" mkfs "$T/full"
