@@ -130,6 +130,9 @@ int mend_super(struct check *c)
 /* A number for something new; that it is given out is in the same batch as its use. */
 int batch_number(struct check *c, uint64_t *n)
 {
+    /* Those below the counter may have been in use, and gone. */
+    if (c->next > c->top && c->next <= NUMBER_LIMIT)
+        c->top = c->next - 1;
     if (c->top >= INO_MAX - 1)
         return -ENOSPC;
     *n = ++c->top;

@@ -3,8 +3,10 @@
  */
 #include "mend_impl.h"
 
+#include <sys/random.h>
+
 enum {
-    RENAME_TRIES = 64,
+    RENAME_TRIES = 8,
 };
 
 /* ---- the index ---- */
@@ -284,6 +286,21 @@ static void batch_renamed(struct check *c, const struct place *p, struct slice n
     lsm_batch_put(c->batch, key_dentry(&k, p->dir, p->seq), buf_slice(&c->scratch));
 }
 
+/* For the n-th try. Who made the store can have foreseen the first ones. */
+static int rename_suffix(char suffix[48], uint64_t seq, unsigned n)
+{
+    uint64_t random;
+
+    if (n <= RENAME_TRIES) {
+        snprintf(suffix, 48, "~%" PRIu64 ".%u", seq, n);
+        return 0;
+    }
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return -EIO;
+    snprintf(suffix, 48, "~%" PRIu64 ".%" PRIx64, seq, random);
+    return 0;
+}
+
 int mend_rename(struct check *c, const struct place *p)
 {
     char name[FS_NAME_MAX + 1], suffix[48];
@@ -292,11 +309,14 @@ int mend_rename(struct check *c, const struct place *p)
 
     if (!c->repair)
         return 0;
-    for (i = 1; i <= RENAME_TRIES && (rc == -EEXIST || rc == -ENOSPC); i++) {
-        int n = snprintf(suffix, sizeof(suffix), "~%" PRIu64 ".%u", p->seq, i);
-        size_t room = FS_NAME_MAX - (size_t)n;
-        size_t len = p->d->name.len < room ? p->d->name.len : room;
+    for (i = 1; rc == -EEXIST || rc == -ENOSPC; i++) {
+        size_t room, len;
 
+        rc = rename_suffix(suffix, p->seq, i);
+        if (rc)
+            return rc;
+        room = FS_NAME_MAX - strlen(suffix);
+        len = p->d->name.len < room ? p->d->name.len : room;
         memcpy(name, p->d->name.data, len);
         strcpy(name + len, suffix);
         rc = name_free(c, p->dir, slice_str(name), p->seq);

@@ -3,6 +3,7 @@
  * trees deeper than any stack, and a repair that is cut off at each of its calls to the
  * disk.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "fs_dump.h"
@@ -150,6 +151,41 @@ START_TEST(lost_found_that_is_lost_itself_is_not_used)
 END_TEST
 
 /* ---- two records of one inode ---- */
+
+START_TEST(what_is_made_gets_a_number_that_nothing_had)
+{
+    enum { NEXT = 5000 };
+    struct dump d;
+
+    begin();
+    harm_put_counter(&h, key_next(), NEXT);
+    lose_linked();
+    repair();
+    tree_dump(t, &d);
+    ck_there(&d, "/lost+found", NEXT);
+    dump_release(&d);
+    end();
+}
+END_TEST
+
+/* The names that a repair would give are taken. */
+START_TEST(a_second_entry_of_a_name_gets_another_whatever_names_there_are)
+{
+    enum { SECOND = T_FREE, OTHERS = 70 };
+    char name[32];
+    uint64_t i;
+
+    begin();
+    for (i = 1; i <= OTHERS; i++) {
+        snprintf(name, sizeof(name), "f~%d.%" PRIu64, SECOND, i);
+        harm_add_name(&h, FS_ROOT, SECOND + i, name, T_LINKED, S_IFREG);
+    }
+    harm_add_name(&h, FS_ROOT, SECOND, "f", T_LINKED, S_IFREG);
+    harm_index(&h, FS_ROOT, "f", T_FILE);
+    repair();
+    end();
+}
+END_TEST
 
 START_TEST(of_two_entries_with_a_record_the_newer_one_counts)
 {
@@ -384,6 +420,8 @@ TEST_MAIN("fs_lost", TEST_CASE(lost_found_is_made_once_for_the_owner_of_the_root
           TEST_CASE(a_name_in_lost_found_that_is_taken_gets_a_number),
           TEST_CASE(lost_found_that_is_there_is_used_and_its_names_are_left),
           TEST_CASE(lost_found_that_is_lost_itself_is_not_used),
+          TEST_CASE(what_is_made_gets_a_number_that_nothing_had),
+          TEST_CASE(a_second_entry_of_a_name_gets_another_whatever_names_there_are),
           TEST_CASE(of_two_entries_with_a_record_the_newer_one_counts),
           TEST_CASE(contents_that_cannot_be_read_are_told_and_left),
           TEST_CASE(a_deep_circle_is_cut_once),
