@@ -72,6 +72,39 @@ static void put(struct step *s)
         note(s, lsm_txn_put(s->t, key_of(i, k), v));
 }
 
+/* Key and value of a text: of six words one is its own, three come again and again, and
+ * two are once in each of them. */
+static struct slice text_of(int i, char key[16], uint8_t to[CRASH_TEXT])
+{
+    uint64_t same = 1, own = (uint64_t)i + 2;
+    int at;
+
+    snprintf(key, 16, "text%03d", i);
+    for (at = 0; at < CRASH_TEXT; at += 8) {
+        uint64_t word = test_random(at % 48 ? &same : &own);
+
+        if (at % 48 >= 24)
+            memcpy(&word, "dentries", 8);
+        memcpy(to + at, &word, 8);
+    }
+    return slice_of(to, CRASH_TEXT);
+}
+
+static void put_texts(struct step *s)
+{
+    uint8_t value[CRASH_TEXT];
+    char k[16];
+    int i;
+
+    for (i = 0; i < CRASH_TEXTS; i++) {
+        struct slice v = text_of(i, k, value);
+
+        lsm_batch_put(s->b, slice_str(k), v);
+        if (s->t)
+            note(s, lsm_txn_put(s->t, slice_str(k), v));
+    }
+}
+
 static void share(struct step *s)
 {
     const struct crash_cell *now = s->l->history[s->number];
@@ -151,10 +184,13 @@ static int write_step(struct crash_load *l, int number)
     s.b = lsm_batch_new();
     while (n--)
         add_op(&s);
+    if (l->text && number == 0)
+        put_texts(&s);
     l->tried = number + 1;
     if (!s.error)
         s.error = s.t ? lsm_txn_commit(s.t, sync ? LSM_SYNC : LSM_NOSYNC)
                       : lsm_write(l->db, s.b, sync ? LSM_SYNC : LSM_NOSYNC);
+    l->transactions += s.t && !s.error;
     lsm_txn_free(s.t);
     lsm_batch_free(s.b);
     if (s.error)
@@ -219,6 +255,11 @@ static int care_step(struct crash_load *l, int number)
     int rc = 0;
 
     rng |= 1;
+    /* In every load, whatever is drawn. */
+    if (number == CRASH_STEPS / 2)
+        return checkpoint(l);
+    if (number == CRASH_STEPS * 3 / 4)
+        return lsm_compact(l->db, true);
     switch (test_below(&rng, 30)) {
     case 0:
         rc = lsm_flush(l->db);
@@ -260,20 +301,29 @@ void crash_begin(struct crash_load *l, uint64_t seed, const struct lsm_options *
         l->checkpoint[i].step = -1;
 }
 
+static void stepped(struct crash_load *l)
+{
+    if (l->stepped)
+        l->stepped(l);
+}
+
 bool crash_run(struct crash_load *l)
 {
     int step = l->done, rc;
 
     for (rc = open_store(l); step < CRASH_STEPS && !rc; step++) {
+        stepped(l);
         rc = write_step(l, step);
         if (!rc)
             rc = care_step(l, step);
     }
     if (!rc) {
+        stepped(l);
         rc = lsm_close(l->db);
         l->db = NULL;
         if (!rc)
             l->synced = l->done;
+        stepped(l);
     }
     l->error = rc;
     return !rc;
@@ -314,9 +364,33 @@ void crash_release(struct crash_load *l)
 
 /* ---- what is found ---- */
 
-static bool holds(struct lsm *db, const struct crash_cell *state)
+/* All texts, or none. */
+static bool holds_texts(struct lsm *db, bool wanted)
 {
+    struct lsm_value v = {0};
+    uint8_t want[CRASH_TEXT];
+    bool same = true;
+    char k[16];
     int i;
+
+    for (i = 0; i < CRASH_TEXTS && same; i++) {
+        struct slice text = text_of(i, k, want);
+        int rc = lsm_get(db, NULL, slice_str(k), &v);
+
+        ck_assert_msg(rc == 0 || rc == -ENOENT, "%s: %d", k, rc);
+        same = wanted ? rc == 0 && slice_eq(v.value, text) : rc == -ENOENT;
+    }
+    lsm_value_release(&v);
+    return same;
+}
+
+static bool holds(const struct crash_load *l, struct lsm *db, int step)
+{
+    const struct crash_cell *state = l->history[step];
+    int i;
+
+    if (l->text && !holds_texts(db, step > 0))
+        return false;
 
     for (i = 0; i < CRASH_KEYS; i++) {
         struct lsm_value v = {0};
@@ -356,6 +430,8 @@ static void check_scan(struct lsm *db, const struct crash_cell *state)
         ck_assert_uint_eq(lsm_iter_value_len(it), state[i].len);
         lsm_iter_next(it);
     }
+    while (lsm_iter_valid(it) && lsm_iter_key(it).data[0] == 't')
+        lsm_iter_next(it);
     ck_ok(lsm_iter_error(it));
     ck_assert(!lsm_iter_valid(it) || slice_eq(lsm_iter_key(it), slice_str("zz")));
     lsm_iter_free(it);
@@ -378,8 +454,7 @@ static void check_checkpoint(struct crash_load *l, struct env *env, int i)
     if (rc == -ENOENT && !c->acknowledged)
         return;
     ck_assert_msg(rc == 0, "checkpoint of step %d: %d", c->step, rc);
-    ck_assert_msg(holds(db, l->history[c->step]), "a checkpoint has not step %d",
-                  c->step);
+    ck_assert_msg(holds(l, db, c->step), "a checkpoint has not step %d", c->step);
     ck_ok(lsm_verify(db));
     ck_ok(lsm_close(db));
 }
@@ -395,7 +470,7 @@ int crash_check(struct crash_load *l, struct env *env, int least)
     o.env = env;
     rc = lsm_open("/s", &o, &db);
     ck_assert_msg(rc == 0, "opening after the crash: %d", rc);
-    for (step = l->tried; step >= 0 && !holds(db, l->history[step]); step--)
+    for (step = l->tried; step >= 0 && !holds(l, db, step); step--)
         ;
     ck_assert_msg(step >= least, "found the state of step %d; %d were safe, %d tried",
                   step, least, l->tried);

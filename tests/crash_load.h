@@ -17,7 +17,9 @@ enum {
     CRASH_KEYS = 24,
     CRASH_STEPS = 110,
     CRASH_VALUE_MAX = 3000,
-    CRASH_CHECKPOINTS = 3
+    CRASH_CHECKPOINTS = 3,
+    CRASH_TEXTS = 100,
+    CRASH_TEXT = 400, /* bytes of each */
 };
 
 /* What a key holds after a step: the number of the write, 0 for nothing, and
@@ -47,6 +49,12 @@ struct crash_load {
     int error;  /* what ended the run; 0: nothing */
     struct crash_cell history[CRASH_STEPS + 1][CRASH_KEYS];
     struct crash_checkpoint checkpoint[CRASH_CHECKPOINTS];
+    bool text; /* also CRASH_TEXTS more keys, written by the first step and never again: a
+                  text that dictionaries pay for */
+    unsigned transactions; /* committed */
+    /* Called with the store open (db) after each opening and step, and after the close
+     * at the end (db is NULL); may be NULL. */
+    void (*stepped)(struct crash_load *l);
 };
 
 /* In a new env_mem; o's env is not looked at. */

@@ -15,6 +15,7 @@ struct mem_file {
     struct mem_node *node;
     uint64_t pos;
     uint64_t chunk; /* preallocated at a time; 0: never */
+    char name[MEM_NAME];
 };
 
 static struct mem_file *mem_file(struct env_file *f)
@@ -32,8 +33,15 @@ static bool fault_due(struct env_mem *m, enum env_mem_kind kind)
     return true;
 }
 
+static const char *last_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
 /* Every call that may be told to fail begins here. */
-static int enter(struct env_mem *m, enum env_mem_kind kind)
+static int enter(struct env_mem *m, enum env_mem_kind kind, const char *path)
 {
     const unsigned reads = ENV_MEM_OPEN_READ | ENV_MEM_READ | ENV_MEM_LIST | ENV_MEM_STAT;
 
@@ -43,6 +51,8 @@ static int enter(struct env_mem *m, enum env_mem_kind kind)
         m->calls++;
         if (m->calls_left != UINT64_MAX)
             m->calls_left--;
+        if (m->watch)
+            m->watch(m->watch_arg, kind, last_name(path));
     }
     return fault_due(m, kind) ? -m->fail_err : 0;
 }
@@ -57,7 +67,7 @@ static int mem_pread(struct env_file *file, uint64_t off, void *to, size_t len,
 
     *got = 0;
     mem_lock(f->env);
-    rc = enter(f->env, ENV_MEM_READ);
+    rc = enter(f->env, ENV_MEM_READ, f->name);
     if (rc == 0 && off < f->node->data.size) {
         uint64_t left = f->node->data.size - off;
 
@@ -109,7 +119,7 @@ static int mem_append(struct env_file *file, const struct slice *parts, unsigned
         buf_append_slice(&all, parts[i]);
     mem_lock(m);
     dead = !m->calls_left;
-    rc = enter(m, ENV_MEM_APPEND);
+    rc = enter(m, ENV_MEM_APPEND, f->name);
     if (!dead)
         grow(f, all.len);
     fits = room_for(m, f->node, f->pos, all.len);
@@ -131,7 +141,7 @@ static int mem_sync(struct env_file *file)
 
     env_about_to_block();
     mem_lock(f->env);
-    rc = enter(f->env, ENV_MEM_SYNC);
+    rc = enter(f->env, ENV_MEM_SYNC, f->name);
     if (rc == 0)
         mem_data_sync(&f->node->data);
     else
@@ -145,7 +155,7 @@ static int mem_truncate(struct env_file *file, uint64_t size)
     int rc;
 
     mem_lock(f->env);
-    rc = enter(f->env, ENV_MEM_TRUNCATE);
+    rc = enter(f->env, ENV_MEM_TRUNCATE, f->name);
     if (rc == 0) {
         mem_data_resize(&f->node->data, size);
         f->chunk = 0;
@@ -222,7 +232,7 @@ static int get_node_locked(struct env_mem *m, const char *path, enum env_mode mo
     const char *name;
     int rc;
 
-    rc = enter(m, mode == ENV_READ ? ENV_MEM_OPEN_READ : ENV_MEM_OPEN);
+    rc = enter(m, mode == ENV_READ ? ENV_MEM_OPEN_READ : ENV_MEM_OPEN, path);
     if (rc)
         return rc;
     rc = mem_find_locked(m, path, &dir, &name, node);
@@ -261,6 +271,7 @@ static int mem_open(struct env *e, const char *path, enum env_mode mode,
     f->env = m;
     f->node = node;
     f->chunk = mode == ENV_READ ? 0 : preallocate;
+    snprintf(f->name, sizeof(f->name), "%s", last_name(path));
     node->refs++;
     node->handles++;
     m->open_files++;
@@ -276,7 +287,7 @@ static int mem_rename(struct env *e, const char *from, const char *to)
     int rc;
 
     mem_lock(m);
-    rc = enter(m, ENV_MEM_RENAME);
+    rc = enter(m, ENV_MEM_RENAME, from);
     if (rc == 0)
         rc = mem_find_locked(m, from, &from_dir, &from_name, &node);
     if (rc == 0)
@@ -300,7 +311,7 @@ static int mem_unlink(struct env *e, const char *path)
     int rc;
 
     mem_lock(m);
-    rc = enter(m, ENV_MEM_UNLINK);
+    rc = enter(m, ENV_MEM_UNLINK, path);
     if (rc == 0)
         rc = mem_find_locked(m, path, &dir, &name, &node);
     if (rc == 0 && node->is_dir)
@@ -318,7 +329,7 @@ static int mem_link(struct env *e, const char *from, const char *to)
     int rc;
 
     mem_lock(m);
-    rc = enter(m, ENV_MEM_LINK);
+    rc = enter(m, ENV_MEM_LINK, from);
     if (rc == 0)
         rc = mem_find_locked(m, from, &from_dir, &from_name, &node);
     if (rc == 0)
@@ -340,7 +351,7 @@ static int mem_mkdir(struct env *e, const char *path)
     int rc;
 
     mem_lock(m);
-    rc = enter(m, ENV_MEM_MKDIR);
+    rc = enter(m, ENV_MEM_MKDIR, path);
     if (rc == 0)
         rc = mem_tree_parent(&m->tree, path, &dir, &name);
     if (rc == 0 && (!*name || mem_names_find(&dir->now, name)))
@@ -374,7 +385,7 @@ static int mem_list(struct env *e, const char *path, env_list_fn *fn, void *arg)
     int rc;
 
     mem_lock(m);
-    rc = enter(m, ENV_MEM_LIST);
+    rc = enter(m, ENV_MEM_LIST, path);
     if (rc == 0)
         rc = find_dir_locked(m, path, &dir);
     for (i = 0; rc == 0 && i < dir->now.n; i++) {
@@ -399,7 +410,7 @@ static int mem_sync_dir(struct env *e, const char *path)
 
     env_about_to_block();
     mem_lock(m);
-    rc = enter(m, ENV_MEM_SYNC_DIR);
+    rc = enter(m, ENV_MEM_SYNC_DIR, path);
     if (rc == 0)
         rc = find_dir_locked(m, path, &dir);
     if (rc == 0)
@@ -415,7 +426,7 @@ static int mem_stat(struct env *e, const char *path, uint64_t *size)
     int rc;
 
     mem_lock(m);
-    rc = enter(m, ENV_MEM_STAT);
+    rc = enter(m, ENV_MEM_STAT, path);
     if (rc == 0)
         rc = mem_find_locked(m, path, &dir, &name, &node);
     if (rc == 0 && node->is_dir)
@@ -436,7 +447,7 @@ static int do_lock(struct env *e, const char *path, struct env_lock **out)
     int rc;
 
     mem_lock(m);
-    rc = enter(m, ENV_MEM_LOCK);
+    rc = enter(m, ENV_MEM_LOCK, path);
     if (rc == 0)
         rc = mem_tree_parent(&m->tree, path, &dir, &name);
     if (rc)

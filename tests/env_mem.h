@@ -83,6 +83,12 @@ enum env_mem_how {
     ENV_MEM_FOREVER, /* until env_mem_fail_at is called again */
 };
 
+/* fn is told of each call that env_mem_calls counts, as it begins: its kind and the last
+ * name of the path (renames and links: the old one). It must not call the env. NULL: no
+ * more. */
+typedef void env_mem_watch_fn(void *arg, enum env_mem_kind kind, const char *name);
+void env_mem_watch(struct env *e, env_mem_watch_fn *fn, void *arg);
+
 /* The n-th call from now (1: the next) of the kinds fails with err (a positive
  * errno). There is one such order at a time; n 0 takes it back. */
 void env_mem_fail_at(struct env *e, uint64_t n, int err, unsigned kinds,

@@ -68,6 +68,14 @@ void env_mem_stop_at(struct env *e, uint64_t n)
     mem_unlock(mem_env(e), 0);
 }
 
+void env_mem_watch(struct env *e, env_mem_watch_fn *fn, void *arg)
+{
+    mem_lock(mem_env(e));
+    mem_env(e)->watch = fn;
+    mem_env(e)->watch_arg = arg;
+    mem_unlock(mem_env(e), 0);
+}
+
 void env_mem_fail_at(struct env *e, uint64_t n, int err, unsigned kinds,
                      enum env_mem_how how)
 {

@@ -9,6 +9,8 @@
 
 #include "env_mem_tree.h"
 
+enum { MEM_NAME = 64 };
+
 struct env_mem {
     struct env base;
     pthread_mutex_t mu; /* no rank: innermost */
@@ -26,6 +28,8 @@ struct env_mem {
     unsigned fail_kinds;
     enum env_mem_how fail_how;
     uint64_t failures;
+    env_mem_watch_fn *watch; /* or NULL */
+    void *watch_arg;
 };
 
 struct env_lock {
