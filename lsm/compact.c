@@ -525,5 +525,7 @@ int compact_make_durable(struct lsm *db, bool moved)
     /* Values first, then the tables that point to them become durable. */
     int rc = moved ? vlog_sync_moved(db->vlog) : 0;
 
-    return rc ? rc : env_sync_dir(db->env, db->dir);
+    if (rc)
+        return db_fail(db, rc, "syncing the value log"); /* nothing can go there again */
+    return env_sync_dir(db->env, db->dir);
 }

@@ -63,6 +63,7 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     struct compact_job job = {.db = db, .flush = m, .version = v, .e = &e};
     uint64_t start = env_now_ns(db->env), bytes = memtable_bytes(m), took;
     struct range_tombstone *ranges = NULL;
+    bool unsure = false;
     int rc;
 
     db_wait_visible(db, memtable_place(m)->last_seq);
@@ -79,10 +80,12 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     /* Also the name of the log that the edit will begin with. */
     if (!rc)
         rc = compact_make_durable(db, false);
-    if (rc)
-        compact_undo(db, &e);
-    else
+    if (!rc) {
         rc = db_install(db, &e, m);
+        unsure = rc != -ENOSPC; /* the edit may have reached the disk */
+    }
+    if (rc && !unsure)
+        compact_undo(db, &e);
     iter_free(job.input);
     free(ranges);
     edit_release(&e);

@@ -387,8 +387,12 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     if (!rc)
         rc = edit_removals(db, c, &e);
     KILL_POINT("compaction-made");
-    if (!rc)
+    if (!rc) {
         rc = db_install(db, &e, NULL);
+        /* The edit did not reach the disk; after another error it may have. */
+        if (rc == -ENOSPC && !c->move)
+            compact_undo(db, &e);
+    }
     KILL_POINT("compaction-installed");
     if (!rc)
         count_one(db, c);

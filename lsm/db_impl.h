@@ -296,8 +296,9 @@ int db_writable(struct lsm *db);
 
 /*
  * Make the edit durable and its version current. imm (may be NULL) leaves the
- * view: it has become the edit's table. On failure nothing changed in memory,
- * and the store is read-only.
+ * view: it has become the edit's table. On failure nothing changed in memory. -ENOSPC:
+ * nor on disk, try again when there is room; any other: who knows, and the store is
+ * read-only.
  */
 int db_install(struct lsm *db, struct edit *e, struct memtable *imm);
 /* What the manifest knows of the segment; NULL: nothing. Under manifest_mu. */

@@ -383,6 +383,8 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
         return rc;
     if (!b->n)
         return d == LSM_SYNC ? lsm_sync(db) : 0;
+    if (!db->o.workers && !db_reserve_admits(db, b))
+        db_bg_inline(db); /* there may be room again, and nobody else looks */
     if (!db_reserve_admits(db, b))
         return -ENOSPC;
     db_throttle(db, b);

@@ -11,7 +11,9 @@
  *
  * Every call is safe from any thread, except that one env_file is appended to
  * and truncated by one thread at a time (reads and syncs may run beside it). All
- * return 0 or -errno; EINTR and short transfers are dealt with inside.
+ * return 0 or -errno; EINTR and short transfers are dealt with inside. -ENOSPC (also for
+ * a quota) means that nothing came of the call for want of room, and it may be tried
+ * again; so no sync returns it: what that has lost, room does not bring back (-EIO).
  */
 #ifndef LSM_ENV_H
 #define LSM_ENV_H

@@ -49,9 +49,28 @@ static struct posix_file *posix_file(struct env_file *f)
     return (struct posix_file *)f;
 }
 
+/* What errno says, in the words of env.h. */
+static int failure(void)
+{
+    return errno == EDQUOT ? -ENOSPC : -errno;
+}
+
 static int result(int rc)
 {
-    return rc < 0 ? -errno : 0;
+    return rc < 0 ? failure() : 0;
+}
+
+/* fdatasync or fsync. Interrupted, it has not failed: nothing was given up. */
+static int sync_fd(int fd, int sync(int))
+{
+    int rc;
+
+    env_about_to_block();
+    do
+        rc = sync(fd);
+    while (rc < 0 && errno == EINTR);
+    rc = result(rc);
+    return rc == -ENOSPC ? -EIO : rc;
 }
 
 /* ---- files ---- */
@@ -116,7 +135,7 @@ static int write_all(int fd, struct iovec *iov, int n, uint64_t off)
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            return -errno;
+            return failure();
         off += (uint64_t)done;
         while (n > 0 && (size_t)done >= iov->iov_len) {
             done -= (ssize_t)iov->iov_len;
@@ -167,7 +186,7 @@ static int preallocate_fd(int fd, uint64_t off, uint64_t bytes, uint64_t *done)
         rc = fallocate(fd, 0, (off_t)off, (off_t)bytes);
     while (rc < 0 && errno == EINTR);
     if (rc < 0)
-        return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
+        return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : failure();
     *done = bytes;
     return 0;
 }
@@ -214,8 +233,7 @@ static int posix_append(struct env_file *file, const struct slice *parts, unsign
 
 static int posix_sync(struct env_file *file)
 {
-    env_about_to_block();
-    return result(fdatasync(posix_file(file)->fd));
+    return sync_fd(posix_file(file)->fd, fdatasync);
 }
 
 static int posix_truncate(struct env_file *file, uint64_t size)
@@ -229,7 +247,7 @@ static int posix_truncate(struct env_file *file, uint64_t size)
         rc = ftruncate(f->fd, (off_t)size);
     while (rc < 0 && errno == EINTR);
     if (rc < 0)
-        return -errno;
+        return failure();
     if (f->pos > size)
         f->pos = size;
     return 0;
@@ -312,7 +330,7 @@ static int open_regular(const char *path, int flags)
     if (fd < 0)
         return errno == ENXIO || errno == EISDIR
                    ? err_corrupt(path, 0, "not a regular file")
-                   : -errno;
+                   : failure();
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
         return fd;
     close(fd);
@@ -440,8 +458,7 @@ static int posix_sync_dir(struct env *e, const char *path)
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return -errno;
-    env_about_to_block();
-    rc = result(fsync(fd));
+    rc = sync_fd(fd, fsync);
     close(fd);
     return rc;
 }
@@ -485,7 +502,7 @@ static int posix_lock(struct env *e, const char *path, struct env_lock **out)
     rc = result(flock(l->fd, LOCK_EX | LOCK_NB));
     if (!rc) {
         rc = write_pid(l->fd);
-        if (rc == -ENOSPC || rc == -EDQUOT)
+        if (rc == -ENOSPC)
             rc = 0; /* a full disk must not keep the store from being opened */
     }
     if (rc) {

@@ -40,8 +40,9 @@ static void current_line(char line[CURRENT_MAX + 32], uint64_t number, uint64_t 
              hash_bytes(body, strlen(body), 0));
 }
 
+/* *pointed: CURRENT names that manifest now, or may. */
 static int write_current(struct env *env, const char *dir, uint64_t number,
-                         uint64_t length)
+                         uint64_t length, bool *pointed)
 {
     char line[CURRENT_MAX + 32];
     char *tmp = file_path(dir, FILE_TEMP, number),
@@ -50,6 +51,7 @@ static int write_current(struct env *env, const char *dir, uint64_t number,
     struct slice part;
     int rc = -ENOMEM;
 
+    *pointed = false;
     if (!tmp || !path)
         goto out;
     current_line(line, number, length);
@@ -68,8 +70,10 @@ static int write_current(struct env *env, const char *dir, uint64_t number,
         rc = rc ? rc : close_rc;
     }
     KILL_POINT("current-written");
-    if (!rc)
+    if (!rc) {
         rc = env_rename(env, tmp, path);
+        *pointed = rc != -ENOSPC;
+    }
     KILL_POINT("current-renamed");
     if (!rc)
         rc = env_sync_dir(env, dir);
@@ -180,6 +184,7 @@ int manifest_create(struct env *env, const char *dir, uint64_t number,
     struct manifest *m = calloc(1, sizeof(*m));
     char *path = file_path(dir, FILE_MANIFEST, number);
     struct wal_create c = {.env = env, .path = path, .number = number};
+    bool pointed = false;
     int rc = -ENOMEM;
 
     if (!m || !path)
@@ -196,7 +201,10 @@ int manifest_create(struct env *env, const char *dir, uint64_t number,
         rc = env_sync_dir(env, dir);
     KILL_POINT("manifest-created");
     if (!rc)
-        rc = write_current(env, dir, number, 0);
+        rc = write_current(env, dir, number, 0, &pointed);
+    /* On a full disk each try would leave one more. */
+    if (rc && m->log && !pointed)
+        env_unlink(env, path);
 out:
     free(path);
     if (rc)
@@ -239,6 +247,7 @@ uint64_t manifest_bytes(const struct manifest *m)
 int manifest_close(struct manifest *m, bool clean)
 {
     uint64_t length;
+    bool pointed;
     int rc = 0;
 
     if (!m)
@@ -247,7 +256,7 @@ int manifest_close(struct manifest *m, bool clean)
         length = wal_length(m->log);
         rc = wal_close(m->log, true);
         if (!rc && clean)
-            rc = write_current(m->env, m->dir, m->number, length);
+            rc = write_current(m->env, m->dir, m->number, length, &pointed);
     }
     free(m->dir);
     free(m);

@@ -187,7 +187,7 @@ int wal_create(const struct wal_create *c, struct wal **out)
                       &w->file);
     if (rc == 0) {
         rc = write_log_header(w, c);
-        if (rc && !c->reuse)
+        if (rc)
             env_unlink(c->env, c->path); /* best effort: rc is what counts */
     }
     if (rc) {

@@ -482,3 +482,81 @@ int crash_check(struct crash_load *l, struct env *env, int least)
         check_checkpoint(l, env, i);
     return step;
 }
+
+/* ---- faults ---- */
+
+/* A store that failed to write something it cannot do without says so, and takes nothing
+ * more: what a sync has lost no later one may claim to have saved. */
+static void check_read_only(struct crash_load *l)
+{
+    struct lsm_batch *b = lsm_batch_new();
+
+    ck_err(lsm_put(l->db, slice_str("zz"), slice_str("no")), EROFS);
+    lsm_batch_put(b, slice_str("zz"), slice_str("no"));
+    ck_err(lsm_write(l->db, b, LSM_SYNC), EROFS);
+    lsm_batch_free(b);
+    ck_assert_int_ne(lsm_sync(l->db), 0);
+    ck_assert_int_ne(lsm_flush(l->db), 0);
+    ck_assert_int_ne(lsm_exists(l->db, NULL, slice_str("zz")), 0);
+    l->read_only++;
+}
+
+/* Step `number` failed. What the store holds now is the history from here on. */
+static void settle(struct crash_load *l, int number)
+{
+    struct lsm_stats s;
+    bool applied;
+
+    lsm_get_stats(l->db, &s);
+    applied = !holds(l, l->db, number);
+    /* Written, and then care failed; or the sync of a write. */
+    ck_assert_msg(!applied || l->done == number + 1 || s.background_error,
+                  "step %d failed, and yet it was done", number);
+    ck_assert_msg(!applied || holds(l, l->db, number + 1), "step %d was done in part",
+                  number);
+    if (!applied)
+        memcpy(l->history[number + 1], l->history[number], sizeof(l->history[0]));
+    l->done = number + 1;
+    check_scan(l->db, l->history[l->done]);
+    if (!s.background_error)
+        return;
+    check_read_only(l);
+    ck_assert(holds(l, l->db, l->done));
+    ck_assert_int_ne(lsm_close(l->db), 0);
+    l->db = NULL;
+}
+
+static void open_again(struct crash_load *l, void cleared(struct crash_load *l))
+{
+    int rc = open_store(l);
+
+    if (rc && cleared)
+        cleared(l);
+    if (rc)
+        rc = open_store(l); /* nothing of the first try is in the way */
+    ck_assert_msg(rc == 0, "step %d: opening: %d", l->done, rc);
+    ck_assert_msg(l->text || holds(l, l->db, l->done), "reopened, it has not step %d",
+                  l->done);
+}
+
+void crash_run_on(struct crash_load *l, void (*cleared)(struct crash_load *l))
+{
+    open_again(l, cleared);
+    while (l->done < CRASH_STEPS) {
+        int number = l->done, rc = write_step(l, number);
+
+        if (!rc)
+            rc = care_step(l, number);
+        if (rc) {
+            l->failed++;
+            l->error = rc;
+            if (l->db)
+                settle(l, number);
+            else
+                l->done = number + 1; /* it was to be reopened */
+        }
+        if (!l->db)
+            open_again(l, cleared);
+        stepped(l);
+    }
+}

@@ -52,6 +52,8 @@ struct crash_load {
     bool text; /* also CRASH_TEXTS more keys, written by the first step and never again: a
                   text that dictionaries pay for */
     unsigned transactions; /* committed */
+    unsigned failed;       /* steps that crash_run_on passed over */
+    unsigned read_only;    /* times that it found the store so */
     /* Called with the store open (db) after each opening and step, and after the close
      * at the end (db is NULL); may be NULL. */
     void (*stepped)(struct crash_load *l);
@@ -62,6 +64,13 @@ void crash_begin(struct crash_load *l, uint64_t seed, const struct lsm_options *
 /* Open the store and go on from l->done to the end, or to the first call that fails.
  * True when the end was reached and the store closed. */
 bool crash_run(struct crash_load *l);
+/*
+ * As crash_run, but a step that fails is passed over: the store must hold what it held
+ * before it, or what it should hold after it, and goes on; when it has become read-only it
+ * must stay so, tells why, and is closed and opened again. `cleared` (may be NULL) is
+ * called before a store that does not open is tried again: then it must.
+ */
+void crash_run_on(struct crash_load *l, void (*cleared)(struct crash_load *l));
 /* After a crash: the step whose state env holds, which must be at least `least`; the
  * store must be sound and usable. Writes to env. */
 int crash_check(struct crash_load *l, struct env *env, int least);

@@ -23,21 +23,25 @@ static struct mem_file *mem_file(struct env_file *f)
     return (struct mem_file *)f;
 }
 
-static bool fault_due(struct env_mem *m, enum env_mem_kind kind)
-{
-    if (!m->fail_in || !(m->fail_kinds & kind) || --m->fail_in)
-        return false;
-    if (m->fail_how == ENV_MEM_FOREVER)
-        m->fail_in = 1;
-    m->failures++;
-    return true;
-}
-
 static const char *last_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
     return slash ? slash + 1 : path;
+}
+
+static bool fault_due(struct env_mem *m, enum env_mem_kind kind, const char *path)
+{
+    if (!m->fail_in || !(m->fail_kinds & kind))
+        return false;
+    if (m->fail_only[0] && strcmp(m->fail_only, last_name(path)) != 0)
+        return false;
+    if (--m->fail_in)
+        return false;
+    if (m->fail_how == ENV_MEM_FOREVER)
+        m->fail_in = 1;
+    m->failures++;
+    return true;
 }
 
 /* Every call that may be told to fail begins here. */
@@ -54,7 +58,7 @@ static int enter(struct env_mem *m, enum env_mem_kind kind, const char *path)
         if (m->watch)
             m->watch(m->watch_arg, kind, last_name(path));
     }
-    return fault_due(m, kind) ? -m->fail_err : 0;
+    return fault_due(m, kind, path) ? -m->fail_err : 0;
 }
 
 /* ---- files ---- */

@@ -89,6 +89,15 @@ void env_mem_fail_at(struct env *e, uint64_t n, int err, unsigned kinds,
     mem_unlock(m, 0);
 }
 
+void env_mem_fail_only(struct env *e, const char *name)
+{
+    struct env_mem *m = mem_env(e);
+
+    mem_lock(m);
+    snprintf(m->fail_only, sizeof(m->fail_only), "%s", name ? name : "");
+    mem_unlock(m, 0);
+}
+
 uint64_t env_mem_failures(struct env *e)
 {
     struct env_mem *m = mem_env(e);

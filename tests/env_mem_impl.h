@@ -27,6 +27,7 @@ struct env_mem {
     int fail_err;
     unsigned fail_kinds;
     enum env_mem_how fail_how;
+    char fail_only[MEM_NAME]; /* "": any file */
     uint64_t failures;
     env_mem_watch_fn *watch; /* or NULL */
     void *watch_arg;

@@ -26,7 +26,7 @@ enum {
     STRIDE = SOAK_SANITIZED ? 60 : 6,
     RECOVERIES = SOAK_SANITIZED ? 2 : 12, /* that crash everywhere; in make soak all of
                                              every NEST-th crash */
-    NEST = 20,
+    NEST = 60,
 };
 
 static const enum env_mem_crash modes[DISKS] = {

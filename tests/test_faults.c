@@ -1,0 +1,279 @@
+/*
+ * test_faults.c - the engine, when a call to the env fails: every one of a load, one at a
+ * time, and the disk's being full for a while from any call on. What was acknowledged is
+ * there, before and after reopening; a call that failed did nothing, or the store says
+ * that it is read-only and why; a full disk is forgotten when there is room.
+ *
+ * In `make test` every STRIDE-th call, which ones the seed draws; in `make soak` all.
+ */
+#include "tests/crash_load.h"
+
+#include <stdlib.h>
+
+#include "lsm/names.h"
+
+enum {
+    STRIDE = SOAK_SANITIZED ? 150 : 13,
+    READ_KINDS = ENV_MEM_OPEN_READ | ENV_MEM_READ | ENV_MEM_LIST | ENV_MEM_STAT,
+    /* What asks for room. */
+    ROOM_KINDS =
+        ENV_MEM_OPEN | ENV_MEM_APPEND | ENV_MEM_RENAME | ENV_MEM_LINK | ENV_MEM_MKDIR,
+    FULL_STEPS = 8, /* that a full disk lasts */
+};
+
+static struct crash_load l;
+static uint64_t faults, failed, read_only;
+
+static void options(struct lsm_options *o, enum lsm_strategy strategy, unsigned workers)
+{
+    lsm_options_init(o);
+    o->create = true;
+    o->memtable_bytes = 4 << 10;
+    o->memory_bytes = 256 << 10;
+    o->block_bytes = 512;
+    o->table_bytes = 4 << 10;
+    o->l0_trigger = 2;
+    o->level_ratio = 2;
+    o->l1_bytes = 8 << 10;
+    o->segment_bytes = 8 << 10;
+    o->separate_bytes = 500;
+    o->garbage_ratio = 0.05;
+    o->strategy = strategy;
+    o->workers = workers;
+    o->sync_interval_ms = 0;
+}
+
+static void begin(uint64_t seed, unsigned workers)
+{
+    struct lsm_options o;
+
+    options(&o, (enum lsm_strategy)(seed % 3), workers);
+    crash_begin(&l, seed, &o);
+}
+
+static void no_fault(struct crash_load *load)
+{
+    env_mem_fail_at(load->env, 0, 0, 0, ENV_MEM_ONCE);
+}
+
+/* ---- files ---- */
+
+struct listing {
+    char name[400][NAME_BYTES];
+    unsigned n;
+};
+
+static int list_known(void *arg, const struct lsm_file *f)
+{
+    struct listing *known = arg;
+
+    ck_assert_uint_lt(known->n, 400);
+    snprintf(known->name[known->n++], NAME_BYTES, "%s", f->name);
+    return 0;
+}
+
+static int find_stranger(void *arg, const char *name)
+{
+    const struct listing *known = arg;
+    uint64_t number;
+    unsigned i;
+
+    switch (file_parse(name, &number)) {
+    case FILE_TABLE:
+    case FILE_SEGMENT:
+    case FILE_MANIFEST:
+        for (i = 0; i < known->n; i++)
+            if (strcmp(known->name[i], name) == 0)
+                return 0;
+        ck_abort_msg("%s belongs to nobody", name);
+    default:
+        return 0; /* a log may be kept for recycling */
+    }
+}
+
+/* What a failed flush, compaction or manifest had begun was taken back. */
+static void expect_no_litter(struct crash_load *load)
+{
+    struct listing known = {.n = 0};
+
+    ck_ok(lsm_files(load->db, list_known, &known));
+    ck_ok(env_list(load->env, "/s", find_stranger, &known));
+}
+
+/* ---- every call fails once ---- */
+
+static void close_in_the_end(void)
+{
+    int rc = lsm_close(l.db);
+
+    no_fault(&l);
+    if (rc) { /* that was the call, or the store was read-only since; it is a store */
+        ck_assert_uint_gt(env_mem_failures(l.env), 0);
+        l.o.env = l.env;
+        ck_ok(lsm_open("/s", &l.o, &l.db));
+        ck_ok(lsm_close(l.db));
+    }
+    l.db = NULL;
+}
+
+/* False: there is no n-th call of those kinds. */
+static bool fail_once(uint64_t seed, uint64_t n, int err, unsigned kinds)
+{
+    struct env *after;
+    bool reached;
+    int least;
+
+    begin(seed, 0);
+    env_mem_fail_at(l.env, n, err, kinds, ENV_MEM_ONCE);
+    crash_run_on(&l, NULL);
+    failed += l.failed;
+    read_only += l.read_only;
+    if (err == ENOSPC && env_mem_failures(l.env)) {
+        ck_assert_uint_eq(l.read_only, 0);
+        ck_ok(lsm_flush(l.db));
+        ck_ok(lsm_compact(l.db, false));
+        expect_no_litter(&l);
+    }
+    close_in_the_end();
+    reached = env_mem_failures(l.env) > 0;
+    faults += reached;
+    after = crash_clone(&l, seed, ENV_MEM_LOSE_UNSYNCED, &least);
+    l.checkpoint[0].step = l.checkpoint[1].step = l.checkpoint[2].step = -1;
+    if (!l.read_only) /* what a failed sync gave up, only this process knows */
+        ck_assert_int_eq(crash_check(&l, after, l.done), l.done);
+    env_mem_free(after);
+    crash_release(&l);
+    return reached;
+}
+
+static void fail_each(struct soak *s, int err, unsigned kinds)
+{
+    uint64_t seed = soak_seed(s), step = getenv("SOAK") ? 1 : STRIDE, n;
+
+    faults = failed = read_only = 0;
+    for (n = 1 + seed % step; fail_once(seed, n, err, kinds); n += step)
+        soak_tell(s, "call %llu", (unsigned long long)n);
+    ck_assert_uint_gt(faults, 0);
+    printf(
+        "%-14s %llu calls of %llu failed; %llu steps with it, %llu times the store was "
+        "read-only\n",
+        err == ENOSPC         ? "ENOSPC:"
+        : kinds == READ_KINDS ? "EIO, reading:"
+                              : "EIO, writing:",
+        (unsigned long long)faults, (unsigned long long)n, (unsigned long long)failed,
+        (unsigned long long)read_only);
+    s->crashes += faults;
+    s->operations += faults * CRASH_STEPS;
+}
+
+START_TEST(any_call_may_fail_once_and_nothing_acknowledged_is_lost)
+{
+    struct soak s;
+
+    if (!getenv("VERBOSE"))
+        test_log_capture();
+    for (soak_begin(&s); soak_on(&s); s.option_sets++) {
+        fail_each(&s, EIO, ENV_MEM_ALL & ~READ_KINDS);
+        fail_each(&s, EIO, READ_KINDS);
+        fail_each(&s, ENOSPC, ROOM_KINDS);
+    }
+    soak_end(&s);
+}
+END_TEST
+
+/* ---- a full disk, for a while ---- */
+
+static int full_until; /* step; 0: it is not full yet */
+
+static void free_again(struct crash_load *load)
+{
+    if (!full_until && env_mem_failures(load->env))
+        full_until = load->done + FULL_STEPS;
+    if (full_until && load->done >= full_until)
+        no_fault(load);
+}
+
+/* The disk is full from the n-th call that wants room on, for some steps: nothing is
+ * lost, and the store, not reopened, goes on when there is room. */
+static bool be_full(uint64_t seed, uint64_t n, unsigned workers)
+{
+    struct lsm_stats stats;
+    bool reached;
+    int i, rc;
+
+    begin(seed, workers);
+    l.stepped = free_again;
+    full_until = 0;
+    env_mem_fail_at(l.env, n, ENOSPC, ROOM_KINDS, ENV_MEM_FOREVER);
+    crash_run_on(&l, no_fault);
+    reached = env_mem_failures(l.env) > 0;
+    no_fault(&l);
+    faults += reached;
+    failed += l.failed;
+    ck_assert_uint_eq(l.read_only, 0);
+    for (i = 0;
+         (rc = lsm_put(l.db, slice_str("zz"), slice_str("room"))) == -ENOSPC && i < 100;
+         i++)
+        env_sleep_ns(env_posix(), workers ? 50000000 : 0);
+    ck_assert_msg(rc == 0 && i < (workers ? 100 : 3),
+                  "there is room, and writing fails: %d, %d times", rc, i);
+    ck_ok(lsm_sync(l.db));
+    for (i = 0; (rc = lsm_compact(l.db, false)) == -ENOSPC && i < 100; i++)
+        env_sleep_ns(env_posix(), 50000000); /* one that failed before, and its report */
+    ck_ok(rc);
+    if (!workers)
+        expect_no_litter(&l);
+    lsm_get_stats(l.db, &stats);
+    ck_assert_int_eq(stats.background_error, 0);
+    ck_ok(lsm_delete(l.db, slice_str("zz")));
+    ck_ok(lsm_close(l.db));
+    l.db = NULL;
+    l.checkpoint[0].step = l.checkpoint[1].step = l.checkpoint[2].step = -1;
+    ck_assert_int_eq(crash_check(&l, l.env, l.done), l.done);
+    crash_release(&l);
+    return reached;
+}
+
+static void full_each(struct soak *s, unsigned workers, uint64_t step)
+{
+    uint64_t n = 1 + soak_seed(s) % step;
+
+    faults = failed = 0;
+    while (be_full(soak_seed(s), n, workers))
+        n += step;
+    printf("full disk, %u threads: from %llu calls of %llu on; %llu steps failed\n",
+           workers, (unsigned long long)faults, (unsigned long long)n,
+           (unsigned long long)failed);
+    ck_assert_uint_gt(failed, 0);
+    s->crashes += faults;
+    s->operations += faults * CRASH_STEPS;
+}
+
+START_TEST(when_a_full_disk_has_room_again_writing_goes_on_by_itself)
+{
+    struct soak s;
+
+    if (!getenv("VERBOSE"))
+        test_log_capture();
+    for (soak_begin(&s); soak_on(&s); s.option_sets++)
+        full_each(&s, 0, getenv("SOAK") ? 1 : STRIDE);
+    soak_end(&s);
+}
+END_TEST
+
+START_TEST(beside_threads_too)
+{
+    struct soak s;
+
+    if (!getenv("VERBOSE"))
+        test_log_capture();
+    for (soak_begin(&s); soak_on(&s); s.option_sets++)
+        full_each(&s, 2, getenv("SOAK") ? 40 : SOAK_SANITIZED ? 600 : 250);
+    soak_end(&s);
+}
+END_TEST
+
+TEST_MAIN("faults",
+          TEST_CASE_SOAK(any_call_may_fail_once_and_nothing_acknowledged_is_lost),
+          TEST_CASE_SOAK(when_a_full_disk_has_room_again_writing_goes_on_by_itself),
+          TEST_CASE_SOAK(beside_threads_too))
