@@ -108,6 +108,7 @@ static void close_in_the_end(void)
 
     no_fault(&l);
     if (rc) { /* that was the call, or the store was read-only since; it is a store */
+        l.read_only++;
         ck_assert_uint_gt(env_mem_failures(l.env), 0);
         l.o.env = l.env;
         ck_ok(lsm_open("/s", &l.o, &l.db));
