@@ -74,6 +74,11 @@ bool soak_on(struct soak *s)
     return true;
 }
 
+bool soak_once(struct soak *s)
+{
+    return (!s->rounds || getenv("SOAK")) && soak_on(s);
+}
+
 uint64_t soak_seed(const struct soak *s)
 {
     return s->seed;

@@ -43,6 +43,8 @@ struct soak {
 void soak_begin_case(struct soak *s, const char *name, unsigned test_seconds);
 /* Another round? */
 bool soak_on(struct soak *s);
+/* The same, but in `make test` there is one round, whatever time it takes. */
+bool soak_once(struct soak *s);
 /* Of this round. */
 uint64_t soak_seed(const struct soak *s);
 /* Told if this round fails, instead of what was last; printf's format. */

@@ -173,7 +173,7 @@ START_TEST(any_call_may_fail_once_and_nothing_acknowledged_is_lost)
 
     if (!getenv("VERBOSE"))
         test_log_capture();
-    for (soak_begin(&s); soak_on(&s); s.option_sets++) {
+    for (soak_begin(&s); soak_once(&s); s.option_sets++) {
         fail_each(&s, EIO, ENV_MEM_ALL & ~READ_KINDS);
         fail_each(&s, EIO, READ_KINDS);
         fail_each(&s, ENOSPC, ROOM_KINDS);
@@ -256,7 +256,7 @@ START_TEST(when_a_full_disk_has_room_again_writing_goes_on_by_itself)
 
     if (!getenv("VERBOSE"))
         test_log_capture();
-    for (soak_begin(&s); soak_on(&s); s.option_sets++)
+    for (soak_begin(&s); soak_once(&s); s.option_sets++)
         full_each(&s, 0, getenv("SOAK") ? 1 : STRIDE);
     soak_end(&s);
 }
@@ -268,7 +268,7 @@ START_TEST(beside_threads_too)
 
     if (!getenv("VERBOSE"))
         test_log_capture();
-    for (soak_begin(&s); soak_on(&s); s.option_sets++)
+    for (soak_begin(&s); soak_once(&s); s.option_sets++)
         full_each(&s, 2, getenv("SOAK") ? 40 : SOAK_SANITIZED ? 600 : 250);
     soak_end(&s);
 }

@@ -447,7 +447,7 @@ START_TEST(power_loss_after_any_call_of_all_that_it_does_leaves_a_prefix)
 
     if (!getenv("VERBOSE"))
         test_log_capture();
-    for (soak_begin(&s); soak_on(&s);) {
+    for (soak_begin(&s); soak_once(&s);) {
         for (i = 0; i < PROFILES; i++) {
             soak_tell(&s, "profile %u", i);
             crash_everywhere(&profiles[i], &s);
