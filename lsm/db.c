@@ -32,7 +32,8 @@ int db_fail(struct lsm *db, int rc, const char *what)
     int none = 0;
 
     if (atomic_compare_exchange_strong(&db->error, &none, rc))
-        err_log("%s: %s failed: %s; the store is read-only until it is opened again",
+        err_log("%s: %s failed: %s; the store is read-only: look at the disk, then open "
+                "(mount) it again",
                 db->dir, what, strerror(-rc));
     return rc;
 }

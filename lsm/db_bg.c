@@ -136,6 +136,8 @@ int db_flush_one(struct lsm *db)
     if (oldest)
         db->flushing = false;
     db->flush_error = rc;
+    if (rc)
+        atomic_fetch_add(&db->count.failures, 1);
     pthread_cond_broadcast(&db->room);
     mutex_unlock(&db->state_mu);
     if (rc && rc != -ENOSPC && rc != -EROFS)

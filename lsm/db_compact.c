@@ -378,6 +378,7 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     struct edit e = {0};
     uint64_t moved;
     uint64_t start = env_now_ns(db->env);
+    bool news;
     int rc = 0;
 
     if (c->move)
@@ -408,6 +409,12 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
         db_moving_end_locked(db, c->moving_floor);
     if (c->reason == PICK_GARBAGE)
         db->collecting = false;
+    /* Told once, not at every try; and in the statistics. */
+    news = rc != db->compact_error && rc != -ECANCELED && rc != -EROFS;
+    if (rc && rc != -ECANCELED)
+        atomic_fetch_add(&db->count.failures, 1);
+    if (rc != -ECANCELED)
+        db->compact_error = rc;
     if (rc && rc != -ECANCELED)
         db->retry_at_ns = env_now_ns(db->env) +
                           (rc == -ENOSPC ? RETRY_FULL_S : RETRY_S) * 1000000000ull;
@@ -423,9 +430,11 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     mutex_lock(&db->state_mu);
     pthread_cond_broadcast(&db->room);
     mutex_unlock(&db->state_mu);
-    if (rc && rc != -ECANCELED && rc != -EROFS)
-        err_log("%s: a compaction failed: %s; it will be tried again", db->dir,
-                strerror(-rc));
+    if (news && rc)
+        err_log("%s: a compaction failed: %s; it will be tried again, and loses nothing",
+                db->dir, strerror(-rc));
+    else if (news)
+        err_log("%s: compactions go on", db->dir);
     return rc;
 }
 

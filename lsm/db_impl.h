@@ -100,6 +100,7 @@ struct counters {
         compact_written;
     _Atomic uint64_t level_read[LSM_LEVELS], level_written[LSM_LEVELS];
     _Atomic uint64_t moved_bytes;
+    _Atomic uint64_t failures; /* of flushes and compactions */
 };
 
 struct lsm {
@@ -161,6 +162,7 @@ struct lsm {
     uint64_t *moving_floor; /* each of a compaction that may move values: these are in
                                segments from here on */
     unsigned n_moving;
+    int compact_error;    /* of the last compaction, likewise */
     uint64_t retry_at_ns; /* no compaction before: the last one failed */
     _Atomic bool purge_due, covered_due;
     _Atomic bool at_rest;           /* nothing was written for some time */

@@ -399,6 +399,10 @@ struct lsm_stats {
     uint64_t recovery_ns;
     uint64_t sequence;
     int background_error; /* 0 or -errno: why the store is read-only */
+    int retry_error;      /* 0 or -errno: the last flush or compaction failed so; it is
+                             tried again, and until then nothing is lost */
+    uint64_t failures;    /* flushes and compactions that failed */
+    unsigned disk_full;   /* 1: only what deletes is taken, until there is room */
 };
 
 void lsm_get_stats(struct lsm *db, struct lsm_stats *s);

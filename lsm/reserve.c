@@ -47,7 +47,8 @@ void db_reserve_take(struct lsm *db)
     }
     free(path);
     atomic_store(&db->has_reserve, rc == 0);
-    atomic_store(&db->low_space, rc == -ENOSPC);
+    if (atomic_exchange(&db->low_space, rc == -ENOSPC) && rc != -ENOSPC)
+        err_log("%s: there is room again: writing goes on", db->dir);
 }
 
 bool db_reserve_release(struct lsm *db)

@@ -244,4 +244,9 @@ void lsm_get_stats(struct lsm *db, struct lsm_stats *s)
     s->recovery_ns = db->recovery_ns;
     s->sequence = load(&db->visible_seq);
     s->background_error = atomic_load(&db->error);
+    s->failures = load(&db->count.failures);
+    s->disk_full = atomic_load(&db->low_space);
+    mutex_lock(&db->state_mu);
+    s->retry_error = db->flush_error ? db->flush_error : db->compact_error;
+    mutex_unlock(&db->state_mu);
 }

@@ -83,6 +83,11 @@ const struct stats_field stats_fields[] = {
     {"background_error", "background_error",
      "errno that made the store read-only; 0: none.", STATS_ERRNO,
      offsetof(struct lsm_stats, background_error)},
+    {"retry_error", "retry_error",
+     "errno of the last flush or compaction, which is tried again; 0: it went well.",
+     STATS_ERRNO, offsetof(struct lsm_stats, retry_error)},
+    U64(failures, "failures_total", "Flushes and compactions that failed."),
+    UNSIGNED(disk_full, "disk_full", "1: the disk is full, only deleting is possible."),
 };
 const size_t stats_n_fields = sizeof(stats_fields) / sizeof(stats_fields[0]);
 

@@ -161,6 +161,17 @@ void lsm_print_stats(const struct lsm_stats *s, FILE *out)
             s->recovered_logs, s->recovered_batches, s->recovered_bytes, s->torn_bytes,
             (double)s->recovery_ns / 1e6);
     fprintf(out, "sequence %" PRIu64 "\n", s->sequence);
+    if (s->disk_full)
+        fprintf(out, "DISK FULL: only deleting is possible until there is room\n");
     if (s->background_error)
-        fprintf(out, "READ-ONLY after an error: %s\n", strerror(-s->background_error));
+        fprintf(
+            out,
+            "READ-ONLY after an error: %s. What was synced is safe; look at the disk, "
+            "then open (mount) it again\n",
+            strerror(-s->background_error));
+    else if (s->retry_error)
+        fprintf(out,
+                "FAILING: the last flush or compaction: %s (%" PRIu64
+                " so far). It is tried again; nothing is lost\n",
+                strerror(-s->retry_error), s->failures);
 }

@@ -512,8 +512,9 @@ static struct slice an_acl(struct fs_load *l, uint8_t to[44])
 
 static int attributes(struct fs_load *l, struct model_node *n)
 {
-    static const char *const named[] = {"trusted.a", "trusted.b", "security.capability"};
-    const char *name = named[below(l, 3)];
+    static const char *const named[] = {"trusted.a", "trusted.a", "trusted.b",
+                                        "security.capability"};
+    const char *name = named[below(l, 4)];
     bool dir = S_ISDIR(n->mode);
     uint8_t acl[44];
     struct stat st = {.st_mode = 0600 | below(l, 0100), .st_uid = below(l, 3)};
@@ -523,7 +524,7 @@ static int attributes(struct fs_load *l, struct model_node *n)
     switch (below(l, 5)) {
     case 0:
         l->kind = FS_LOAD_REMOVEXATTR;
-        return fs_removexattr(l->fs, n->ino, name);
+        return fs_removexattr(l->fs, n->ino, "trusted.a");
     case 1:
         l->kind = FS_LOAD_ACL;
         return fs_setxattr(l->fs, &cred, n->ino,

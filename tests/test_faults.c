@@ -274,7 +274,124 @@ START_TEST(beside_threads_too)
 }
 END_TEST
 
+/* ---- one table ---- */
+
+static int first_table(void *arg, const struct lsm_file *f)
+{
+    if (f->kind != LSM_FILE_TABLE)
+        return 0;
+    snprintf(arg, NAME_BYTES, "%s", f->name);
+    return 1;
+}
+
+/* Keys "a0" to "a9" and so on are one table each; the first is to be called `first`. */
+static void three_tables(struct lsm_options *o, char first[NAME_BYTES])
+{
+    char key[8] = "a0";
+    struct lsm *db;
+
+    ck_ok(lsm_open("/s", o, &db));
+    for (; key[0] <= 'c'; key[0]++) {
+        for (key[1] = '0'; key[1] <= '9'; key[1]++)
+            ck_ok(lsm_put(db, slice_str(key), slice_str("value")));
+        ck_ok(lsm_flush(db));
+        if (key[0] == 'a')
+            ck_assert_int_eq(lsm_files(db, first_table, first), 1);
+    }
+    ck_ok(lsm_close(db));
+}
+
+static void expect_text(struct lsm *db, const char *part, bool there)
+{
+    struct lsm_stats s;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    lsm_get_stats(db, &s);
+    lsm_print_stats(&s, out);
+    fclose(out);
+    ck_assert_msg((strstr(text, part) != NULL) == there, "%s", text);
+    free(text);
+}
+
+START_TEST(a_table_that_cannot_be_read_keeps_nobody_from_the_others)
+{
+    struct lsm_value v = {0};
+    struct lsm_stats s;
+    char bad[NAME_BYTES];
+    struct lsm_options o;
+    struct lsm_iter *it;
+    struct lsm *db;
+    struct slice from = slice_str("b");
+    int n = 0;
+
+    test_log_capture();
+    options(&o, LSM_LEVELED, 0);
+    o.l0_trigger = 100;
+    o.env = env_mem_new(1);
+    three_tables(&o, bad);
+    ck_ok(lsm_open("/s", &o, &db));
+    env_mem_fail_only(o.env, bad);
+    env_mem_fail_at(o.env, 1, EIO, READ_KINDS, ENV_MEM_FOREVER);
+    ck_err(lsm_get(db, NULL, slice_str("a5"), &v), EIO);
+    ck_ok(lsm_get(db, NULL, slice_str("b5"), &v));
+    ck_ok(lsm_get(db, NULL, slice_str("c5"), &v));
+    ck_ok(lsm_iter_new(db, &(struct lsm_iter_options){.lower = &from}, &it));
+    for (lsm_iter_first(it); lsm_iter_valid(it); lsm_iter_next(it))
+        n++;
+    ck_ok(lsm_iter_error(it));
+    ck_assert_int_eq(n, 20);
+    lsm_iter_free(it);
+    ck_err(lsm_compact(db, true), EIO);
+    lsm_get_stats(db, &s);
+    ck_assert_int_eq(s.retry_error, -EIO);
+    ck_assert_uint_eq(s.failures, 1);
+    ck_assert_int_eq(s.background_error, 0);
+    expect_text(db, "FAILING: the last flush or compaction: Input/output error", true);
+    ck_assert(test_log_has("a compaction failed: Input/output error"));
+    ck_ok(lsm_put(db, slice_str("d"), slice_str("written")));
+    ck_ok(lsm_sync(db));
+    ck_ok(lsm_get(db, NULL, slice_str("b5"), &v));
+    env_mem_fail_at(o.env, 0, 0, 0, ENV_MEM_ONCE);
+    ck_ok(lsm_get(db, NULL, slice_str("a5"), &v));
+    env_sleep_ns(o.env, 60000000000ull); /* until it is tried again */
+    ck_ok(lsm_compact(db, true));
+    expect_text(db, "FAILING", false);
+    ck_assert(test_log_has("compactions go on"));
+    lsm_value_release(&v);
+    ck_ok(lsm_close(db));
+    env_mem_free(o.env);
+}
+END_TEST
+
+START_TEST(what_made_it_read_only_is_told)
+{
+    struct lsm_options o;
+    struct lsm_stats s;
+    struct lsm *db;
+
+    test_log_capture();
+    options(&o, LSM_LEVELED, 0);
+    o.env = env_mem_new(1);
+    ck_ok(lsm_open("/s", &o, &db));
+    ck_ok(lsm_put(db, slice_str("a"), slice_str("value")));
+    env_mem_fail_at(o.env, 1, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
+    ck_err(lsm_sync(db), EIO);
+    ck_err(lsm_sync(db), EIO); /* for good: nothing of it can be trusted */
+    ck_err(lsm_put(db, slice_str("b"), slice_str("value")), EROFS);
+    lsm_get_stats(db, &s);
+    ck_assert_int_eq(s.background_error, -EIO);
+    expect_text(db, "READ-ONLY after an error: Input/output error", true);
+    ck_assert(test_log_has("syncing failed: Input/output error; the store is read-only"));
+    ck_err(lsm_close(db), EIO);
+    env_mem_free(o.env);
+}
+END_TEST
+
 TEST_MAIN("faults",
           TEST_CASE_SOAK(any_call_may_fail_once_and_nothing_acknowledged_is_lost),
           TEST_CASE_SOAK(when_a_full_disk_has_room_again_writing_goes_on_by_itself),
-          TEST_CASE_SOAK(beside_threads_too))
+          TEST_CASE_SOAK(beside_threads_too),
+          TEST_CASE(a_table_that_cannot_be_read_keeps_nobody_from_the_others),
+          TEST_CASE(what_made_it_read_only_is_told))
