@@ -329,6 +329,9 @@ START_TEST(a_table_that_cannot_be_read_keeps_nobody_from_the_others)
     test_log_capture();
     options(&o, LSM_LEVELED, 0);
     o.l0_trigger = 100;
+    o.memtable_bytes = 64 << 10;
+    o.memory_bytes = 1 << 20;
+    o.verify_bytes = 0; /* it would leave the blocks in memory */
     o.env = env_mem_new(1);
     three_tables(&o, bad);
     ck_ok(lsm_open("/s", &o, &db));
