@@ -42,7 +42,11 @@ enum fs_load_kind {
 };
 extern const char *const fs_load_names[FS_LOAD_KINDS];
 
-enum { FS_LOAD_OPS = 1500, FS_LOAD_OPEN_MAX = 3, FS_LOAD_SIZE_MAX = 40000 };
+enum {
+    FS_LOAD_OPS = SOAK_SANITIZED ? 400 : 1500,
+    FS_LOAD_OPEN_MAX = 3,
+    FS_LOAD_SIZE_MAX = 40000
+};
 
 struct fs_load {
     struct env *env;
