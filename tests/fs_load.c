@@ -56,7 +56,7 @@ int fs_load_mount(struct fs_load *l)
     fo.writeback_ms = 0;
     rc = fs_mount(l->db, &fo, &l->fs);
     if (rc == -ENODATA) {
-        rc = fs_format(l->db, 0, 0, 0755);
+        rc = fs_format(l->db, 0, 0, 0755, NULL);
         if (!rc)
             rc = fs_mount(l->db, &fo, &l->fs);
     }
@@ -324,7 +324,7 @@ static int move(struct fs_load *l)
     to = any_dir(l);
     other = any_name(l);
     l->kind = flags ? FS_LOAD_EXCHANGE : FS_LOAD_RENAME;
-    rc = fs_rename(l->fs, dir->ino, name, to->ino, other, flags);
+    rc = fs_rename(l->fs, NULL, dir->ino, name, to->ino, other, flags);
     if (fs_load_died(rc))
         return rc;
     ck_assert_int_eq(model_rename(&l->m, dir, name, to, other, flags), rc);
