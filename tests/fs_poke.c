@@ -346,9 +346,11 @@ void fs_poke(struct fs *fs, struct slice ops, bool sound)
     p.fs = fs;
     p.sound = sound;
     walk(&p);
-    for (; ops.len >= 4; ops = slice_of(ops.data + 4, ops.len - 4))
-        do_one(&p, ops.data);
-    walk(&p);
+    if (ops.len >= 4) {
+        for (; ops.len >= 4; ops = slice_of(ops.data + 4, ops.len - 4))
+            do_one(&p, ops.data);
+        walk(&p);
+    }
     (void)fs_statfs(fs, &statfs);
     (void)said(&p, fs_sync(fs));
 }

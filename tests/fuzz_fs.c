@@ -312,12 +312,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     db = open_store(&env.base, true);
     ops = fill(db, slice_of(data, size));
     sound = is_sound(db);
-    mount_and(db, true, none, sound);
     mount_and(db, false, ops, sound);
     POKE_CHECK(!sound || is_sound(db));
     POKE_CHECK(lsm_close(db) == 0);
     db = open_store(&env.base, false);
-    mount_and(db, false, none, sound);
+    mount_and(db, true, none, sound);
     POKE_CHECK(!sound || is_sound(db));
     if (!sound && repaired(db)) {
         mount_and(db, false, ops, true);
