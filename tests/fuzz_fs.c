@@ -349,8 +349,16 @@ static void dissect_entry(struct slice key, struct slice value, struct buf *part
     uint8_t kind = key.data[0];
     uint64_t a, b;
 
-    if (kind == KEY_NAMES || kind == KEY_SUPER)
-        return; /* made by put_lists and put_basis */
+    if (kind == KEY_NAMES)
+        return; /* put_lists makes them */
+    if (kind == KEY_SUPER) {
+        put_u8(&part, (uint8_t)key.len);
+        buf_append_slice(&part, key);
+        buf_append_slice(&part, value);
+        part_put(parts, 'K', buf_slice(&part));
+        buf_release(&part);
+        return;
+    }
     key = slice_of(key.data + 1, key.len - 1);
     if (!get_be64(&key, &a))
         abort();
@@ -399,7 +407,8 @@ static void put_ops(struct buf *parts, unsigned n, uint64_t seed)
 }
 
 /* A filesystem that so many operations made. */
-static void make_seed(const char *name, unsigned n, fuzz_emit_fn *emit)
+static void make_seed(const char *name, unsigned n, const struct fs_limits *limits,
+                      fuzz_emit_fn *emit)
 {
     struct env *mem = env_mem_new(1);
     struct buf parts = {0}, made = {0};
@@ -412,6 +421,8 @@ static void make_seed(const char *name, unsigned n, fuzz_emit_fn *emit)
     in = buf_slice(&made);
     POKE_CHECK(part_next(&in, &p));
     mount_and(db, false, p.bytes, true);
+    if (limits)
+        POKE_CHECK(fs_set_limits(db, limits) == 0);
     dissect(db, &parts);
     put_ops(&parts, 20, 99 * n);
     emit(name, buf_slice(&parts));
@@ -423,8 +434,11 @@ static void make_seed(const char *name, unsigned n, fuzz_emit_fn *emit)
 
 void fuzz_seeds(fuzz_emit_fn *emit)
 {
-    make_seed("empty", 0, emit);
-    make_seed("few", 12, emit);
-    make_seed("some", 60, emit);
-    make_seed("many", 200, emit);
+    static const struct fs_limits limits = {.bytes = 1 << 20, .inodes = 40};
+
+    make_seed("empty", 0, NULL, emit);
+    make_seed("few", 12, NULL, emit);
+    make_seed("some", 60, NULL, emit);
+    make_seed("many", 200, NULL, emit);
+    make_seed("limits", 30, &limits, emit);
 }
