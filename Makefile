@@ -163,7 +163,7 @@ run: all
 test: all lib $(TESTS) $(TOOLS) $(FUZZERS) $(B)/kill/siltfs check-layers
 	@B=$(B) bash tests/run $(T)
 
-unit: $(TESTS) $(FUZZERS)
+unit: $(TESTS) $(if $(THREADS),,$(FUZZERS))
 	@B=$(B) bash tests/run unit $(T)
 
 soak: all $(TESTS) $(TOOLS) $(B)/kill/siltfs $(B)/asan/siltfs
