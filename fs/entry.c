@@ -69,13 +69,14 @@ void entry_release(struct entry *e)
 /* Before anybody locks the inode, which is above the entry if the store is hostile. The
  * directory's lock, which the caller has, keeps what is right from changing. */
 static int check_kin(struct fs *fs, uint64_t dir, const struct dentry *d,
-                     struct inode *in)
+                     struct inode **in)
 {
     uint64_t want = d->type == S_IFDIR ? dir : KIN_TYPE | d->type;
 
-    if (atomic_load_explicit(&in->kin, memory_order_relaxed) == want)
+    if (atomic_load_explicit(&(*in)->kin, memory_order_relaxed) == want)
         return 0;
-    inode_put(fs, in);
+    inode_put(fs, *in);
+    *in = NULL; /* callers put what they have got */
     return fs_corrupt("an entry and its inode disagree", dir, d->ino);
 }
 
@@ -89,7 +90,7 @@ static int load_ref(struct fs *fs, uint64_t dir, const struct dentry *d,
     if (rc == -ESTALE)
         return fs_corrupt("an entry leads to no inode", dir, d->ino);
     if (!rc)
-        rc = check_kin(fs, dir, d, *out);
+        rc = check_kin(fs, dir, d, out);
     if (rc)
         return rc;
     inode_read_nested(*out);
@@ -98,6 +99,7 @@ static int load_ref(struct fs *fs, uint64_t dir, const struct dentry *d,
     if (named)
         return 0;
     inode_put(fs, *out);
+    *out = NULL;
     return fs_corrupt("an entry and its inode disagree", dir, d->ino);
 }
 
@@ -110,7 +112,7 @@ int entry_load(struct fs *fs, uint64_t dir, uint64_t seq, struct dentry *d,
     for (;;) {
         *out = itable_find(&fs->inodes, d->ino);
         if (*out)
-            return check_kin(fs, dir, d, *out);
+            return check_kin(fs, dir, d, out);
         if (!d->embedded)
             return load_ref(fs, dir, d, out);
         in = inode_new(d->ino, &d->rec, dir, seq, &d->name);
@@ -118,7 +120,7 @@ int entry_load(struct fs *fs, uint64_t dir, uint64_t seq, struct dentry *d,
             return -ENOMEM;
         *out = itable_insert(&fs->inodes, in, sample);
         if (*out)
-            return check_kin(fs, dir, d, *out);
+            return check_kin(fs, dir, d, out);
         sample = itable_sample(&fs->inodes, dir);
         rc = read_dentry(fs, dir, seq, d, value);
         if (rc)
