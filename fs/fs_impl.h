@@ -45,6 +45,7 @@ struct usage {
     struct fs_limits limits;     /* constant while mounted */
     _Atomic int64_t bytes;       /* counted only when there is a limit */
     _Atomic int64_t inodes;      /* always */
+    _Atomic bool lost;           /* what was deleted could not be counted */
     _Atomic bool exact;          /* else both begin with what a crash left... */
     struct lsm_iter *recount;    /* ...until this was read, which sees the store of */
     int64_t at_bytes, at_inodes; /* the moment when they were so much */
@@ -112,6 +113,9 @@ static inline bool usage_limited(const struct fs *fs)
 int usage_take(struct fs *fs, int64_t bytes, int64_t inodes);
 void usage_untake(struct fs *fs, int64_t bytes, int64_t inodes);
 void usage_give(struct fs *fs, int64_t bytes, int64_t inodes);
+
+/* What is being deleted cannot all be read: the next mount counts anew. */
+void usage_lose(struct fs *fs);
 
 uint64_t usage_bytes(struct fs *fs);
 uint64_t usage_inodes(struct fs *fs);

@@ -96,6 +96,11 @@ void usage_give(struct fs *fs, int64_t bytes, int64_t inodes)
     add(fs, bytes < 0 ? bytes : 0, inodes < 0 ? inodes : 0);
 }
 
+void usage_lose(struct fs *fs)
+{
+    atomic_store(&fs->usage.lost, true);
+}
+
 /* Not below what is there in any case: they may begin with a guess. */
 static uint64_t at_least(const _Atomic int64_t *v, int64_t least)
 {
@@ -294,7 +299,7 @@ int usage_write(struct fs *fs, bool last)
 {
     struct usage *u = &fs->usage;
     uint64_t bytes = usage_bytes(fs), inodes = usage_inodes(fs);
-    bool same, exact = last && atomic_load(&u->exact);
+    bool same, exact = last && atomic_load(&u->exact) && !atomic_load(&u->lost);
 
     mutex_lock(&fs->state);
     same = bytes == u->stored_bytes && inodes == u->stored_inodes;

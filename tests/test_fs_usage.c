@@ -6,12 +6,16 @@
  * filesystems have a limit, and fs_check compares.
  */
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
+#include "fs/keys.h"
+#include "fs/record.h"
 #include "test_fs.h"
 
 enum { NAME = 256, XATTR = 64, BLOCK = 4096 }; /* FORMAT.md, "Limits" */
@@ -400,6 +404,69 @@ START_TEST(room_is_there_even_when_others_delete_what_we_left)
 }
 END_TEST
 
+/* In the middle of every table. */
+static void damage_tables(void)
+{
+    char pattern[300];
+    uint8_t byte;
+    glob_t g;
+    size_t i;
+
+    snprintf(pattern, sizeof(pattern), "%s/*.sst", r->path);
+    ck_assert_int_eq(glob(pattern, 0, NULL, &g), 0);
+    for (i = 0; i < g.gl_pathc; i++) {
+        int fd = open(g.gl_pathv[i], O_RDWR);
+        off_t at = lseek(fd, 0, SEEK_END) / 2;
+
+        ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
+        byte ^= 1;
+        ck_assert_int_eq(pwrite(fd, &byte, 1, at), 1);
+        close(fd);
+    }
+    globfree(&g);
+}
+
+static struct used stored(void)
+{
+    struct lsm_value v = {0};
+    struct used u;
+
+    ck_ok(lsm_get(r->db, NULL, key_used(), &v));
+    ck_ok(used_decode(v.value, &u));
+    lsm_value_release(&v);
+    return u;
+}
+
+/* Attributes that cannot be read can be deleted, but who knows what they used? */
+START_TEST(an_account_that_lost_track_does_not_say_that_it_is_exact)
+{
+    struct lsm_options o;
+    char name[32];
+    uint64_t f;
+    int i;
+
+    start(1 << 30, 0);
+    test_log_capture();
+    f = rig_file(r, FS_ROOT, "f");
+    for (i = 0; i < 30; i++) {
+        snprintf(name, sizeof(name), "user.%02d", i);
+        ck_ok(set_user(f, name, 3000));
+    }
+    ck_ok(fs_unmount(r->fs));
+    ck_assert(stored().exact);
+    ck_ok(lsm_close(r->db));
+    damage_tables();
+    lsm_options_init(&o);
+    o.verify_bytes = 0;
+    ck_ok(lsm_open(r->path, &o, &r->db));
+    rig_mount(r);
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
+    ck_ok(fs_unmount(r->fs));
+    ck_assert(!stored().exact);
+    ck_ok(lsm_close(r->db));
+}
+END_TEST
+
 static void *leave_many(void *name)
 {
     struct fs_attr a;
@@ -500,5 +567,6 @@ TEST_MAIN("fs_usage", TEST_CASE(what_counts_is_names_contents_targets_and_attrib
           TEST_CASE(counting_and_changing_at_once_comes_out_right),
           TEST_CASE(room_is_there_even_when_others_delete_what_we_left),
           TEST_CASE(all_that_many_leave_at_once_is_deleted),
+          TEST_CASE(an_account_that_lost_track_does_not_say_that_it_is_exact),
           TEST_CASE(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used),
           TEST_CASE(with_a_limit_that_is_the_size))
