@@ -449,7 +449,7 @@ typedef int lsm_progress_fn(void *arg, uint64_t done, uint64_t total, uint64_t p
 /* Zeroed is all of it, silently, as fast as it goes. */
 struct lsm_verify_options {
     lsm_damage_fn *damage;     /* NULL: it is only logged */
-    lsm_progress_fn *progress; /* NULL; called each MiB or so */
+    lsm_progress_fn *progress; /* NULL; called each MiB or so, or each second */
     void *arg;                 /* of both */
     uint64_t bytes_per_s;      /* 0: no limit */
     uint64_t after;            /* 0: from the beginning */

@@ -65,6 +65,14 @@ static uint64_t total_bytes(struct lsm *db)
     return sum;
 }
 
+/* Who is slow tells it each second nevertheless: that is when it can be stopped. */
+static uint64_t progress_bytes(const struct verifying *v)
+{
+    uint64_t rate = v->o->bytes_per_s;
+
+    return rate && rate < PROGRESS_BYTES ? rate : PROGRESS_BYTES;
+}
+
 static int took(void *arg, uint64_t bytes)
 {
     struct verifying *v = arg;
@@ -72,7 +80,7 @@ static int took(void *arg, uint64_t bytes)
     v->done += bytes;
     if (v->o->bytes_per_s)
         rate_take(&v->rate, bytes);
-    if (!v->stop && v->o->progress && v->done - v->told >= PROGRESS_BYTES) {
+    if (!v->stop && v->o->progress && v->done - v->told >= progress_bytes(v)) {
         v->told = v->done;
         v->stop = v->o->progress(v->o->arg, v->done, total_bytes(v->db), v->position);
     }

@@ -317,6 +317,24 @@ START_TEST(it_keeps_to_its_rate)
 }
 END_TEST
 
+static int end_it(void *arg, uint64_t done, uint64_t total, uint64_t position)
+{
+    *(uint64_t *)arg = done;
+    return -ECANCELED;
+}
+
+START_TEST(however_slow_it_can_be_stopped)
+{
+    uint64_t done = 0;
+    struct lsm_verify_options o = {.bytes_per_s = 1, .progress = end_it, .arg = &done};
+
+    begin();
+    ck_err(lsm_verify_with(db, &o), ECANCELED);
+    ck_assert_uint_lt(done, 40000);
+    end();
+}
+END_TEST
+
 /* ---- the ends of logs ---- */
 
 /* Synced, and nothing after it in the log: when the store has rested the manifest
@@ -371,4 +389,5 @@ TEST_MAIN("verify", TEST_CASE(of_a_sound_store_nothing_is_told),
           TEST_CASE(it_goes_on_from_where_it_stopped),
           TEST_CASE(a_disk_that_cannot_read_is_damage_too),
           TEST_CASE(writing_and_collecting_go_on_meanwhile), TEST_CASE(it_keeps_to_its_rate),
+          TEST_CASE(however_slow_it_can_be_stopped),
           TEST_CASE(damage_at_the_end_of_a_log_is_told_once_the_store_has_rested))
