@@ -486,6 +486,18 @@ static int write_pid(int fd)
     return rc ? rc : result(ftruncate(fd, len));
 }
 
+/* Given away only when it was made here: one that is there may be a link to anything. */
+static int open_lock(const char *path)
+{
+    int fd = open_regular(path, O_RDWR | O_CREAT | O_EXCL);
+
+    if (fd == -EEXIST)
+        return open_regular(path, O_RDWR | O_CREAT);
+    if (fd >= 0)
+        give_to_owner(path, fd);
+    return fd;
+}
+
 static int posix_lock(struct env *e, const char *path, struct env_lock **out)
 {
     struct env_lock *l = malloc(sizeof(*l));
@@ -493,7 +505,7 @@ static int posix_lock(struct env *e, const char *path, struct env_lock **out)
 
     if (!l)
         return -ENOMEM;
-    l->fd = open_regular(path, O_RDWR | O_CREAT);
+    l->fd = open_lock(path);
     if (l->fd < 0) {
         rc = l->fd;
         free(l);

@@ -40,6 +40,10 @@ ok "root checks and repairs it" "$SILTFS" fsck --repair "$T/theirs/store"
 ok "root sets a limit" "$SILTFS" set "$T/theirs/store" size=1G
 same "all of it is still theirs" "$(find "$T/theirs" -printf '%U:%G\n' | sort -u)" "1000:1000"
 ok "they use it" as_user 1000 "$SILTFS" fsck "$T/theirs/store"
+mkdir "$T/theirs/new"
+chown 1000:1000 "$T/theirs/new"
+ok "root makes one for them" "$SILTFS" mkfs "$T/theirs/new"
+ok "they use that, too" as_user 1000 "$SILTFS" set "$T/theirs/new" size=1G
 
 # ---- no symbolic link is followed in a store ----
 
