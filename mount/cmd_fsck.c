@@ -116,6 +116,11 @@ static int mend_store(struct fsck *f, int err, struct why *why)
     o.format = FS_FORMAT;
     log_collect();
     rc = lsm_repair(f->path, &o, print_loss, NULL, &r);
+    if (rc == -ENOENT && err == -EUCLEAN)
+        return why_set(why, err,
+                       "%s: nothing of a siltfs store can be read there; all is left as "
+                       "it was",
+                       f->path);
     if (rc == -ENOENT)
         return err;
     if (rc)

@@ -57,7 +57,8 @@ mkdir "$T/other" && echo x >"$T/other/file"
 exits "a directory with something else: 8" 8 "not a siltfs store" fsck --repair "$T/other"
 same "... it is left" "$(ls -A "$T/other")" file
 echo notes >"$T/other/000001.log"
-exits "... also with a file that is called like ours: 8" 8 "not a siltfs store" fsck --repair "$T/other"
+exits "... also with a file that is called like ours: 8" 8 "nothing of a siltfs store" \
+    fsck --repair "$T/other"
 same "... which is left" "$(cat "$T/other/000001.log")" notes
 exits "help tells the codes" 0 "Exit code 0: no problems, 1: all were mended, 4: there are some left, 8" \
     "$SILTFS" help fsck
