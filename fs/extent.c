@@ -515,8 +515,8 @@ static int remove_few(struct fs *fs, struct txn *t, uint64_t ino,
     struct cut c = {.from = 0, .to = forever};
     int rc = cut_plan(fs, &c, ino, rec);
 
-    /* Not -EUCLEAN: what is wrong with the extents does not matter any more. */
-    if (rc == -EUCLEAN)
+    /* What is wrong with the extents does not matter any more. */
+    if (is_unreadable(rc))
         c.n_covered = FEW_EXTENTS + 1;
     else if (rc)
         return rc;

@@ -91,6 +91,11 @@ struct fs {
 
 /* A number never given out before. May write to the store. */
 int fs_new_number(struct fs *fs, uint64_t *ino);
+/* Damage, or a disk that cannot read it: no reason not to delete it. */
+static inline bool is_unreadable(int rc)
+{
+    return rc == -EUCLEAN || rc == -EIO;
+}
 /* What the store cannot hold: logs why, with the numbers, and returns -EUCLEAN. */
 int fs_corrupt(const char *why, uint64_t a, uint64_t b);
 

@@ -204,9 +204,9 @@ int xattr_remove_all(struct fs *fs, struct txn *t, uint64_t ino, const struct re
     if (!(rec->flags & REC_XATTR))
         return 0;
     rc = xattr_names(fs, ino, remove_name, &r);
-    if (rc == -EUCLEAN)
+    if (is_unreadable(rc))
         usage_lose(fs);
-    if (r.n > FEW_EXTENTS || rc == -EUCLEAN) {
+    if (r.n > FEW_EXTENTS || is_unreadable(rc)) {
         lsm_batch_delete_range(t->batch, key_one(&a, KEY_XATTR, ino),
                                key_one(&b, KEY_XATTR, ino + 1));
         rc = 0;

@@ -7,6 +7,7 @@
 
 #include "fs/acl.h"
 #include "fs/keys.h"
+#include "env_mem.h"
 #include "fs/record.h"
 #include "test_fs.h"
 
@@ -617,6 +618,64 @@ START_TEST(random_changes_are_kept)
 }
 END_TEST
 
+/* ---- a disk that cannot read ---- */
+
+static void open_env(struct env *env)
+{
+    struct lsm_options o;
+
+    lsm_options_init(&o);
+    o.env = env;
+    o.create = true;
+    ck_ok(lsm_open("/s", &o, &r->db));
+}
+
+static uint64_t make_large(void)
+{
+    static uint8_t value[3000], block[4096];
+    uint64_t f = rig_file(r, FS_ROOT, "f"), rnd = 1;
+    char name[32];
+    size_t i, k;
+
+    for (i = 0; i < 30; i++) {
+        for (k = 0; k < sizeof(value); k++)
+            value[k] = (uint8_t)test_below(&rnd, 256);
+        snprintf(name, sizeof(name), "user.%02zu", i);
+        ck_ok(fs_setxattr(r->fs, &r->cred, f, name, slice_of(value, sizeof(value)), 0));
+        ck_ok(fs_write(r->fs, f, i * 8192, slice_of(block, 1 + i), false));
+    }
+    return f;
+}
+
+START_TEST(what_the_disk_cannot_read_can_be_deleted)
+{
+    struct env *env = env_mem_new(1);
+    uint64_t f;
+
+    test_log_capture();
+    memset(r, 0, sizeof(*r));
+    fs_options_init(&r->options);
+    r->options.writeback_ms = 0;
+    open_env(env);
+    ck_ok(fs_format(r->db, 0, 0, 0755, NULL));
+    rig_mount(r);
+    f = make_large();
+    ck_ok(fs_unmount(r->fs));
+    ck_ok(lsm_close(r->db));
+    open_env(env);
+    rig_mount(r);
+    ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "f"), f);
+    env_mem_fail_at(env, 1, EIO, ENV_MEM_READ, ENV_MEM_FOREVER);
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
+    fs_forget(r->fs, f, 1);
+    ck_ok(fs_sync(r->fs));
+    ck_assert_uint_gt(env_mem_failures(env), 0);
+    env_mem_fail_at(env, 0, EIO, 0, ENV_MEM_ONCE);
+    rig_release(r);
+    env_mem_free(env);
+}
+END_TEST
+
 TEST_MAIN("fs_xattr", TEST_CASE(set_get_list_remove),
           TEST_CASE(names_and_values_have_limits),
           TEST_CASE(a_file_without_attributes_has_no_flag_and_no_keys),
@@ -630,4 +689,5 @@ TEST_MAIN("fs_xattr", TEST_CASE(set_get_list_remove),
           TEST_CASE(default_acls_are_inherited_and_the_umask_does_not_count),
           TEST_CASE(setting_an_acl_takes_sgid_from_a_stranger),
           TEST_CASE(only_lists_that_make_sense_decode),
-          TEST_CASE(random_lists_and_modes_agree), TEST_CASE(random_changes_are_kept))
+          TEST_CASE(random_lists_and_modes_agree), TEST_CASE(random_changes_are_kept),
+          TEST_CASE(what_the_disk_cannot_read_can_be_deleted))
