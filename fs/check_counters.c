@@ -113,14 +113,15 @@ static int check_count(struct check *c, uint64_t found)
 
 static int check_used(struct check *c)
 {
-    struct used right = {.bytes = c->bytes, .exact = true};
+    /* More a hostile store may say, but not keep. */
+    struct used right = {.bytes = c->bytes <= INO_MAX ? c->bytes : INO_MAX, .exact = true};
 
     if (!c->limited || !sums_valid(c))
         return 0;
-    if (c->used.exact && c->used.bytes != c->bytes) {
+    if (c->used.exact && c->used.bytes != right.bytes) {
         problem(c, "set right",
                 "the bytes used, which should be exact, are %" PRIu64 ", not %" PRIu64,
-                c->used.bytes, c->bytes);
+                c->used.bytes, right.bytes);
         return mend_used(c, &right);
     }
     return c->used.exact ? 0 : mend_used(c, &right);

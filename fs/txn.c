@@ -39,17 +39,18 @@ int txn_end(struct fs *fs, struct txn *t, int rc)
     if (!rc)
         rc = t->error;
     if (!rc)
-        rc = usage_take(fs, t->bytes, t->inodes);
+        rc = usage_take(fs, (int64_t)t->bytes, t->inodes);
     if (!rc && lsm_batch_count(t->batch)) {
         rc = lsm_write(fs->db, t->batch, LSM_NOSYNC);
         if (rc)
-            usage_untake(fs, t->bytes, t->inodes);
+            usage_untake(fs, (int64_t)t->bytes, t->inodes);
     }
     KILL_POINT("operation-done");
     if (!rc)
-        usage_give(fs, t->bytes, t->inodes);
+        usage_give(fs, (int64_t)t->bytes, t->inodes);
     lsm_batch_clear(t->batch);
-    t->bytes = t->inodes = 0;
+    t->bytes = 0;
+    t->inodes = 0;
     t->error = 0;
     mutex_lock(&fs->state);
     t->next = fs->free_txns;
@@ -95,7 +96,7 @@ static void put_at(struct txn *t, uint64_t ino, const struct home *home,
 void txn_put_new(struct txn *t, uint64_t ino, const struct home *home,
                  const struct record *rec)
 {
-    t->bytes += (int64_t)usage_of(rec);
+    t->bytes += usage_of(rec);
     t->inodes++;
     put_at(t, ino, home, rec);
 }
@@ -103,7 +104,7 @@ void txn_put_new(struct txn *t, uint64_t ino, const struct home *home,
 void txn_put_record(struct txn *t, const struct inode *in, const struct home *home,
                     const struct record *rec)
 {
-    t->bytes += (int64_t)(usage_of(rec) - usage_of(&in->rec));
+    t->bytes += usage_of(rec) - usage_of(&in->rec);
     put_at(t, in->ino, home, rec);
 }
 
@@ -114,7 +115,7 @@ void txn_put_inode(struct txn *t, const struct inode *in, const struct record *r
 
 void txn_note_gone(struct txn *t, const struct record *rec)
 {
-    t->bytes -= (int64_t)usage_of(rec);
+    t->bytes -= usage_of(rec);
     t->inodes--;
 }
 

@@ -19,7 +19,8 @@ struct txn {
     struct txn *next;
     struct lsm_batch *batch;
     struct buf scratch; /* the value being encoded */
-    int64_t bytes;      /* that the operation adds to what is used (usage.c), */
+    uint64_t bytes;     /* that the operation adds to what is used (usage.c); modulo
+                           2^64, for it may be less than nothing, */
     int64_t inodes;     /* and inodes that it makes or deletes */
     int error;
 };

@@ -43,15 +43,16 @@ int64_t usage_of_xattr(size_t name_len, size_t value_len)
 /* False at the limit; 0: none. */
 static bool take(_Atomic int64_t *used, uint64_t limit, int64_t more)
 {
-    int64_t now = atomic_load_explicit(used, memory_order_relaxed);
+    int64_t now = atomic_load_explicit(used, memory_order_relaxed), then;
 
     do {
         uint64_t before = now > 0 ? (uint64_t)now : 0;
 
         if (limit && (before > limit || (uint64_t)more > limit - before))
             return false;
+        then = (int64_t)((uint64_t)now + (uint64_t)more);
     } while (!atomic_compare_exchange_weak_explicit(
-        used, &now, now + more, memory_order_relaxed, memory_order_relaxed));
+        used, &now, then, memory_order_relaxed, memory_order_relaxed));
     return true;
 }
 
@@ -121,8 +122,10 @@ uint64_t usage_inodes(struct fs *fs)
 
 /* ---- counting ---- */
 
+/* Sums go modulo 2^64: a hostile store may say that it holds more. */
 struct sum {
-    int64_t bytes, inodes;
+    uint64_t bytes;
+    int64_t inodes;
 };
 
 static int count_inode(struct lsm_iter *it, struct sum *s)
@@ -135,7 +138,7 @@ static int count_inode(struct lsm_iter *it, struct sum *s)
         rc = record_decode(value, &rec);
     if (rc)
         return rc;
-    s->bytes += (int64_t)usage_of(&rec);
+    s->bytes += usage_of(&rec);
     s->inodes++;
     return 0;
 }
@@ -150,7 +153,7 @@ static int count_entry(struct lsm_iter *it, struct sum *s)
         rc = dentry_decode(value, &d);
     if (rc || !d.embedded)
         return rc;
-    s->bytes += (int64_t)usage_of(&d.rec);
+    s->bytes += usage_of(&d.rec);
     s->inodes++;
     return 0;
 }
@@ -161,7 +164,8 @@ static int count_xattr(struct lsm_iter *it, struct sum *s)
 
     if (len <= XATTR_KEY_PREFIX)
         return -EUCLEAN;
-    s->bytes += usage_of_xattr(len - XATTR_KEY_PREFIX, lsm_iter_value_len(it));
+    s->bytes +=
+        (uint64_t)usage_of_xattr(len - XATTR_KEY_PREFIX, lsm_iter_value_len(it));
     return 0;
 }
 
@@ -226,7 +230,7 @@ void usage_recount(struct fs *fs)
         err_log("what is used cannot be counted: %s", strerror(-rc));
     if (rc)
         return;
-    add(fs, s.bytes - u->at_bytes, s.inodes - u->at_inodes);
+    add(fs, (int64_t)(s.bytes - (uint64_t)u->at_bytes), s.inodes - u->at_inodes);
     atomic_store(&u->exact, true);
 }
 
@@ -365,7 +369,8 @@ static int write_limits(struct lsm *db, const struct super *super, const struct 
     if (!super->limit_bytes && !super->limit_inodes)
         lsm_batch_delete(b, key_used());
     else if (!rc)
-        rc = usage_put(b, (uint64_t)s->bytes, (uint64_t)s->inodes, true);
+        rc = usage_put(b, s->bytes <= INT64_MAX ? s->bytes : INT64_MAX,
+                       (uint64_t)s->inodes, true);
     if (!rc)
         rc = lsm_write(db, b, LSM_SYNC);
     buf_release(&value);

@@ -143,7 +143,7 @@ int xattr_put(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
     if (rc)
         return rc;
     lsm_batch_put(t->batch, key_xattr(&k, ino, slice_str(name)), value);
-    t->bytes += usage_of_xattr(strlen(name), value.len) - uses;
+    t->bytes += (uint64_t)(usage_of_xattr(strlen(name), value.len) - uses);
     rec->flags |= REC_XATTR | flag_of(name);
     return 0;
 }
@@ -169,7 +169,7 @@ int xattr_remove(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
     if (rc < 0)
         return rc;
     lsm_batch_delete(t->batch, key_xattr(&k, ino, slice_str(name)));
-    t->bytes -= uses;
+    t->bytes -= (uint64_t)uses;
     rec->flags &= ~(flag_of(name) | (rc ? 0 : REC_XATTR));
     return 0;
 }
@@ -187,7 +187,7 @@ static int remove_name(void *arg, struct slice name, size_t value_len)
     struct remover *r = arg;
     struct xattr_key k;
 
-    r->t->bytes -= usage_of_xattr(name.len, value_len);
+    r->t->bytes -= (uint64_t)usage_of_xattr(name.len, value_len);
     if (++r->n <= FEW_EXTENTS)
         lsm_batch_delete(r->t->batch, key_xattr(&k, r->ino, name));
     return 0;
@@ -318,7 +318,7 @@ static void put_new(struct txn *t, uint64_t ino, const char *name, struct slice 
     struct xattr_key k;
 
     lsm_batch_put(t->batch, key_xattr(&k, ino, slice_str(name)), value);
-    t->bytes += usage_of_xattr(strlen(name), value.len);
+    t->bytes += (uint64_t)usage_of_xattr(strlen(name), value.len);
 }
 
 void xattr_put_inherited(struct txn *t, uint64_t ino, const struct inherited *inherited)

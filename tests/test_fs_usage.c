@@ -16,6 +16,7 @@
 
 #include "fs/keys.h"
 #include "fs/record.h"
+#include "fs_harm.h"
 #include "test_fs.h"
 
 enum { NAME = 256, XATTR = 64, BLOCK = 4096 }; /* FORMAT.md, "Limits" */
@@ -467,6 +468,45 @@ START_TEST(an_account_that_lost_track_does_not_say_that_it_is_exact)
 }
 END_TEST
 
+static void make_huge(struct record *rec)
+{
+    rec->file.unwritten = FS_SIZE_MAX - 10;
+}
+
+/* Three files of 8 EiB: more than any number here can be. */
+START_TEST(a_store_that_says_it_holds_more_than_there_can_be_is_used_and_repaired)
+{
+    static const char *const names[] = {"f", "g", "h"};
+    static const struct fs_repair_options o;
+    struct fs_repair_result result;
+    uint64_t ino[3], n;
+    struct harm h;
+    int i;
+
+    start(0, 1000);
+    for (i = 0; i < 3; i++)
+        ino[i] = rig_file(r, FS_ROOT, names[i]);
+    ck_ok(fs_unmount(r->fs));
+    harm_begin(&h, r->db);
+    for (i = 0; i < 3; i++) {
+        harm_embedded(&h, FS_ROOT, ino[i], make_huge);
+        harm_put_unwritten(&h, ino[i], FS_SIZE_MAX, FS_SIZE_MAX - 10);
+    }
+    harm_end(&h);
+    ck_ok(fs_set_limits(r->db, &(struct fs_limits){0, 1001}));
+    ck_ok(fs_repair(r->db, &o, NULL, NULL, &result));
+    ck_assert_uint_eq(result.left, 0);
+    ck_ok(fs_check(r->db, rig_line, NULL, &n));
+    ck_assert_uint_eq(n, 0);
+    rig_mount(r);
+    rig_file(r, FS_ROOT, "new");
+    for (i = 0; i < 3; i++)
+        ck_ok(fs_unlink(r->fs, FS_ROOT, names[i]));
+    ck_ok(fs_unmount(r->fs));
+    ck_ok(lsm_close(r->db));
+}
+END_TEST
+
 static void *leave_many(void *name)
 {
     struct fs_attr a;
@@ -567,6 +607,8 @@ TEST_MAIN("fs_usage", TEST_CASE(what_counts_is_names_contents_targets_and_attrib
           TEST_CASE(counting_and_changing_at_once_comes_out_right),
           TEST_CASE(room_is_there_even_when_others_delete_what_we_left),
           TEST_CASE(all_that_many_leave_at_once_is_deleted),
+          TEST_CASE(
+              a_store_that_says_it_holds_more_than_there_can_be_is_used_and_repaired),
           TEST_CASE(an_account_that_lost_track_does_not_say_that_it_is_exact),
           TEST_CASE(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used),
           TEST_CASE(with_a_limit_that_is_the_size))
