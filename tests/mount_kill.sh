@@ -103,14 +103,6 @@ up() {
     wrong "the tree is not as it was when the daemon died"
 }
 
-# down : unmounted; somebody who looks at all mounts of the machine may be in it just now.
-down() {
-    local end=$((SECONDS + 30))
-    until "$KILLABLE" umount "$MNT" >>"$T/said" 2>&1 || unmounted || [ $SECONDS -ge $end ]; do
-        sleep 0.1
-    done
-}
-
 # one_life : up, a load, an end of one kind or another.
 one_life() {
     local load status wb= number=$((RANDOM + kills))

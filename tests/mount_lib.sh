@@ -140,6 +140,16 @@ fresh() {
 
 remount() { "$SILTFS" umount "$MNT" && "$SILTFS" mount "$STORE" "$MNT" "$@"; }
 
+# down : unmount, again when somebody who looks at all mounts of the machine (df) is in it
+# just now. What is said goes to $T/said.
+down() {
+    local end=$((SECONDS + 30))
+    until "$SILTFS" umount "$MNT" >>"$T/said" 2>&1 || unmounted; do
+        [ $SECONDS -lt $end ] || { fail "unmount" "$(tail -n 3 "$T/said")"; return; }
+        sleep 0.1
+    done
+}
+
 # Checksums, names and modes of everything in a store. What LOCK holds is no
 # part of it.
 fingerprint() {

@@ -91,11 +91,11 @@ much_at_once() {
         within "$pid"
         echo "after it forgot: $(($(rss_kib "$pid") / 1024)) MiB with $(live_inodes) inodes"
     fi
-    ok "unmount" "$SILTFS" umount "$MNT"
+    down
     ok "fsck is clean" "$SILTFS" fsck "$STORE"
     ok "mount" "$SILTFS" mount "$STORE" "$MNT"
     ok "all is as expected after a new mount" "$STRESS" check "$T/state" "$MNT" clean
-    ok "unmount" "$SILTFS" umount "$MNT"
+    down
 }
 
 # leaks SEED SECONDS : the daemon under LeakSanitizer, ended by umount and by SIGTERM.
@@ -123,7 +123,7 @@ leaks() {
                 wait $load
             else
                 ended $load calls
-                "$SILTFS" umount "$MNT"
+                down
             fi
             wait $pid
             same "the daemon ends well by $end, nothing leaked" "$? $(grep -v detaching "$T/log")" "0 "
