@@ -84,7 +84,7 @@ static bool is_wanted(const struct paths *p, uint64_t ino)
 
 /* ---- the scan ---- */
 
-static void append_escaped(struct buf *to, struct slice name)
+void paths_escape(struct buf *to, struct slice name)
 {
     char octal[8];
     size_t i;
@@ -112,7 +112,7 @@ static int note_name(struct paths *p, uint64_t parent, const struct dentry *d)
     if (!more)
         return -ENOMEM;
     p->named = more;
-    append_escaped(&name, d->name);
+    paths_escape(&name, d->name);
     buf_append(&name, "", 1);
     if (buf_error(&name)) {
         buf_release(&name);
@@ -235,7 +235,7 @@ static bool entry_of(struct lsm *db, uint64_t parent, uint64_t seq, uint64_t ino
                  dentry_decode(v.value, &d) == 0 && d.ino == ino;
 
     if (found)
-        append_escaped(name, d.name);
+        paths_escape(name, d.name);
     lsm_value_release(&v);
     return found;
 }

@@ -47,6 +47,9 @@ int paths_fill(struct paths *p, paths_skip_fn *skip, void *arg);
 const struct named *paths_next(const struct paths *p, size_t *i, uint64_t lo,
                                uint64_t hi);
 
+/* Append name with control characters and backslashes as \ooo. */
+void paths_escape(struct buf *to, struct slice name);
+
 /*
  * The path of inode ino from the root of the filesystem, into `to`, as a string, with
  * control characters and backslashes as \ooo. "inode 123" when it has no name (a

@@ -84,7 +84,7 @@ static void tell(struct scrub *s, const struct loss *l, const char *fmt, ...)
 
 static void tell(struct scrub *s, const struct loss *l, const char *fmt, ...)
 {
-    char what[200], line[8192];
+    char what[1200], line[8192]; /* an attribute's name may have 255 bytes, escaped */
     va_list ap;
 
     va_start(ap, fmt);
@@ -220,6 +220,18 @@ static void tell_extent(struct scrub *s, const struct loss *l, uint64_t ino, uin
     }
 }
 
+/* Users choose names: none may end a line, or talk to a terminal. */
+static void tell_attribute(struct scrub *s, const struct loss *l, uint64_t ino,
+                           struct slice name)
+{
+    struct buf text = {0};
+
+    paths_escape(&text, name);
+    paths_of(&s->paths, ino, &s->path);
+    tell(s, l, "attribute %.*s cannot be read", (int)text.len, (const char *)text.data);
+    buf_release(&text);
+}
+
 static void tell_value(struct scrub *s, const struct loss *l)
 {
     struct slice key = buf_slice(&l->first), name;
@@ -230,9 +242,7 @@ static void tell_value(struct scrub *s, const struct loss *l)
     } else if (reads(s->db, key)) {
         tell(s, l, "damaged, but what was there is deleted or overwritten");
     } else if (key_parse_xattr(key, &a, &name)) {
-        paths_of(&s->paths, a, &s->path);
-        tell(s, l, "attribute %.*s cannot be read", (int)name.len,
-             (const char *)name.data);
+        tell_attribute(s, l, a, name);
     } else if (key_parse_two(key, KEY_DENTRY, &a, &b)) {
         paths_of(&s->paths, a, &s->path);
         tell(s, l, "directory: its entry %" PRIu64 " cannot be read", b);

@@ -161,6 +161,23 @@ START_TEST(a_damaged_extent_is_told_by_path_and_bytes)
 }
 END_TEST
 
+START_TEST(a_damaged_attribute_is_told_by_name_in_one_line)
+{
+    static uint8_t value[8192];
+    uint64_t f;
+
+    begin();
+    f = rig_file(&r, FS_ROOT, "f");
+    memcpy(value + 100, "MARK-OF-VALUE", 13);
+    ck_ok(fs_setxattr(r.fs, &r.cred, f, "user.a\nend 0", slice_of(value, sizeof(value)), 0));
+    reopen();
+    damage("MARK-OF-VALUE", FILE_SEGMENT);
+    ck_assert_uint_eq(scrub(), 1);
+    ck_assert(told("/f: attribute user.a\\012end 0 cannot be read (0000"));
+    end();
+}
+END_TEST
+
 START_TEST(a_file_has_the_name_it_was_given_last)
 {
     uint64_t dir, other, moved;
@@ -305,6 +322,7 @@ START_TEST(a_store_without_a_filesystem_is_scrubbed_too)
 END_TEST
 
 TEST_MAIN("fs_scrub", TEST_CASE(a_damaged_extent_is_told_by_path_and_bytes),
+          TEST_CASE(a_damaged_attribute_is_told_by_name_in_one_line),
           TEST_CASE(a_file_has_the_name_it_was_given_last),
           TEST_CASE(who_shares_an_extent_is_told_too),
           TEST_CASE(what_is_deleted_or_overwritten_frightens_nobody),
