@@ -110,6 +110,17 @@ loads_done() { [ -z "${SOAK:-}" ] || finish; }
 
 daemon_pid() { head -n 1 "${1:-$STORE}/LOCK"; }
 
+# The kernel's caches are everybody's: who empties them waits for those whose tests rely on
+# them, between keep_caches and let_caches_go.
+CACHES=/tmp/siltfs-test-caches.lock
+keep_caches() { exec 6>>"$CACHES" && flock -s 6; }
+let_caches_go() { exec 6>&-; }
+# drop_caches 1|2|3 : of pages, of names and inodes, of both. Fails when that is not allowed.
+drop_caches() {
+    sync
+    { flock 6 && echo "$1" >/proc/sys/vm/drop_caches; } 6>>"$CACHES" 2>/dev/null
+}
+
 # Alive, and not just waiting for its parent to take note of its death.
 alive() {
     local state

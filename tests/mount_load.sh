@@ -83,7 +83,7 @@ much_at_once() {
     same "find sees every name" $(($(find "$MNT/entries" -newermt 2000-01-01 | wc -l) > names / 2)) 1
     within "$pid"
     echo "most: $((most_rss / 1024)) MiB, with $most_live inodes"
-    if echo 2 2>/dev/null >/proc/sys/vm/drop_caches; then
+    if drop_caches 2; then
         forgotten() { [ "$(live_inodes)" -lt 20000 ]; }
         ok "the kernel forgets" wait_until 60 forgotten
         sleep 1
