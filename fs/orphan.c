@@ -107,6 +107,10 @@ static int remove_one(struct fs *fs, uint64_t ino)
     struct key k;
     int rc = lsm_get(fs->db, NULL, key_inode(&k, ino), &v);
 
+    if (rc == -EIO) { /* perhaps it can be read another day; no reason not to mount */
+        err_log("orphan %llu cannot be read; it stays", (unsigned long long)ino);
+        return 0;
+    }
     if (!rc)
         rc = record_decode(v.value, &rec);
     if (!rc && rec.nlink) {
