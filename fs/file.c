@@ -193,8 +193,7 @@ int fs_fsync(struct fs *fs, uint64_t ino)
     if (rc)
         return rc;
     rwlock_write(&in->lock);
-    if (in->state & INODE_ATIME)
-        rc = inode_write(fs, in, &in->rec);
+    rc = inode_write_atime(fs, in);
     rwlock_unlock(&in->lock);
     inode_put(fs, in);
     return rc ? rc : lsm_sync(fs->db);

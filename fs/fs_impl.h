@@ -165,6 +165,10 @@ void inode_set(struct inode *in, const struct record *rec);
  * the store. Needs the lock exclusively. */
 int inode_write(struct fs *fs, struct inode *in, const struct record *rec);
 
+/* Write a pending time of access, if there is one. A full disk is no error: it stays in
+ * memory, for the next change to take. Needs the lock exclusively. */
+int inode_write_atime(struct fs *fs, struct inode *in);
+
 /* Attributes from a record. */
 void attr_fill(struct fs_attr *out, uint64_t ino, const struct record *rec);
 /* Attributes of a live inode; takes its lock. */

@@ -75,10 +75,9 @@ int inode_settle(struct fs *fs, struct inode *in)
     rwlock_write_nested(&in->lock); /* perhaps below its directory's */
     if (in->state & INODE_ORPHAN)
         rc = orphan_retire(fs, in);
-    if (in->state & INODE_ATIME) {
-        rc = inode_write(fs, in, &in->rec);
-        in->state &= ~(unsigned)INODE_ATIME;
-    }
+    if (!rc)
+        rc = inode_write_atime(fs, in);
+    in->state &= ~(unsigned)INODE_ATIME;
     rwlock_unlock(&in->lock);
     return rc;
 }
@@ -134,6 +133,13 @@ int inode_write(struct fs *fs, struct inode *in, const struct record *rec)
     }
     inode_set(in, &copy);
     return 0;
+}
+
+int inode_write_atime(struct fs *fs, struct inode *in)
+{
+    int rc = in->state & INODE_ATIME ? inode_write(fs, in, &in->rec) : 0;
+
+    return rc == -ENOSPC ? 0 : rc;
 }
 
 /* ---- attributes ---- */

@@ -71,13 +71,12 @@ void inode_accessed(struct fs *fs, struct inode *in, struct stamp now)
 static int write_one(struct fs *fs, uint64_t ino)
 {
     struct inode *in = itable_find(&fs->inodes, ino);
-    int rc = 0;
+    int rc;
 
     if (!in)
         return 0;
     rwlock_write(&in->lock);
-    if (in->state & INODE_ATIME)
-        rc = inode_write(fs, in, &in->rec);
+    rc = inode_write_atime(fs, in);
     rwlock_unlock(&in->lock);
     inode_put(fs, in);
     return rc;

@@ -304,13 +304,23 @@ int usage_write(struct fs *fs, bool last)
     struct usage *u = &fs->usage;
     uint64_t bytes = usage_bytes(fs), inodes = usage_inodes(fs);
     bool same, exact = last && atomic_load(&u->exact) && !atomic_load(&u->lost);
+    int rc;
 
     mutex_lock(&fs->state);
     same = bytes == u->stored_bytes && inodes == u->stored_inodes;
     u->stored_bytes = bytes;
     u->stored_inodes = inodes;
     mutex_unlock(&fs->state);
-    return same && !exact ? 0 : write_used(fs, bytes, inodes, exact);
+    if (same && !exact)
+        return 0;
+    rc = write_used(fs, bytes, inodes, exact);
+    if (rc) {
+        mutex_lock(&fs->state);
+        u->stored_inodes = UINT64_MAX; /* try again */
+        mutex_unlock(&fs->state);
+    }
+    /* On a full disk they wait: without them no mark says that they are exact. */
+    return rc == -ENOSPC ? 0 : rc;
 }
 
 void usage_close(struct fs *fs)

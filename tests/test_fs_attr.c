@@ -3,6 +3,7 @@
  * and lazy times of access.
  */
 #include "fs/keys.h"
+#include "env_mem.h"
 #include "fs/record.h"
 #include "test_fs.h"
 
@@ -368,11 +369,75 @@ START_TEST(strictatime_sets_it_each_time_and_nodiratime_never_by_a_listing)
 }
 END_TEST
 
+/* ---- a full disk ---- */
+
+static void open_env(struct env *env)
+{
+    struct lsm_options o;
+
+    lsm_options_init(&o);
+    o.env = env;
+    o.create = true;
+    o.memtable_bytes = 1 << 20;
+    o.segment_bytes = 1 << 20;
+    ck_ok(lsm_open("/s", &o, &r->db));
+}
+
+/* Until there is no room for a byte. */
+static void fill_disk(struct env *env, uint64_t ino)
+{
+    static uint8_t bytes[1 << 16];
+    uint64_t x = 1, off = 0;
+    size_t i, n;
+
+    for (i = 0; i < sizeof(bytes); i += 8)
+        store_le64(bytes + i, test_random(&x));
+    env_mem_set_space(env, env_mem_used(env) + (4 << 20));
+    for (n = sizeof(bytes); n; n /= 2)
+        while (!fs_write(r->fs, ino, off, slice_of(bytes, n), false))
+            off += n;
+}
+
+START_TEST(a_time_of_access_that_finds_no_room_keeps_nobody_from_syncing)
+{
+    struct env *env = env_mem_new(1);
+    uint64_t f, g;
+    size_t got;
+    char byte;
+
+    test_log_capture();
+    memset(r, 0, sizeof(*r));
+    fs_options_init(&r->options);
+    r->options.writeback_ms = 0;
+    r->options.atime = FS_STRICTATIME;
+    open_env(env);
+    ck_ok(fs_format(r->db, 0, 0, 0755, NULL));
+    rig_mount(r);
+    f = rig_file(r, FS_ROOT, "f");
+    g = rig_file(r, FS_ROOT, "g");
+    rig_write(r, f, 0, "contents");
+    fill_disk(env, g);
+    ck_ok(fs_read(r->fs, f, 0, 1, &byte, &got));
+    ck_ok(fs_fsync(r->fs, f));
+    ck_ok(fs_read(r->fs, f, 0, 1, &byte, &got));
+    ck_ok(fs_sync(r->fs));
+    ck_ok(fs_read(r->fs, f, 0, 1, &byte, &got));
+    ck_ok(fs_unmount(r->fs));
+    env_mem_set_space(env, UINT64_MAX);
+    ck_ok(lsm_close(r->db));
+    open_env(env);
+    rig_mount(r);
+    rig_release(r);
+    env_mem_free(env);
+}
+END_TEST
+
 TEST_MAIN("fs_attr", TEST_CASE(attributes_are_set_and_kept),
           TEST_CASE(nothing_set_changes_nothing), TEST_CASE(now_is_now_and_ctime_follows),
           TEST_CASE(chown_clears_suid_and_sgid),
           TEST_CASE(chmod_by_a_stranger_to_the_group_drops_sgid),
           TEST_CASE(write_and_truncate_clear_suid_and_sgid), TEST_CASE(atime_is_lazy),
+          TEST_CASE(a_time_of_access_that_finds_no_room_keeps_nobody_from_syncing),
           TEST_CASE(atime_follows_relatime),
           TEST_CASE(atime_travels_with_sync_unmount_and_the_next_change),
           TEST_CASE(the_thread_writes_atimes), TEST_CASE(many_waiting_atimes_are_bounded),
