@@ -281,10 +281,13 @@ static int write_used(struct fs *fs, uint64_t bytes, uint64_t inodes, bool exact
 
     if (!t)
         return -ENOMEM;
-    if (usage_limited(fs))
+    if (usage_limited(fs)) {
+        /* On a full disk only what deletes is taken, and a mount begins with this. */
+        lsm_batch_delete(t->batch, key_used());
         rc = usage_put(t->batch, bytes, inodes, exact);
-    else
+    } else {
         txn_put_counter(t, key_count(), inodes);
+    }
     return txn_end(fs, t, rc);
 }
 
@@ -319,7 +322,8 @@ int usage_write(struct fs *fs, bool last)
         u->stored_inodes = UINT64_MAX; /* try again */
         mutex_unlock(&fs->state);
     }
-    /* On a full disk they wait: without them no mark says that they are exact. */
+    /* On a disk that has not even room for them they wait: no mark says that they are
+     * exact, then. */
     return rc == -ENOSPC ? 0 : rc;
 }
 

@@ -432,12 +432,47 @@ START_TEST(a_time_of_access_that_finds_no_room_keeps_nobody_from_syncing)
 }
 END_TEST
 
+/* With a limit a mount begins by a write. */
+START_TEST(a_full_disk_can_be_mounted_and_files_deleted)
+{
+    struct env *env = env_mem_new(1);
+    uint64_t g;
+
+    test_log_capture();
+    memset(r, 0, sizeof(*r));
+    fs_options_init(&r->options);
+    r->options.writeback_ms = 0;
+    open_env(env);
+    ck_ok(fs_format(r->db, 0, 0, 0755, &rig_limits));
+    rig_mount(r);
+    g = rig_file(r, FS_ROOT, "g");
+    fill_disk(env, g);
+    ck_ok(fs_sync(r->fs));
+    env_mem_set_space(env, UINT64_MAX);
+    ck_ok(fs_unmount(r->fs));
+    ck_ok(lsm_close(r->db));
+    open_env(env);
+    rig_mount(r);
+    ck_ok(fs_unmount(r->fs)); /* notes that the account is exact */
+    ck_ok(lsm_close(r->db));
+    env_mem_set_space(env, env_mem_used(env) + (4 << 20));
+    open_env(env);
+    rig_mount(r);
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "g"));
+    ck_ok(fs_sync(r->fs));
+    env_mem_set_space(env, UINT64_MAX);
+    rig_release(r);
+    env_mem_free(env);
+}
+END_TEST
+
 TEST_MAIN("fs_attr", TEST_CASE(attributes_are_set_and_kept),
           TEST_CASE(nothing_set_changes_nothing), TEST_CASE(now_is_now_and_ctime_follows),
           TEST_CASE(chown_clears_suid_and_sgid),
           TEST_CASE(chmod_by_a_stranger_to_the_group_drops_sgid),
           TEST_CASE(write_and_truncate_clear_suid_and_sgid), TEST_CASE(atime_is_lazy),
           TEST_CASE(a_time_of_access_that_finds_no_room_keeps_nobody_from_syncing),
+          TEST_CASE(a_full_disk_can_be_mounted_and_files_deleted),
           TEST_CASE(atime_follows_relatime),
           TEST_CASE(atime_travels_with_sync_unmount_and_the_next_change),
           TEST_CASE(the_thread_writes_atimes), TEST_CASE(many_waiting_atimes_are_bounded),
