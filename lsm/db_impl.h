@@ -398,6 +398,8 @@ void db_note_flush(struct lsm *db, uint64_t bytes, uint64_t ns);
 
 /* Bytes that the reserve takes. */
 uint64_t db_reserve_bytes(const struct lsm_options *o);
+/* Recovery is about to write: on a full disk it lives on the reserve that a crash left. */
+void db_reserve_open(struct lsm *db);
 /* Have the reserve, if there is room for it; then the disk is not full any more. */
 void db_reserve_take(struct lsm *db);
 /* The disk is full. True when room was made: it is worth another try. */

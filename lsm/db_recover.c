@@ -650,6 +650,7 @@ static int start_writing(struct recovery *r)
     int rc = make_durable(r);
 
     KILL_POINT("recovery-synced");
+    db_reserve_open(db);
     if (!rc)
         rc = db_new_log_locked(db);
     if (rc)

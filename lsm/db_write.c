@@ -55,7 +55,8 @@ int db_new_log_locked(struct lsm *db)
     if (!log || !path)
         goto out;
     c.path = path;
-    c.preallocate = db_log_chunk(&db->o);
+    /* On a full disk what is left is for tables, which make room. */
+    c.preallocate = atomic_load(&db->low_space) ? 0 : db_log_chunk(&db->o);
     c.reuse = recycle_log(db, path) == 0;
     mutex_lock(&db->sync_mu);
     for (tail = &db->logs; *tail; tail = &(*tail)->next) {

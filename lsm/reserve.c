@@ -51,6 +51,20 @@ void db_reserve_take(struct lsm *db)
         err_log("%s: there is room again: writing goes on", db->dir);
 }
 
+void db_reserve_open(struct lsm *db)
+{
+    uint64_t total, avail, size;
+    char *path = file_path(db->dir, FILE_RESERVE, 0);
+
+    if (path && env_stat(db->env, path, &size) == 0 &&
+        env_space(db->env, db->dir, &total, &avail) == 0 &&
+        avail < db_reserve_bytes(&db->o)) {
+        atomic_store(&db->has_reserve, true);
+        db_reserve_release(db);
+    }
+    free(path);
+}
+
 bool db_reserve_release(struct lsm *db)
 {
     char *path;

@@ -103,5 +103,25 @@ ok "it is sound" "$SILTFS" fsck "$STORE"
 ok "it mounts again" "$SILTFS" mount "$STORE" "$MNT"
 whole "and has what it had"
 ok "it unmounts again" "$SILTFS" umount "$MNT"
+
+# Killed while there was room, which others take before it is mounted again.
+ok "it serves" serve
+ok "a file" acknowledge late 20480
+wait_until 60 test -e "$STORE/RESERVE"
+pid=$(daemon_pid)
+kill -9 "$pid"
+wait_until 20 gone "$pid"
+umount -l "$MNT"
+dd if=/dev/zero of="$disk/others" bs=1M status=none 2>/dev/null
+dd if=/dev/zero of="$disk/others" bs=1k oflag=append conv=notrunc status=none 2>/dev/null
+same "others took all the room" "$(df --output=avail "$disk" | tail -n 1 | xargs)" 0
+ok "... it mounts" serve
+whole "... and has all that was acknowledged"
+ok "... and a file can be deleted" rm "$MNT/late"
+sed -i '/  late$/d' "$T/sums"
+has_room() { [ "$(df --output=avail "$disk" | tail -n 1)" -gt 10000 ]; }
+ok "... which makes room" wait_until 60 has_room
+whole "... and the rest is whole"
+ok "... and it unmounts" "$SILTFS" umount "$MNT"
 umount "$disk"
 finish
