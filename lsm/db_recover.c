@@ -6,7 +6,7 @@
  * into one memtable. Each log's header names the log before it and how far that
  * one reached, so the logs form a chain: replay ends at the first tear, and
  * nothing later is taken, unless a later frame proves that what is torn had
- * been synced: then it is damage, and the store is not opened.
+ * been synced: then it is damage, and the store is not opened (db_replay.c).
  *
  * Nothing is changed on disk before all that has succeeded, and the user (o.accept)
  * wants the store. Then: what was
@@ -16,45 +16,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "db_impl.h"
-#include "tally.h"
-
-/* No logs hold more range deletes: a memtable is flushed before it has so many that it is
- * crowded and one batch more. They take much more memory than they take in a log. */
-enum { RANGES_LOGGED = (MEMTABLES_MAX + 1) * (MEMTABLE_RANGES_MAX + LSM_BATCH_RANGES_MAX) };
-
-struct found_file {
-    enum file_kind kind;
-    uint64_t number;
-    uint64_t size;
-    bool wanted; /* a table of the store */
-};
-
-/* What a first pass over a log tells. */
-struct found_log {
-    struct wal_replay r;
-    uint64_t size;
-    char *path;
-    uint64_t limit; /* replay no frame that ends behind this */
-};
-
-struct recovery {
-    struct lsm *db;
-    struct tally tally;
-    struct version *version;
-    uint64_t next_number, log_number, last_seq;
-    uint64_t replayed_seq; /* of the last batch replayed */
-    struct found_file *file;
-    size_t n_files, cap_files;
-    struct found_log *log; /* the chain, oldest first */
-    size_t n_logs;
-    const struct found_log *now; /* being replayed */
-    uint64_t n_ranges;           /* range deletes replayed */
-    struct edit_log *durable;    /* what the manifest tells of logs; sorted, once read */
-    size_t n_durable, cap_durable;
-    struct memtable *mem;
-    uint64_t old_manifest, manifest_length; /* of it: its good edits */
-};
+#include "db_recover_impl.h"
 
 /* ---- manifest ---- */
 
@@ -111,20 +73,13 @@ static int apply_edit(void *arg, struct edit *e, const char *path)
     return rc;
 }
 
-static int durable_order(const void *a, const void *b)
-{
-    const struct edit_log *x = a, *y = b;
-
-    return x->number < y->number ? -1 : x->number > y->number;
-}
-
 /* One of each log, the greatest, in order. Those that are not needed any more go. */
 static void settle_durable(struct recovery *r)
 {
     size_t i, n = 0;
 
     if (r->n_durable)
-        qsort(r->durable, r->n_durable, sizeof(*r->durable), durable_order);
+        qsort(r->durable, r->n_durable, sizeof(*r->durable), recovery_log_order);
     for (i = 0; i < r->n_durable; i++) {
         const struct edit_log *log = &r->durable[i];
 
@@ -199,8 +154,8 @@ static int file_order(const void *a, const void *b)
     return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static struct found_file *find_file(const struct recovery *r, enum file_kind kind,
-                                          uint64_t number)
+struct found_file *recovery_find(const struct recovery *r, enum file_kind kind,
+                                 uint64_t number)
 {
     struct found_file key = {.kind = kind, .number = number};
 
@@ -209,10 +164,10 @@ static struct found_file *find_file(const struct recovery *r, enum file_kind kin
 
 /* A manifest whose last edit is not good ends before it: as a rule a crash cut it off.
  * If then something is wrong with the rest, it may be that edit which knew of it. */
-static int damaged(const struct recovery *r, enum file_kind kind, uint64_t number,
-                   uint64_t offset, const char *why)
+int recovery_damaged(const struct recovery *r, enum file_kind kind, uint64_t number,
+                     uint64_t offset, const char *why)
 {
-    const struct found_file *m = find_file(r, FILE_MANIFEST, r->old_manifest);
+    const struct found_file *m = recovery_find(r, FILE_MANIFEST, r->old_manifest);
     char *path = file_path(r->db->dir, kind, number);
     const char *where = path ? path : r->db->dir;
     char name[NAME_BYTES];
@@ -237,13 +192,15 @@ static int check_tables(struct recovery *r)
     for (level = 0; level < LSM_LEVELS; level++) {
         for (i = 0; i < r->version->n[level]; i++) {
             const struct table_meta *m = &r->version->file[level][i]->meta;
-            struct found_file *f = find_file(r, FILE_TABLE, m->number);
+            struct found_file *f = recovery_find(r, FILE_TABLE, m->number);
 
             if (!f)
-                return damaged(r, FILE_TABLE, m->number, 0, "the table is missing");
+                return recovery_damaged(r, FILE_TABLE, m->number, 0,
+                                        "the table is missing");
             if (f->size != m->size)
-                return damaged(r, FILE_TABLE, m->number, f->size,
-                               "the table does not have the size it was written with");
+                return recovery_damaged(
+                    r, FILE_TABLE, m->number, f->size,
+                    "the table does not have the size it was written with");
             f->wanted = true;
             if (m->seq_max > r->last_seq) /* what is there is to be seen */
                 r->last_seq = m->seq_max;
@@ -262,8 +219,9 @@ static void check_ref(void *arg, uint64_t segment, uint64_t bytes)
     struct missing *m = arg;
 
     (void)bytes;
-    if (!m->rc && !find_file(m->r, FILE_SEGMENT, segment))
-        m->rc = damaged(m->r, FILE_SEGMENT, segment, 0, "the segment is missing");
+    if (!m->rc && !recovery_find(m->r, FILE_SEGMENT, segment))
+        m->rc =
+            recovery_damaged(m->r, FILE_SEGMENT, segment, 0, "the segment is missing");
 }
 
 /* Sealed segments have their size from the manifest, others from the file. */
@@ -275,14 +233,14 @@ static int add_segments(struct recovery *r)
     int rc = 0;
 
     for (i = 0; i < db->n_sealed; i++) {
-        const struct found_file *f = find_file(r, FILE_SEGMENT, db->sealed[i].number);
+        const struct found_file *f = recovery_find(r, FILE_SEGMENT, db->sealed[i].number);
 
         if (!f)
-            return damaged(r, FILE_SEGMENT, db->sealed[i].number, 0,
-                           "the segment is missing");
+            return recovery_damaged(r, FILE_SEGMENT, db->sealed[i].number, 0,
+                                    "the segment is missing");
         if (f->size < db->sealed[i].size)
-            return damaged(r, FILE_SEGMENT, f->number, f->size,
-                           "the segment is cut short");
+            return recovery_damaged(r, FILE_SEGMENT, f->number, f->size,
+                                    "the segment is cut short");
     }
     table_cache_segments(&db->tables, check_ref, &m);
     for (i = 0; i < r->n_files && !m.rc && !rc; i++) {
@@ -295,244 +253,6 @@ static int add_segments(struct recovery *r)
                               sealed ? sealed->size : r->file[i].size);
     }
     return m.rc ? m.rc : rc;
-}
-
-/* ---- logs ---- */
-
-static int ignore_payload(void *arg, struct slice payload, uint64_t end)
-{
-    (void)arg;
-    (void)payload;
-    (void)end;
-    return 0;
-}
-
-static uint64_t durable_length(const struct recovery *r, uint64_t number)
-{
-    struct edit_log key = {.number = number};
-    const struct edit_log *log = NULL;
-
-    if (r->n_durable)
-        log = bsearch(&key, r->durable, r->n_durable, sizeof(key), durable_order);
-    return log ? log->durable : 0;
-}
-
-/* The manifest may know of more than the frames of the log itself. */
-static int check_durable(const struct recovery *r, struct wal_replay *w)
-{
-    uint64_t durable = durable_length(r, w->number);
-
-    if (w->length < durable)
-        return damaged(r, FILE_LOG, w->number, w->length,
-                       "log frames are damaged or missing that were synced");
-    if (w->synced < durable)
-        w->synced = durable;
-    return 0;
-}
-
-static int check_durable_there(const struct recovery *r)
-{
-    size_t i;
-
-    for (i = 0; i < r->n_durable; i++)
-        if (!find_file(r, FILE_LOG, r->durable[i].number))
-            return damaged(r, FILE_LOG, r->durable[i].number, 0, "the log is missing");
-    return 0;
-}
-
-static int scan_log(struct recovery *r, const struct found_file *f, struct found_log *log)
-{
-    int rc;
-
-    memset(log, 0, sizeof(*log));
-    log->r.number = f->number;
-    log->size = f->size;
-    log->path = file_path(r->db->dir, FILE_LOG, f->number);
-    if (!log->path)
-        return -ENOMEM;
-    rc = wal_replay(r->db->env, log->path, &log->r, ignore_payload, NULL);
-    if (!rc)
-        rc = check_durable(r, &log->r);
-    if (rc)
-        free(log->path);
-    return rc;
-}
-
-/* Put log in front of the chain. */
-static int push_log(struct recovery *r, struct found_log *log)
-{
-    void *p = realloc(r->log, (r->n_logs + 1) * sizeof(*r->log));
-
-    if (!p) {
-        free(log->path);
-        return -ENOMEM;
-    }
-    r->log = p;
-    memmove(r->log + 1, r->log, r->n_logs * sizeof(*r->log));
-    r->log[0] = *log;
-    r->n_logs++;
-    return 0;
-}
-
-/*
- * A log that the chain needs is not there, or has no header. That is a tear at
- * its very start, and what was logged after it goes too; unless that was synced.
- */
-static int break_chain(struct recovery *r, uint64_t number)
-{
-    size_t i;
-
-    for (i = 0; i < r->n_logs; i++)
-        if (r->log[i].r.synced)
-            return damaged(r, FILE_LOG, number, 0,
-                           "the log is missing, but a later log was synced");
-    while (r->n_logs) {
-        r->n_logs--;
-        r->db->torn_bytes += r->log[r->n_logs].r.length;
-        free(r->log[r->n_logs].path);
-    }
-    return 0;
-}
-
-/*
- * From the newest log with a header back along the headers to the manifest's
- * log number. A newest log without header had nothing in it yet. Logs that the
- * chain passes by are from before an earlier recovery.
- */
-static int find_chain(struct recovery *r)
-{
-    uint64_t want = 0, limit = UINT64_MAX;
-    size_t i;
-    int rc = 0;
-
-    if (r->log_number != NO_LOG && !find_file(r, FILE_LOG, r->log_number))
-        return damaged(r, FILE_LOG, r->log_number, 0, "the log is missing");
-    rc = check_durable_there(r);
-    for (i = r->n_files; i-- > 0 && !rc;) {
-        const struct found_file *f = &r->file[i];
-        struct found_log log;
-
-        if (f->kind != FILE_LOG || f->number < r->log_number ||
-            (want && f->number > want))
-            continue;
-        if (want && f->number < want) {
-            rc = break_chain(r, want);
-            want = 0;
-            limit = UINT64_MAX;
-        }
-        if (!rc)
-            rc = scan_log(r, f, &log);
-        if (rc)
-            break;
-        if (!log.r.have_header) {
-            free(log.path);
-            rc = break_chain(r, f->number);
-            want = 0;
-            limit = UINT64_MAX;
-            continue;
-        }
-        log.limit = limit;
-        limit = log.r.prev_length;
-        want = log.r.prev_number;
-        rc = push_log(r, &log);
-        if (!rc && want < r->log_number)
-            return 0;
-    }
-    return rc || !want ? rc : break_chain(r, want);
-}
-
-/* Are all values that the batch points to there? Decodes it fully, too. */
-static int check_batch(struct recovery *r, struct slice wire, bool check_values,
-                       uint64_t *last)
-{
-    struct batch_reader reader;
-    struct batch_entry e;
-    int rc;
-
-    if (!batch_reader_init(&reader, wire) || reader.first_seq <= r->replayed_seq)
-        return -EUCLEAN;
-    while ((rc = batch_reader_next(&reader, &e)) > 0) {
-        struct vptr p;
-
-        if (e.type != IKEY_PUT_REF)
-            continue;
-        if (!vptr_decode(&e.value, &p) || e.value.len)
-            return -EUCLEAN;
-        if (check_values && vlog_check(r->db->vlog, &p, true))
-            return WAL_STOP;
-    }
-    *last = reader.first_seq + reader.count - 1;
-    r->n_ranges += reader.n_ranges;
-    return rc ? rc : r->n_ranges > RANGES_LOGGED ? -EUCLEAN : 0;
-}
-
-static int replay_batch(void *arg, struct slice payload, uint64_t end)
-{
-    struct recovery *r = arg;
-    uint64_t last = 0;
-    int rc;
-
-    if (end > r->now->limit)
-        return WAL_STOP;
-    rc = check_batch(r, payload, end > r->now->r.synced, &last);
-    if (!rc)
-        rc = db_apply(r->mem, payload);
-    if (rc == -EUCLEAN)
-        return err_corrupt(r->now->path, end, "a batch that ends here makes no sense");
-    if (rc)
-        return rc;
-    KILL_POINT("recovery-replays");
-    r->replayed_seq = last;
-    if (last > r->last_seq)
-        r->last_seq = last;
-    r->db->recovered_batches++;
-    r->db->recovered_bytes += payload.len;
-    return 0;
-}
-
-/* A later log may not claim to be synced when an earlier one is torn. */
-static int check_nothing_synced_after(const struct recovery *r, size_t torn,
-                                      uint64_t offset)
-{
-    size_t i;
-
-    for (i = torn + 1; i < r->n_logs; i++)
-        if (r->log[i].r.synced)
-            return err_corrupt(r->log[torn].path, offset,
-                               "the log ends here, but a later log was synced");
-    return 0;
-}
-
-static int replay_logs(struct recovery *r)
-{
-    struct lsm *db = r->db;
-    size_t i, j;
-    int rc = 0;
-
-    for (i = 0; i < r->n_logs && !rc; i++) {
-        struct wal_replay again = {.number = r->log[i].r.number};
-        struct found_log *log = &r->log[i];
-
-        r->now = log;
-        rc = wal_replay(db->env, log->path, &again, replay_batch, r);
-        if (rc)
-            return rc;
-        db->recovered_logs++;
-        log->r.length = again.length;
-        if (log->limit == UINT64_MAX) {
-            db->torn_bytes += again.torn_bytes;
-        } else if (again.length < log->limit) {
-            rc = check_nothing_synced_after(r, i, again.length);
-            for (j = i + 1; j < r->n_logs; j++) {
-                db->torn_bytes += r->log[j].r.length;
-                free(r->log[j].path);
-            }
-            r->n_logs = i + 1;
-        } else {
-            log->r.length = log->limit;
-        }
-    }
-    return rc;
 }
 
 /* ---- becoming a running store ---- */
@@ -729,9 +449,9 @@ int db_recover(struct lsm *db)
     if (!rc)
         rc = add_segments(&r);
     if (!rc)
-        rc = find_chain(&r);
+        rc = replay_find_chain(&r);
     if (!rc)
-        rc = replay_logs(&r);
+        rc = replay_run(&r);
     if (!rc)
         rc = make_view(&r);
     if (!rc)

@@ -1,0 +1,258 @@
+/*
+ * db_replay.c - recovery's logs: which of them follow each other, and their batches into
+ * the memtable. See db_recover.c.
+ */
+#include "db_recover_impl.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* No logs hold more range deletes: a memtable is flushed before it has so many that it is
+ * crowded and one batch more. They take much more memory than they take in a log. */
+enum {
+    RANGES_LOGGED = (MEMTABLES_MAX + 1) * (MEMTABLE_RANGES_MAX + LSM_BATCH_RANGES_MAX)
+};
+
+int recovery_log_order(const void *a, const void *b)
+{
+    const struct edit_log *x = a, *y = b;
+
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static int ignore_payload(void *arg, struct slice payload, uint64_t end)
+{
+    (void)arg;
+    (void)payload;
+    (void)end;
+    return 0;
+}
+
+static uint64_t durable_length(const struct recovery *r, uint64_t number)
+{
+    struct edit_log key = {.number = number};
+    const struct edit_log *log = NULL;
+
+    if (r->n_durable)
+        log = bsearch(&key, r->durable, r->n_durable, sizeof(key), recovery_log_order);
+    return log ? log->durable : 0;
+}
+
+/* The manifest may know of more than the frames of the log itself. */
+static int check_durable(const struct recovery *r, struct wal_replay *w)
+{
+    uint64_t durable = durable_length(r, w->number);
+
+    if (w->length < durable)
+        return recovery_damaged(r, FILE_LOG, w->number, w->length,
+                                "log frames are damaged or missing that were synced");
+    if (w->synced < durable)
+        w->synced = durable;
+    return 0;
+}
+
+static int check_durable_there(const struct recovery *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->n_durable; i++)
+        if (!recovery_find(r, FILE_LOG, r->durable[i].number))
+            return recovery_damaged(r, FILE_LOG, r->durable[i].number, 0,
+                                    "the log is missing");
+    return 0;
+}
+
+static int scan_log(struct recovery *r, const struct found_file *f, struct found_log *log)
+{
+    int rc;
+
+    memset(log, 0, sizeof(*log));
+    log->r.number = f->number;
+    log->size = f->size;
+    log->path = file_path(r->db->dir, FILE_LOG, f->number);
+    if (!log->path)
+        return -ENOMEM;
+    rc = wal_replay(r->db->env, log->path, &log->r, ignore_payload, NULL);
+    if (!rc)
+        rc = check_durable(r, &log->r);
+    if (rc)
+        free(log->path);
+    return rc;
+}
+
+/* Put log in front of the chain. */
+static int push_log(struct recovery *r, struct found_log *log)
+{
+    void *p = realloc(r->log, (r->n_logs + 1) * sizeof(*r->log));
+
+    if (!p) {
+        free(log->path);
+        return -ENOMEM;
+    }
+    r->log = p;
+    memmove(r->log + 1, r->log, r->n_logs * sizeof(*r->log));
+    r->log[0] = *log;
+    r->n_logs++;
+    return 0;
+}
+
+/*
+ * A log that the chain needs is not there, or has no header. That is a tear at
+ * its very start, and what was logged after it goes too; unless that was synced.
+ */
+static int break_chain(struct recovery *r, uint64_t number)
+{
+    size_t i;
+
+    for (i = 0; i < r->n_logs; i++)
+        if (r->log[i].r.synced)
+            return recovery_damaged(r, FILE_LOG, number, 0,
+                                    "the log is missing, but a later log was synced");
+    while (r->n_logs) {
+        r->n_logs--;
+        r->db->torn_bytes += r->log[r->n_logs].r.length;
+        free(r->log[r->n_logs].path);
+    }
+    return 0;
+}
+
+/*
+ * From the newest log with a header back along the headers to the manifest's
+ * log number. A newest log without header had nothing in it yet. Logs that the
+ * chain passes by are from before an earlier recovery.
+ */
+int replay_find_chain(struct recovery *r)
+{
+    uint64_t want = 0, limit = UINT64_MAX;
+    size_t i;
+    int rc = 0;
+
+    if (r->log_number != NO_LOG && !recovery_find(r, FILE_LOG, r->log_number))
+        return recovery_damaged(r, FILE_LOG, r->log_number, 0, "the log is missing");
+    rc = check_durable_there(r);
+    for (i = r->n_files; i-- > 0 && !rc;) {
+        const struct found_file *f = &r->file[i];
+        struct found_log log;
+
+        if (f->kind != FILE_LOG || f->number < r->log_number ||
+            (want && f->number > want))
+            continue;
+        if (want && f->number < want) {
+            rc = break_chain(r, want);
+            want = 0;
+            limit = UINT64_MAX;
+        }
+        if (!rc)
+            rc = scan_log(r, f, &log);
+        if (rc)
+            break;
+        if (!log.r.have_header) {
+            free(log.path);
+            rc = break_chain(r, f->number);
+            want = 0;
+            limit = UINT64_MAX;
+            continue;
+        }
+        log.limit = limit;
+        limit = log.r.prev_length;
+        want = log.r.prev_number;
+        rc = push_log(r, &log);
+        if (!rc && want < r->log_number)
+            return 0;
+    }
+    return rc || !want ? rc : break_chain(r, want);
+}
+
+/* Are all values that the batch points to there? Decodes it fully, too. */
+static int check_batch(struct recovery *r, struct slice wire, bool check_values,
+                       uint64_t *last)
+{
+    struct batch_reader reader;
+    struct batch_entry e;
+    int rc;
+
+    if (!batch_reader_init(&reader, wire) || reader.first_seq <= r->replayed_seq)
+        return -EUCLEAN;
+    while ((rc = batch_reader_next(&reader, &e)) > 0) {
+        struct vptr p;
+
+        if (e.type != IKEY_PUT_REF)
+            continue;
+        if (!vptr_decode(&e.value, &p) || e.value.len)
+            return -EUCLEAN;
+        if (check_values && vlog_check(r->db->vlog, &p, true))
+            return WAL_STOP;
+    }
+    *last = reader.first_seq + reader.count - 1;
+    r->n_ranges += reader.n_ranges;
+    return rc ? rc : r->n_ranges > RANGES_LOGGED ? -EUCLEAN : 0;
+}
+
+static int replay_batch(void *arg, struct slice payload, uint64_t end)
+{
+    struct recovery *r = arg;
+    uint64_t last = 0;
+    int rc;
+
+    if (end > r->now->limit)
+        return WAL_STOP;
+    rc = check_batch(r, payload, end > r->now->r.synced, &last);
+    if (!rc)
+        rc = db_apply(r->mem, payload);
+    if (rc == -EUCLEAN)
+        return err_corrupt(r->now->path, end, "a batch that ends here makes no sense");
+    if (rc)
+        return rc;
+    KILL_POINT("recovery-replays");
+    r->replayed_seq = last;
+    if (last > r->last_seq)
+        r->last_seq = last;
+    r->db->recovered_batches++;
+    r->db->recovered_bytes += payload.len;
+    return 0;
+}
+
+/* A later log may not claim to be synced when an earlier one is torn. */
+static int check_nothing_synced_after(const struct recovery *r, size_t torn,
+                                      uint64_t offset)
+{
+    size_t i;
+
+    for (i = torn + 1; i < r->n_logs; i++)
+        if (r->log[i].r.synced)
+            return err_corrupt(r->log[torn].path, offset,
+                               "the log ends here, but a later log was synced");
+    return 0;
+}
+
+int replay_run(struct recovery *r)
+{
+    struct lsm *db = r->db;
+    size_t i, j;
+    int rc = 0;
+
+    for (i = 0; i < r->n_logs && !rc; i++) {
+        struct wal_replay again = {.number = r->log[i].r.number};
+        struct found_log *log = &r->log[i];
+
+        r->now = log;
+        rc = wal_replay(db->env, log->path, &again, replay_batch, r);
+        if (rc)
+            return rc;
+        db->recovered_logs++;
+        log->r.length = again.length;
+        if (log->limit == UINT64_MAX) {
+            db->torn_bytes += again.torn_bytes;
+        } else if (again.length < log->limit) {
+            rc = check_nothing_synced_after(r, i, again.length);
+            for (j = i + 1; j < r->n_logs; j++) {
+                db->torn_bytes += r->log[j].r.length;
+                free(r->log[j].path);
+            }
+            r->n_logs = i + 1;
+        } else {
+            log->r.length = log->limit;
+        }
+    }
+    return rc;
+}
