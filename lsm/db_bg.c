@@ -44,6 +44,7 @@ struct pick_options db_pick_options(struct lsm *db)
         .recompress =
             db->o.compression[LSM_LEVELS - 2] != db->o.compression[LSM_LEVELS - 1],
         .at_rest = atomic_load(&db->at_rest) || atomic_load(&db->urgent),
+        .damage = atomic_load(&db->damaged_tables) > 0,
         .oldest_seq = oldest_read(db),
         .l0_ref_bytes = db->o.garbage_ratio > 0 ? db->o.memtable_bytes : 0,
     };

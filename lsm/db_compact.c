@@ -378,7 +378,7 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     struct edit e = {0};
     uint64_t moved;
     uint64_t start = env_now_ns(db->env);
-    bool news;
+    bool news, known = false;
     int rc = 0;
 
     if (c->move)
@@ -402,6 +402,9 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     edit_release(&e);
     if (rc == -ENOSPC)
         db_reserve_release(db);
+    /* Of a table that is known to be damaged that is all: others go on at once. */
+    if (rc == -EUCLEAN)
+        known = db_find_damage(db, c) > 0;
     mutex_lock(&db->state_mu);
     set_compacting_locked(c, false);
     db->compactions_running--;
@@ -415,7 +418,7 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
         atomic_fetch_add(&db->count.failures, 1);
     if (rc != -ECANCELED)
         db->compact_error = rc;
-    if (rc && rc != -ECANCELED)
+    if (rc && rc != -ECANCELED && !known)
         db->retry_at_ns = env_now_ns(db->env) +
                           (rc == -ENOSPC ? RETRY_FULL_S : RETRY_S) * 1000000000ull;
     db_bg_wake_locked(db);

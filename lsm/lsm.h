@@ -110,8 +110,8 @@ struct lsm_options {
      * read. A result other than 0 ends the opening with it. NULL: accepted. */
     int (*accept)(void *arg, struct lsm *db);
     void *accept_arg;
-    uint64_t verify_bytes;     /* on open, check every byte of a store whose files are
-                                  no larger than this in sum */
+    uint64_t verify_bytes; /* on open, check every byte of a store whose files are
+                              no larger than this in sum */
 };
 
 /* The defaults. Change what you like and pass it to lsm_open, which refuses what is
@@ -398,11 +398,12 @@ struct lsm_stats {
     uint64_t recovered_logs, recovered_batches, recovered_bytes, torn_bytes;
     uint64_t recovery_ns;
     uint64_t sequence;
-    int background_error; /* 0 or -errno: why the store is read-only */
-    int retry_error;      /* 0 or -errno: the last flush or compaction failed so; it is
-                             tried again, and until then nothing is lost */
-    uint64_t failures;    /* flushes and compactions that failed */
-    unsigned disk_full;   /* 1: only what deletes is taken, until there is room */
+    int background_error;    /* 0 or -errno: why the store is read-only */
+    int retry_error;         /* 0 or -errno: the last flush or compaction failed so; it is
+                                tried again, and until then nothing is lost */
+    uint64_t failures;       /* flushes and compactions that failed */
+    uint64_t damaged_tables; /* that compactions met since opening, and leave out now */
+    unsigned disk_full;      /* 1: only what deletes is taken, until there is room */
 };
 
 void lsm_get_stats(struct lsm *db, struct lsm_stats *s);

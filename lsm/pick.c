@@ -81,10 +81,34 @@ static double ref_score(const struct version *v, const struct pick_options *o)
     return l0_hides(v, below, entries) / (double)allowed;
 }
 
-static double l0_score(const struct version *v, const struct pick_options *o)
+static bool any_damaged(struct tfile *const *files, size_t n)
 {
-    double by_refs = ref_score(v, o), by_size;
+    size_t i;
 
+    for (i = 0; i < n; i++)
+        if (atomic_load(&files[i]->damaged))
+            return true;
+    return false;
+}
+
+bool pick_l0_is_blocked(const struct version *v, const struct pick_options *o,
+                        const struct level_targets *t)
+{
+    unsigned below = pick_next_level(t, 0);
+
+    return o->damage &&
+           (any_damaged(v->file[0], v->n[0]) ||
+            (below < LSM_LEVELS && any_damaged(v->file[below], v->n[below])));
+}
+
+static double l0_score(const struct version *v, const struct pick_options *o,
+                       const struct level_targets *t)
+{
+    double by_refs, by_size;
+
+    if (pick_l0_is_blocked(v, o, t))
+        return (double)pick_count_l0_runs(v) / o->l0_trigger;
+    by_refs = ref_score(v, o);
     by_size = o->strategy == LSM_HYBRID
                   ? (double)v->bytes[0] / ((double)o->l0_trigger * (double)o->l1_bytes)
                   : (double)v->n[0] / o->l0_trigger;
@@ -97,7 +121,7 @@ double pick_score(const struct version *v, const struct pick_options *o,
     if (o->strategy == LSM_TIERED)
         return level ? 0 : (double)pick_count_runs(v) / (o->l0_trigger + 1);
     if (level == 0)
-        return l0_score(v, o);
+        return l0_score(v, o, t);
     if (level == LSM_LEVELS - 1 || !v->n[level])
         return 0;
     return (double)v->bytes[level] / (double)(t->bytes[level] + 1);
@@ -181,7 +205,7 @@ bool pick_any_compacting(struct tfile *const *files, size_t n)
     size_t i;
 
     for (i = 0; i < n; i++)
-        if (files[i]->compacting)
+        if (tfile_is_busy(files[i]))
             return true;
     return false;
 }

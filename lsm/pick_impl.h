@@ -30,6 +30,11 @@ unsigned pick_next_level(const struct level_targets *t, unsigned level);
 int pick_l0(const struct version *v, const struct pick_options *o,
             const struct level_targets *t, enum pick_reason reason, struct compaction *c);
 
+/* Is the way from L0 to the base blocked by a damaged table? Then its runs are merged in
+ * L0, for as long. */
+bool pick_l0_is_blocked(const struct version *v, const struct pick_options *o,
+                        const struct level_targets *t);
+
 /* pick_leveled.c: the levels below L0, by size. */
 int pick_by_size(const struct version *v, const struct pick_options *o,
                  const struct level_targets *t, struct compaction *c);
@@ -46,6 +51,11 @@ int pick_tiered(const struct version *v, const struct pick_options *o,
                 struct compaction *c);
 int pick_hybrid(const struct version *v, const struct pick_options *o,
                 const struct level_targets *t, struct compaction *c);
+/* Too many runs of L0, or ones of like size, into one that stays there. */
+int pick_l0_runs(const struct version *v, const struct pick_options *o,
+                 struct compaction *c);
+/* Of L0 alone. */
+size_t pick_count_l0_runs(const struct version *v);
 /* Sorted runs of the version: groups of disjoint tables in L0, and the levels below. */
 size_t pick_count_runs(const struct version *v);
 

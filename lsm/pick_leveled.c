@@ -18,7 +18,7 @@ static double move_cost(const struct version *v, unsigned below, const struct tf
     key_range_of(&r, &f->meta);
     version_overlap(v, below, &r, &first, &end);
     for (i = first; i < end; i++) {
-        if (v->file[below][i]->compacting)
+        if (tfile_is_busy(v->file[below][i]))
             return -1;
         overlap += v->file[below][i]->meta.size;
     }
@@ -39,8 +39,8 @@ static struct tfile *cheapest(const struct version *v, unsigned level, unsigned 
         struct tfile *f = v->file[level][i];
         double cost;
 
-        if (f->compacting || (tombstones_only && !f->meta.range_deletes &&
-                              !pick_mostly_tombstones(&f->meta)))
+        if (tfile_is_busy(f) || (tombstones_only && !f->meta.range_deletes &&
+                                 !pick_mostly_tombstones(&f->meta)))
             continue;
         cost = move_cost(v, below, f);
         if (cost >= 0 && (!best || cost < best_cost)) {
@@ -91,8 +91,12 @@ int pick_by_size(const struct version *v, const struct pick_options *o,
         if (best == LSM_LEVELS)
             return 0;
         tried[best] = true;
-        rc = best ? pick_from_level(v, o, t, best, PICK_SIZE, c)
-                  : pick_l0(v, o, t, PICK_L0, c);
+        if (best)
+            rc = pick_from_level(v, o, t, best, PICK_SIZE, c);
+        else if (pick_l0_is_blocked(v, o, t))
+            rc = pick_l0_runs(v, o, c);
+        else
+            rc = pick_l0(v, o, t, PICK_L0, c);
         if (rc || c->reason)
             return rc;
     }
@@ -139,7 +143,7 @@ int pick_by_old_tombstones(const struct version *v, const struct pick_options *o
         struct tfile *f = v->file[last][i];
 
         /* All of its tombstones go then, so that this comes to an end. */
-        if (!f->compacting &&
+        if (!tfile_is_busy(f) &&
             (f->meta.range_deletes || pick_mostly_tombstones(&f->meta)) &&
             f->meta.seq_max <= o->oldest_seq)
             return pick_rewrite(f, last, PICK_TOMBSTONES, c);

@@ -6,8 +6,9 @@
  * one is above all of an older one; so any neighbours can be merged into one run in
  * their place (RocksDB's universal compaction; O'Neil et al. 1996 for the idea). For
  * that, the pieces of a merged run are kept together: tables whose numbers interleave
- * are a *generation*, and a run is made of whole ones. The result goes as far down as no older run is in the way;
- * into L0, cut in pieces, when the next older run is in L0 or L1.
+ * are a *generation*, and a run is made of whole ones. The result goes as far down as no
+ * older run is in the way; into L0, cut in pieces, when the next older run is in L0 or
+ * L1.
  */
 #include "pick_impl.h"
 
@@ -71,13 +72,20 @@ static size_t l0_run_end(const struct version *v, size_t first)
     return i;
 }
 
-size_t pick_count_runs(const struct version *v)
+size_t pick_count_l0_runs(const struct version *v)
 {
     size_t n = 0, at;
-    unsigned level;
 
     for (at = 0; at < v->n[0]; at = l0_run_end(v, at))
         n++;
+    return n;
+}
+
+size_t pick_count_runs(const struct version *v)
+{
+    size_t n = pick_count_l0_runs(v);
+    unsigned level;
+
     for (level = 1; level < LSM_LEVELS; level++)
         n += v->n[level] > 0;
     return n;
@@ -93,7 +101,7 @@ static void add_run(struct runs *rs, const struct version *v, unsigned level,
         const struct tfile *f = v->file[level][i];
 
         r.bytes += f->meta.size;
-        r.busy |= f->compacting;
+        r.busy |= tfile_is_busy(f);
         r.tombstones |= f->meta.range_deletes || pick_mostly_tombstones(&f->meta);
     }
     rs->run[rs->n++] = r;
@@ -237,6 +245,25 @@ int pick_tiered(const struct version *v, const struct pick_options *o,
         rc = merge_runs(v, &rs, from, end, PICK_RUNS, c);
     else if (find_tombstones(&rs, &from, &end))
         rc = merge_runs(v, &rs, from, end, PICK_TOMBSTONES, c);
+    free(rs.run);
+    return rc;
+}
+
+/* ---- L0 alone ---- */
+
+int pick_l0_runs(const struct version *v, const struct pick_options *o,
+                 struct compaction *c)
+{
+    size_t from, end;
+    struct runs rs;
+    int rc = list_runs(v, false, &rs);
+
+    if (!rc && (find_alike(&rs, 2, &from, &end) ||
+                (rs.n > o->l0_trigger && rs.n > 1 &&
+                 find_surplus(&rs, o->l0_trigger, &from, &end)))) {
+        rc = merge_runs(v, &rs, from, end, PICK_RUNS, c);
+        c->output_level = 0; /* what is below is not a run of the tiers */
+    }
     free(rs.run);
     return rc;
 }

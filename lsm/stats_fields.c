@@ -87,6 +87,7 @@ const struct stats_field stats_fields[] = {
      "errno of the last flush or compaction, which is tried again; 0: it went well.",
      STATS_ERRNO, offsetof(struct lsm_stats, retry_error)},
     U64(failures, "failures_total", "Flushes and compactions that failed."),
+    U64(damaged_tables, "damaged_tables", "Tables left out of compactions, for damage."),
     UNSIGNED(disk_full, "disk_full", "1: the disk is full, only deleting is possible."),
 };
 const size_t stats_n_fields = sizeof(stats_fields) / sizeof(stats_fields[0]);

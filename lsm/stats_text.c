@@ -163,6 +163,11 @@ void lsm_print_stats(const struct lsm_stats *s, FILE *out)
     fprintf(out, "sequence %" PRIu64 "\n", s->sequence);
     if (s->disk_full)
         fprintf(out, "DISK FULL: only deleting is possible until there is room\n");
+    if (s->damaged_tables)
+        fprintf(out,
+                "DAMAGED: %" PRIu64 " tables cannot be compacted; what can be read of them "
+                "is read. fsck --repair (lsm_repair) makes the store anew\n",
+                s->damaged_tables);
     if (s->background_error)
         fprintf(
             out,

@@ -45,7 +45,8 @@ struct tfile {
     _Atomic(struct table *) table; /* NULL: not open */
     _Atomic bool visited;          /* used since the clock hand passed */
     _Atomic bool obsolete;
-    bool compacting; /* under the database's state lock */
+    bool compacting;      /* under the database's state lock */
+    _Atomic bool damaged; /* a compaction could not read it: db_damage.c */
     struct table_cache *home;
     struct table_meta meta;
     _Atomic uint64_t deleted_bytes; /* of one in L0: memtable_place's of its memtable */
@@ -94,6 +95,12 @@ void table_cache_release(struct table_cache *c);
 int tfile_new(struct table_cache *c, const struct table_meta *meta, struct tfile **out);
 void tfile_ref(struct tfile *f);
 void tfile_unref(struct tfile *f);
+
+/* Not to be compacted: it is already, or cannot be. Under the database's state lock. */
+static inline bool tfile_is_busy(const struct tfile *f)
+{
+    return f->compacting || atomic_load(&f->damaged);
+}
 
 /* As tfile_borrow, when it is not open. */
 int tfile_open(struct tfile *f, struct table **out);

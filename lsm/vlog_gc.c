@@ -33,14 +33,17 @@ void segment_uses(const struct version *v, struct segment_use *uses, size_t n)
     for (level = 0; level < LSM_LEVELS; level++) {
         for (i = 0; i < v->n[level]; i++) {
             const struct table_meta *m = &v->file[level][i]->meta;
+            bool damaged = atomic_load(&v->file[level][i]->damaged);
             size_t at = 0;
 
             /* Both ascend. */
             for (j = 0; j < m->n_refs; j++) {
                 while (at < n && uses[at].number < m->refs[j].segment)
                     at++;
-                if (at < n && uses[at].number == m->refs[j].segment)
-                    uses[at].live += m->refs[j].bytes;
+                if (at == n || uses[at].number != m->refs[j].segment)
+                    continue;
+                /* What a damaged table points to cannot be moved. */
+                uses[at].live += damaged ? uses[at].size : m->refs[j].bytes;
             }
         }
     }
@@ -223,7 +226,7 @@ int vlog_gc_pick(const struct version *v, const struct pick_options *o,
     for (level = 1; level < LSM_LEVELS; level++) {
         for (i = 0; i < v->n[level]; i++) {
             struct tfile *f = v->file[level][i];
-            uint64_t bytes = f->compacting ? 0 : victim_bytes(&f->meta, victims);
+            uint64_t bytes = tfile_is_busy(f) ? 0 : victim_bytes(&f->meta, victims);
 
             if (bytes > best_bytes) {
                 best = f;

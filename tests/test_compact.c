@@ -319,6 +319,22 @@ END_TEST
 
 /* ---- failing ---- */
 
+struct largest {
+    char name[64];
+    uint64_t size;
+};
+
+static int note_largest(void *arg, const struct lsm_file *f)
+{
+    struct largest *l = arg;
+
+    if (f->kind == LSM_FILE_TABLE && f->size > l->size) {
+        l->size = f->size;
+        snprintf(l->name, sizeof(l->name), "%s", f->name);
+    }
+    return 0;
+}
+
 /* Regression: the pause overflowed, and a compaction that failed went on without one. */
 START_TEST(a_failed_compaction_is_not_tried_again_at_once)
 {
@@ -346,6 +362,62 @@ START_TEST(a_failed_compaction_is_not_tried_again_at_once)
     put(&r, 1, 2);
     check(&r, NULL, 1, 2);
     finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
+/* Flips a byte in the middle of the largest table. */
+static void damage_largest_table(struct rig *r)
+{
+    struct largest l = {0};
+    char path[300];
+
+    ck_ok(lsm_files(r->db, note_largest, &l));
+    ck_assert_uint_gt(l.size, 0);
+    snprintf(path, sizeof(path), "%s/%s", lsm_path(r->db), l.name);
+    ck_ok(env_mem_flip(r->env, path, l.size / 3, 1));
+}
+
+/* Regression: each compaction with that table failed, and after each failure there was
+ * none for half a minute: L0 grew without end, and writers slowed down. */
+START_TEST(a_damaged_table_keeps_only_itself_from_being_compacted)
+{
+    struct lsm_value v = {0};
+    struct lsm_stats s;
+    struct rig r;
+    unsigned i, round, lost = 0;
+
+    test_log_capture();
+    rig_init(&r, "damaged");
+    r.o.workers = 1;
+    rig_open(&r);
+    fill(&r);
+    damage_largest_table(&r);
+    for (round = 1; round < 40; round++)
+        for (i = 0; i < KEYS; i += 2)
+            put(&r, i * 7919 % KEYS, round); /* the even ones */
+    for (i = 0; i < 1000 && (s = stats(&r)).level[0].tables > 3 * r.o.l0_trigger; i++)
+        env_sleep_ns(env_posix(), 10000000);
+    ck_assert_uint_ge(s.damaged_tables, 1);
+    ck_assert_uint_le(s.level[0].tables, 3 * r.o.l0_trigger);
+    ck_assert(test_log_has("stays out of compactions"));
+    /* What was written since is right; of the rest one block is an error. */
+    for (i = 0; i < KEYS; i++) {
+        char key[16];
+        int rc;
+
+        rc = lsm_get(r.db, NULL, key_of(i, key), &v);
+        if (rc == 0)
+            check(&r, NULL, i, i % 2 ? 0 : 39);
+        else
+            ck_err(rc, EUCLEAN);
+        lost += rc != 0;
+    }
+    ck_assert_uint_ge(lost, 1);
+    ck_assert_uint_le(lost, 200);
+    lsm_value_release(&v);
+    ck_err(lsm_verify(r.db), EUCLEAN);
+    ck_ok(lsm_close(r.db));
     rig_release(&r);
 }
 END_TEST
@@ -419,5 +491,6 @@ TEST_MAIN("compact", TEST_CASE(a_compaction_in_parts_gives_what_one_in_whole_doe
           TEST_CASE(a_hole_between_range_deletes_keeps_a_table),
           TEST_CASE(range_deletes_side_by_side_cover_a_table_together),
           TEST_CASE(a_failed_compaction_is_not_tried_again_at_once),
+          TEST_CASE(a_damaged_table_keeps_only_itself_from_being_compacted),
           TEST_CASE(tiered_writes_less_than_leveled_and_takes_more_space),
           TEST_CASE(a_store_may_change_its_strategy_at_every_opening))
