@@ -412,13 +412,21 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
 
 /*
  * A clean end: no log to replay, no preallocated space. The last edit says that
- * no log is needed; CURRENT notes the manifest's final length.
+ * no log is needed; CURRENT notes the manifest's final length. Where the disk has no room
+ * for that it ends as a crash would end it: the logs hold what the tables do not.
  */
 static int close_clean(struct lsm *db)
 {
     struct edit e = {0};
     int rc = lsm_flush(db);
 
+    if (rc == -ENOSPC && db_reserve_release(db))
+        rc = lsm_flush(db);
+    if (rc == -ENOSPC) {
+        rc = lsm_sync(db);
+        db_bg_stop(db);
+        return rc;
+    }
     db_bg_stop(db);
     if (rc)
         return rc;

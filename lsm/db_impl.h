@@ -405,7 +405,7 @@ void db_reserve_open(struct lsm *db);
 void db_reserve_take(struct lsm *db);
 /* The disk is full. True when room was made: it is worth another try. */
 bool db_reserve_release(struct lsm *db);
-/* At a clean end. */
+/* At a clean end; on a disk that is nearly full it is left there, for the next opening. */
 void db_reserve_drop(struct lsm *db);
 /* Is the batch one that is taken now? When the disk is full: one that deletes. */
 bool db_reserve_admits(const struct lsm *db, const struct lsm_batch *b);

@@ -83,10 +83,19 @@ bool db_reserve_release(struct lsm *db)
 
 void db_reserve_drop(struct lsm *db)
 {
+    uint64_t total, avail, bytes = db_reserve_bytes(&db->o);
     char *path = file_path(db->dir, FILE_RESERVE, 0);
+    bool has = atomic_exchange(&db->has_reserve, false);
+    struct env_file *f = NULL;
 
-    if (path && atomic_exchange(&db->has_reserve, false))
+    /* Without it, nobody could open the store on a full disk, to delete from it. */
+    if (path && env_space(db->env, db->dir, &total, &avail) == 0 &&
+        avail < ROOM_FACTOR * bytes) {
+        if (!has && env_open(db->env, path, ENV_CREATE, bytes, &f) == 0)
+            env_file_close(f);
+    } else if (path && has) {
         env_unlink(db->env, path); /* if not now, the next close does */
+    }
     free(path);
 }
 

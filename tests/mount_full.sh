@@ -123,5 +123,20 @@ has_room() { [ "$(df --output=avail "$disk" | tail -n 1)" -gt 10000 ]; }
 ok "... which makes room" wait_until 60 has_room
 whole "... and the rest is whole"
 ok "... and it unmounts" "$SILTFS" umount "$MNT"
+
+# Unmounted while the disk has no room: what was set aside stays, or nobody could delete.
+rm -f "$disk/others"
+ok "it serves" serve
+ok "a file" acknowledge last 20480
+wait_until 60 test -e "$STORE/RESERVE"
+dd if=/dev/zero of="$disk/others" bs=1M status=none 2>/dev/null
+ok "it unmounts beside a full disk" "$SILTFS" umount "$MNT"
+dd if=/dev/zero of="$disk/others" bs=1k oflag=append conv=notrunc status=none 2>/dev/null
+same "there is no room" "$(df --output=avail "$disk" | tail -n 1 | xargs)" 0
+ok "... it mounts" serve
+whole "... and has all that was acknowledged"
+ok "... and a file can be deleted" rm "$MNT/last"
+ok "... which makes room" wait_until 60 has_room
+ok "... and it unmounts" "$SILTFS" umount "$MNT"
 umount "$disk"
 finish
