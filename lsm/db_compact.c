@@ -457,6 +457,10 @@ static int choose_work(struct lsm *db, const struct version *v, bool full,
         return pick_full(v, &o, c);
     if (!db->collecting)
         rc = vlog_gc_pick(v, &o, &db->victims, c);
+    /* Only damaged tables point to what is left of them, as it turned out after the last
+     * account: nobody can empty them, and writers are not to wait for it. */
+    if (!rc && !c->reason && !db->compactions_running)
+        segment_set_release(&db->victims);
     return rc || c->reason ? rc : pick_compaction(v, &o, c);
 }
 

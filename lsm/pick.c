@@ -142,6 +142,17 @@ bool segment_set_has(const struct segment_set *s, uint64_t number)
     return i < s->n && s->number[i] == number;
 }
 
+uint64_t segment_set_bytes(const struct segment_set *s, const struct table_meta *m)
+{
+    uint64_t bytes = 0;
+    size_t i;
+
+    for (i = 0; i < m->n_refs; i++)
+        if (segment_set_has(s, m->refs[i].segment))
+            bytes += m->refs[i].bytes;
+    return bytes;
+}
+
 int segment_set_copy(struct segment_set *to, const struct segment_set *from)
 {
     memset(to, 0, sizeof(*to));

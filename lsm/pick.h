@@ -58,6 +58,8 @@ struct segment_set {
 void segment_set_release(struct segment_set *s);
 bool segment_set_has(const struct segment_set *s, uint64_t number);
 int segment_set_copy(struct segment_set *to, const struct segment_set *from);
+/* Bytes of values in them that the table points to. */
+uint64_t segment_set_bytes(const struct segment_set *s, const struct table_meta *m);
 
 /*
  * Of each level, the tables that take part, in the version's order. What is newer
@@ -103,6 +105,10 @@ int pick_whole_l0(const struct version *v, const struct pick_options *o,
                   enum pick_reason reason, struct compaction *c);
 int pick_rewrite(struct tfile *f, unsigned level, enum pick_reason reason,
                  struct compaction *c);
+/* Where a damaged table keeps L0 from going down: neighbouring runs of it, some of which
+ * point to victims, into one that stays there. PICK_NOTHING when there are none. */
+int pick_blocked_l0(const struct version *v, const struct pick_options *o,
+                    const struct segment_set *victims, struct compaction *c);
 
 /*
  * Can nothing below output_level, nor an older L0 table left out, hold a key of

@@ -268,6 +268,43 @@ int pick_l0_runs(const struct version *v, const struct pick_options *o,
     return rc;
 }
 
+/* Does a table of the run point to a segment of the set? */
+static bool points_to(const struct version *v, const struct run *r,
+                      const struct segment_set *set)
+{
+    size_t i;
+
+    for (i = r->first; i < r->end; i++)
+        if (segment_set_bytes(set, &v->file[r->level][i]->meta))
+            return true;
+    return false;
+}
+
+int pick_blocked_l0(const struct version *v, const struct pick_options *o,
+                    const struct segment_set *victims, struct compaction *c)
+{
+    struct level_targets t;
+    size_t from, end;
+    bool wanted;
+    struct runs rs;
+    int rc;
+
+    pick_targets(v, o, &t);
+    if (!pick_l0_is_blocked(v, o, &t))
+        return 0;
+    rc = list_runs(v, false, &rs);
+    for (from = 0; !rc && from < rs.n && !c->reason; from = end + 1) {
+        wanted = false;
+        for (end = from; end < rs.n && !rs.run[end].busy; end++)
+            wanted |= points_to(v, &rs.run[end], victims);
+        if (wanted)
+            rc = merge_runs(v, &rs, from, end, PICK_GARBAGE, c);
+    }
+    c->output_level = 0;
+    free(rs.run);
+    return rc;
+}
+
 /* ---- hybrid ---- */
 
 /* L0 goes down when it holds enough; until then runs of like size are merged in it. */

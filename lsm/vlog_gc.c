@@ -180,18 +180,6 @@ int vlog_gc_victims(const struct vlog_gc_options *o, const struct segment_use *u
     return 0;
 }
 
-static uint64_t victim_bytes(const struct table_meta *m,
-                             const struct segment_set *victims)
-{
-    uint64_t bytes = 0;
-    size_t i;
-
-    for (i = 0; i < m->n_refs; i++)
-        if (segment_set_has(victims, m->refs[i].segment))
-            bytes += m->refs[i].bytes;
-    return bytes;
-}
-
 /* The level that L0 is compacted into, or LSM_LEVELS. */
 static unsigned first_level(const struct version *v)
 {
@@ -207,7 +195,7 @@ static bool l0_points_to(const struct version *v, const struct segment_set *vict
     size_t i;
 
     for (i = 0; i < v->n[0]; i++)
-        if (victim_bytes(&v->file[0][i]->meta, victims))
+        if (segment_set_bytes(victims, &v->file[0][i]->meta))
             return true;
     return false;
 }
@@ -226,7 +214,7 @@ int vlog_gc_pick(const struct version *v, const struct pick_options *o,
     for (level = 1; level < LSM_LEVELS; level++) {
         for (i = 0; i < v->n[level]; i++) {
             struct tfile *f = v->file[level][i];
-            uint64_t bytes = tfile_is_busy(f) ? 0 : victim_bytes(&f->meta, victims);
+            uint64_t bytes = tfile_is_busy(f) ? 0 : segment_set_bytes(victims, &f->meta);
 
             if (bytes > best_bytes) {
                 best = f;
@@ -237,6 +225,8 @@ int vlog_gc_pick(const struct version *v, const struct pick_options *o,
     }
     if (l0_points_to(v, victims) || (v->n[0] && best && best_level == first_level(v)))
         rc = pick_whole_l0(v, o, PICK_GARBAGE, c);
+    if (!rc && !c->reason && o->damage)
+        rc = pick_blocked_l0(v, o, victims, c);
     if (!rc && !c->reason && best)
         rc = pick_rewrite(best, best_level, PICK_GARBAGE, c);
     return rc;

@@ -422,6 +422,58 @@ START_TEST(a_damaged_table_keeps_only_itself_from_being_compacted)
 }
 END_TEST
 
+/* Regression: what had become garbage in segments that L0 points to could not be moved
+ * while L0 was blocked, and writers waited for that, for ever. */
+static void overwrite_values_beside_damage(enum lsm_strategy strategy, size_t separate)
+{
+    enum { HOT = 1000, EVERY = KEYS / HOT };
+    unsigned at[HOT] = {0};
+    uint64_t rng = test_seed();
+    struct lsm_stats s;
+    struct rig r;
+    unsigned i, round;
+
+    rig_init(&r, "values");
+    r.o.workers = 1;
+    r.o.strategy = strategy;
+    r.o.table_bytes = 64 << 10;
+    r.o.separate_bytes = separate;
+    r.o.segment_bytes = 64 << 10;
+    r.o.l1_bytes = 4 << 20; /* what is damaged is in the way of L0 */
+    rig_open(&r);
+    fill(&r);
+    damage_largest_table(&r);
+    for (i = 0; i < HOT; i++)
+        put(&r, i * EVERY, at[i] = 1);
+    ck_ok(lsm_close(r.db));
+    r.o.separate_bytes = 64;
+    r.o.vlog = LSM_RAW;
+    r.o.verify_bytes = 0; /* or it would not open */
+    rig_open(&r);
+    (void)lsm_compact(r.db, true); /* fails, or finds that a worker's did */
+    ck_assert_uint_ge(stats(&r).damaged_tables, 1);
+    for (round = 2; round < 30000; round++) {
+        i = (unsigned)test_below(&rng, HOT);
+        put(&r, i * EVERY, at[i] = round); /* at random: segments are garbage in part */
+    }
+    for (i = 0; i < HOT; i++)
+        check(&r, NULL, i * EVERY, (int)at[i]);
+    s = stats(&r);
+    ck_assert_uint_lt(s.segment_bytes, (uint64_t)30 * HOT * VALUE);
+    ck_ok(lsm_close(r.db));
+    rig_release(&r);
+}
+
+START_TEST(a_damaged_table_keeps_nobody_from_overwriting_values)
+{
+    test_log_capture();
+    overwrite_values_beside_damage(LSM_LEVELED, 0);
+    overwrite_values_beside_damage(LSM_TIERED, 0);
+    overwrite_values_beside_damage(LSM_HYBRID, 0);
+    overwrite_values_beside_damage(LSM_LEVELED, 64);
+}
+END_TEST
+
 /* ---- strategies ---- */
 
 static void churn(struct rig *r, unsigned rounds)
@@ -492,5 +544,6 @@ TEST_MAIN("compact", TEST_CASE(a_compaction_in_parts_gives_what_one_in_whole_doe
           TEST_CASE(range_deletes_side_by_side_cover_a_table_together),
           TEST_CASE(a_failed_compaction_is_not_tried_again_at_once),
           TEST_CASE(a_damaged_table_keeps_only_itself_from_being_compacted),
+          TEST_CASE(a_damaged_table_keeps_nobody_from_overwriting_values),
           TEST_CASE(tiered_writes_less_than_leveled_and_takes_more_space),
           TEST_CASE(a_store_may_change_its_strategy_at_every_opening))
