@@ -114,7 +114,8 @@ static int check_count(struct check *c, uint64_t found)
 static int check_used(struct check *c)
 {
     /* More a hostile store may say, but not keep. */
-    struct used right = {.bytes = c->bytes <= INO_MAX ? c->bytes : INO_MAX, .exact = true};
+    struct used right = {.bytes = c->bytes <= INO_MAX ? c->bytes : INO_MAX,
+                         .exact = true};
 
     if (!c->limited || !sums_valid(c))
         return 0;

@@ -26,7 +26,8 @@
  * Locks, outermost first: the rename lock (renames between directories); inode
  * locks: directory before its entry, two directories ancestor first else by
  * number, then files, by number; the deletion of inodes that nobody refers to; a
- * shard of the inode table, or the counters; the engine's. No lock is held when a call returns.
+ * shard of the inode table, or the counters; the engine's. No lock is held when a call
+ * returns.
  */
 #ifndef FS_H
 #define FS_H
@@ -139,8 +140,8 @@ int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char
 int fs_create(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
               mode_t mode, struct fs_attr *out);
 /*
- * open(2)'s O_TMPFILE: a regular file made as fs_create would in the directory, and opened,
- * which has no name. fs_link can give it one (unlike a file whose last name was
+ * open(2)'s O_TMPFILE: a regular file made as fs_create would in the directory, and
+ * opened, which has no name. fs_link can give it one (unlike a file whose last name was
  * removed: -ENOENT); else it goes with its last reference, or at the next mount.
  */
 int fs_tmpfile(struct fs *fs, const struct fs_cred *c, uint64_t parent, mode_t mode,

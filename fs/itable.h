@@ -41,8 +41,8 @@ enum {
 
 /*
  * What an entry that leads to an inode must agree with: the parent of a directory, the
- * type of anything else. Inodes are locked in the order of the tree; an entry of a damaged
- * or hostile store may lead up it.
+ * type of anything else. Inodes are locked in the order of the tree; an entry of a
+ * damaged or hostile store may lead up it.
  */
 #define KIN_TYPE ((uint64_t)1 << 63)
 
@@ -56,8 +56,8 @@ struct inode {
     uint64_t ino;
     uint64_t nlookup;
     uint32_t nopen;
-    uint16_t pins;  /* one for each operation in progress */
-    uint16_t state; /* under `lock`, and here only to fill a gap */
+    uint16_t pins;        /* one for each operation in progress */
+    uint16_t state;       /* under `lock`, and here only to fill a gap */
     _Atomic uint64_t kin; /* kin_of(rec): to be asked before the lock may be taken */
 
     struct rwlock lock; /* over the rest; a change needs it exclusively */

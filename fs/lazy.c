@@ -113,7 +113,8 @@ int lazy_write(struct fs *fs)
 
 /*
  * The kernel forgets inodes by the ten thousand when it wants memory, and what malloc
- * keeps of theirs is of no use to it: give it back. *most: live at once since that was done.
+ * keeps of theirs is of no use to it: give it back. *most: live at once since that was
+ * done.
  */
 static void give_back_memory(struct fs *fs, uint64_t *most)
 {

@@ -40,7 +40,8 @@ void txn_put_record(struct txn *t, const struct inode *in, const struct home *ho
                     const struct record *rec);
 /* ... and where it is now. */
 void txn_put_inode(struct txn *t, const struct inode *in, const struct record *rec);
-/* An inode with this record is deleted: it is counted here, the caller deletes the keys. */
+/* An inode with this record is deleted: it is counted here, the caller deletes the keys.
+ */
 void txn_note_gone(struct txn *t, const struct record *rec);
 /* An entry that refers to ino. */
 void txn_put_ref(struct txn *t, uint64_t parent, uint64_t seq, const char *name,

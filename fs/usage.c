@@ -164,8 +164,7 @@ static int count_xattr(struct lsm_iter *it, struct sum *s)
 
     if (len <= XATTR_KEY_PREFIX)
         return -EUCLEAN;
-    s->bytes +=
-        (uint64_t)usage_of_xattr(len - XATTR_KEY_PREFIX, lsm_iter_value_len(it));
+    s->bytes += (uint64_t)usage_of_xattr(len - XATTR_KEY_PREFIX, lsm_iter_value_len(it));
     return 0;
 }
 

@@ -399,13 +399,15 @@ void db_note_flush(struct lsm *db, uint64_t bytes, uint64_t ns);
 
 /* Bytes that the reserve takes. */
 uint64_t db_reserve_bytes(const struct lsm_options *o);
-/* Recovery is about to write: on a full disk it lives on the reserve that a crash left. */
+/* Recovery is about to write: on a full disk it lives on the reserve that a crash left.
+ */
 void db_reserve_open(struct lsm *db);
 /* Have the reserve, if there is room for it; then the disk is not full any more. */
 void db_reserve_take(struct lsm *db);
 /* The disk is full. True when room was made: it is worth another try. */
 bool db_reserve_release(struct lsm *db);
-/* At a clean end; on a disk that is nearly full it is left there, for the next opening. */
+/* At a clean end; on a disk that is nearly full it is left there, for the next opening.
+ */
 void db_reserve_drop(struct lsm *db);
 /* Is the batch one that is taken now? When the disk is full: one that deletes. */
 bool db_reserve_admits(const struct lsm *db, const struct lsm_batch *b);

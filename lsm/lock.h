@@ -46,7 +46,10 @@ struct mutex {
     int rank;
 };
 
-#define MUTEX_INITIALIZER(rank) {PTHREAD_MUTEX_INITIALIZER, rank}
+#define MUTEX_INITIALIZER(rank)                                                          \
+    {                                                                                    \
+        PTHREAD_MUTEX_INITIALIZER, rank                                                  \
+    }
 
 struct rwlock {
     pthread_rwlock_t l;

@@ -17,7 +17,7 @@ struct pick_options {
     uint64_t oldest_seq;   /* nobody reads at a sequence below it */
     bool recompress;       /* the last level is compressed otherwise than those above */
     bool at_rest;          /* nothing is being written: small reasons are enough */
-    bool damage;           /* some table is damaged (tfile): one may be in the way of L0 */
+    bool damage; /* some table is damaged (tfile): one may be in the way of L0 */
 };
 
 /*
@@ -85,8 +85,8 @@ size_t compaction_tables(const struct compaction *c);
 uint64_t compaction_bytes(const struct compaction *c);
 
 /*
- * What to do next, avoiding tables that are being compacted or damaged. reason PICK_NOTHING
- * when there is nothing. -ENOMEM. c is zeroed.
+ * What to do next, avoiding tables that are being compacted or damaged. reason
+ * PICK_NOTHING when there is nothing. -ENOMEM. c is zeroed.
  */
 int pick_compaction(const struct version *v, const struct pick_options *o,
                     struct compaction *c);

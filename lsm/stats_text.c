@@ -165,7 +165,8 @@ void lsm_print_stats(const struct lsm_stats *s, FILE *out)
         fprintf(out, "DISK FULL: only deleting is possible until there is room\n");
     if (s->damaged_tables)
         fprintf(out,
-                "DAMAGED: %" PRIu64 " tables cannot be compacted; what can be read of them "
+                "DAMAGED: %" PRIu64
+                " tables cannot be compacted; what can be read of them "
                 "is read. fsck --repair (lsm_repair) makes the store anew\n",
                 s->damaged_tables);
     if (s->background_error)

@@ -98,7 +98,8 @@ static bool decode(struct slice *in, struct table_meta *m)
         !get_varint(in, &m->range_deletes) || !get_varint(in, &m->raw_bytes))
         return false;
     if ((flags & ~FLAG_LARGEST_OPEN) || slice_cmp(smallest, largest) > 0 ||
-        m->seq_min > m->seq_max || m->seq_max > IKEY_SEQ_STORED || m->deletes > m->entries)
+        m->seq_min > m->seq_max || m->seq_max > IKEY_SEQ_STORED ||
+        m->deletes > m->entries)
         return false;
     m->largest_open = flags & FLAG_LARGEST_OPEN;
     buf_assign(&m->smallest, smallest);

@@ -100,8 +100,9 @@ static int remove_table(struct tally *t, const struct edit_removed *e, const cha
         t->n_tables ? table_slot(t->table, t->cap_tables, e->number) : NULL;
 
     if (!slot || !slot->there || slot->level != e->level)
-        return err_corrupt(where, 0, "an edit removes table %" PRIu64
-                           ", which L%u does not have", e->number, e->level);
+        return err_corrupt(where, 0,
+                           "an edit removes table %" PRIu64 ", which L%u does not have",
+                           e->number, e->level);
     table_meta_release(&slot->meta);
     slot->meta.number = e->number;
     slot->there = false;

@@ -28,8 +28,8 @@ bool wire_write_kills(const void *request, const struct fuse_ctx *ctx);
 bool wire_open_kills(const void *request, const struct fuse_ctx *ctx);
 
 /*
- * Answers this thread's request when it is statx(2)'s, which asks for the time of birth as
- * well; false: it is an ordinary GETATTR. libfuse 3.14 does not know that request
+ * Answers this thread's request when it is statx(2)'s, which asks for the time of birth
+ * as well; false: it is an ordinary GETATTR. libfuse 3.14 does not know that request
  * either, so it comes as the other.
  */
 bool wire_reply_statx(fuse_req_t req, const struct fs_attr *attr, double timeout);

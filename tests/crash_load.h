@@ -66,8 +66,8 @@ void crash_begin(struct crash_load *l, uint64_t seed, const struct lsm_options *
 bool crash_run(struct crash_load *l);
 /*
  * As crash_run, but a step that fails is passed over: the store must hold what it held
- * before it, or what it should hold after it, and goes on; when it has become read-only it
- * must stay so, tells why, and is closed and opened again. `cleared` (may be NULL) is
+ * before it, or what it should hold after it, and goes on; when it has become read-only
+ * it must stay so, tells why, and is closed and opened again. `cleared` (may be NULL) is
  * called before a store that does not open is tried again: then it must.
  */
 void crash_run_on(struct crash_load *l, void (*cleared)(struct crash_load *l));

@@ -72,7 +72,8 @@ static void random_entry(struct entry *e, uint64_t *r, size_t max_key, size_t ma
                          unsigned alphabet)
 {
     enum ikey_type type = (enum ikey_type)test_below(r, 3);
-    uint64_t seq = test_below(r, 2) ? 1 + test_below(r, 4) : test_below(r, IKEY_SEQ_STORED);
+    uint64_t seq =
+        test_below(r, 2) ? 1 + test_below(r, 4) : test_below(r, IKEY_SEQ_STORED);
 
     entries_random_bytes(&e->ikey, r, test_below(r, max_key + 1), alphabet);
     if (e->ikey.len && test_below(r, 8) == 0)

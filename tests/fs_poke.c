@@ -153,8 +153,8 @@ static void walk(struct poke *p)
     unsigned i, j;
 
     p->n = 1;
-    p->found[0] = (struct found){
-        .ino = FS_ROOT, .parent = FS_ROOT, .mode = S_IFDIR, .name = "."};
+    p->found[0] =
+        (struct found){.ino = FS_ROOT, .parent = FS_ROOT, .mode = S_IFDIR, .name = "."};
     for (i = 0; i < p->n; i++) {
         read_one(p, &p->found[i]);
         if (!S_ISDIR(p->found[i].mode))
@@ -170,10 +170,21 @@ static void walk(struct poke *p)
 
 static uint64_t offset_of(const struct found *f, unsigned i)
 {
-    static const uint64_t offs[] = {
-        0,       1,       100,           4095,          4096,
-        5000,    65536,   131072,        200000,        1ull << 40,
-        1 << 20, INT64_MAX, INT64_MAX - 1, INT64_MAX - 5000, INT64_MAX - 131072};
+    static const uint64_t offs[] = {0,
+                                    1,
+                                    100,
+                                    4095,
+                                    4096,
+                                    5000,
+                                    65536,
+                                    131072,
+                                    200000,
+                                    1ull << 40,
+                                    1 << 20,
+                                    INT64_MAX,
+                                    INT64_MAX - 1,
+                                    INT64_MAX - 5000,
+                                    INT64_MAX - 131072};
 
     return i % 16 == 15 ? f->size : offs[i % 16];
 }
@@ -209,8 +220,8 @@ static void do_setattr(struct poke *p, const struct found *f, const struct found
 
 static const char *new_name(unsigned how)
 {
-    static const char *const names[] = {"a", "b", "c", "d", "e", "a long one",
-                                        "\xff\xfe",    "f"};
+    static const char *const names[] = {"a", "b",          "c",        "d",
+                                        "e", "a long one", "\xff\xfe", "f"};
 
     return names[how % 8];
 }
@@ -220,10 +231,10 @@ static void do_xattr(struct poke *p, const struct found *f, unsigned how)
     static const char *const names[] = {"user.a", "user.b", "security.capability",
                                         "system.posix_acl_access",
                                         "system.posix_acl_default"};
-    static const uint8_t acl[] = {2,  0, 0, 0, 1,    0,    6,    0,    0xff, 0xff, 0xff,
-                                  0xff, 2, 0, 4, 0,    7,    0,    0,    0,    4,    0,
-                                  4,  0, 0xff, 0xff, 0xff, 0xff, 16, 0, 6, 0, 0xff, 0xff,
-                                  0xff, 0xff, 32, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
+    static const uint8_t acl[] = {
+        2, 0, 0,    0,    1,    0,    6,  0, 0xff, 0xff, 0xff, 0xff, 2,    0,   4,
+        0, 7, 0,    0,    0,    4,    0,  4, 0,    0xff, 0xff, 0xff, 0xff, 16,  0,
+        6, 0, 0xff, 0xff, 0xff, 0xff, 32, 0, 0,    0,    0xff, 0xff, 0xff, 0xff};
     const char *name = names[how % 5];
 
     if (how & 64)
@@ -271,14 +282,15 @@ static void link_one(struct poke *p, const struct found *f, const struct found *
 static void rename_one(struct poke *p, const struct found *f, const struct found *to,
                        unsigned how)
 {
-    static const unsigned flags[] = {0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT};
+    static const unsigned flags[] = {0, RENAME_NOREPLACE, RENAME_EXCHANGE,
+                                     RENAME_WHITEOUT};
 
     if (how & 64)
         (void)said(p, fs_rename(p->fs, &p->cred, f->parent, f->name, to->parent, to->name,
                                 flags[how & 3]));
     else
-        (void)said(p, fs_rename(p->fs, &p->cred, f->parent, f->name, to->ino, new_name(how >> 2),
-                                flags[how & 3]));
+        (void)said(p, fs_rename(p->fs, &p->cred, f->parent, f->name, to->ino,
+                                new_name(how >> 2), flags[how & 3]));
 }
 
 static void open_one(struct poke *p, const struct found *f, unsigned how)

@@ -1,9 +1,9 @@
 /*
- * fuzz_fs.c - a filesystem from a stranger: records and keys as the input says, in a store
- * that is sound. It is mounted, walked, read, changed by operations that the input tells,
- * checked and mounted again, and mended and used once more. Nothing may crash, hang or take
- * much memory; and where fs_check found nothing, or fs_repair mended all, it must find
- * nothing after that use.
+ * fuzz_fs.c - a filesystem from a stranger: records and keys as the input says, in a
+ * store that is sound. It is mounted, walked, read, changed by operations that the input
+ * tells, checked and mounted again, and mended and used once more. Nothing may crash,
+ * hang or take much memory; and where fs_check found nothing, or fs_repair mended all, it
+ * must find nothing after that use.
  *
  * Parts (parts.h); numbers are varints, so that small changes hit what is there:
  *

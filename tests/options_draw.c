@@ -148,8 +148,8 @@ bool options_all_drawn(size_t *offset)
 {
     /* What the caller sets, and one that is no number. */
     static const struct field others[] = {
-        {FIELD(env)},       {FIELD(create)}, {FIELD(must_be_new)},
-        {FIELD(read_only)}, {FIELD(format)}, {FIELD(garbage_ratio)},
+        {FIELD(env)},       {FIELD(create)},     {FIELD(must_be_new)},
+        {FIELD(read_only)}, {FIELD(format)},     {FIELD(garbage_ratio)},
         {FIELD(accept)},    {FIELD(accept_arg)},
     };
     bool drawn[sizeof(struct lsm_options)] = {0};

@@ -72,9 +72,13 @@ static struct part take_out(struct list *l, size_t at)
 /* Numbers at which something ends, in place of some bytes. */
 static void interesting(uint8_t *p, size_t len, uint64_t *rng)
 {
-    static const uint64_t values[] = {
-        0, 1, 2, 0x7f, 0x80, 0xff, 0xffff, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX,
-        1ull << 30, 1ull << 56, (1ull << 56) - 1};
+    static const uint64_t values[] = {0,          1,
+                                      2,          0x7f,
+                                      0x80,       0xff,
+                                      0xffff,     INT32_MAX,
+                                      UINT32_MAX, INT64_MAX,
+                                      UINT64_MAX, 1ull << 30,
+                                      1ull << 56, (1ull << 56) - 1};
     uint64_t v = values[test_below(rng, sizeof(values) / sizeof(values[0]))];
     uint8_t bytes[VARINT_MAX];
     size_t n = 8, at = (size_t)test_below(rng, len);

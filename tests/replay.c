@@ -3,7 +3,8 @@
  * given, and all files of the directories given, once each.
  *
  *   build/tests/fuzz_X tests/corpus/X        replay
- *   build/tests/fuzz_X --seeds DIR           write the inputs to begin with, if it has any
+ *   build/tests/fuzz_X --seeds DIR           write the inputs to begin with, if it has
+ * any
  *
  * So each case that was ever found is tried by `make test`, with any compiler.
  */

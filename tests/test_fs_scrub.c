@@ -169,7 +169,8 @@ START_TEST(a_damaged_attribute_is_told_by_name_in_one_line)
     begin();
     f = rig_file(&r, FS_ROOT, "f");
     memcpy(value + 100, "MARK-OF-VALUE", 13);
-    ck_ok(fs_setxattr(r.fs, &r.cred, f, "user.a\nend 0", slice_of(value, sizeof(value)), 0));
+    ck_ok(fs_setxattr(r.fs, &r.cred, f, "user.a\nend 0", slice_of(value, sizeof(value)),
+                      0));
     reopen();
     damage("MARK-OF-VALUE", FILE_SEGMENT);
     ck_assert_uint_eq(scrub(), 1);

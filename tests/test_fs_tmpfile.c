@@ -1,5 +1,6 @@
 /*
- * test_fs_tmpfile.c - files that are made without a name (fs_tmpfile), and get one or not.
+ * test_fs_tmpfile.c - files that are made without a name (fs_tmpfile), and get one or
+ * not.
  */
 #include "test_fs.h"
 

@@ -596,19 +596,19 @@ START_TEST(with_a_limit_that_is_the_size)
 }
 END_TEST
 
-TEST_MAIN("fs_usage", TEST_CASE(what_counts_is_names_contents_targets_and_attributes),
-          TEST_CASE(at_the_limit_each_kind_of_call_that_adds_is_refused),
-          TEST_CASE(at_the_limit_what_adds_nothing_goes_on),
-          TEST_CASE(what_the_last_reference_leaves_can_be_used_at_once),
-          TEST_CASE(inodes_have_a_limit_of_their_own),
-          TEST_CASE(a_limit_may_be_changed_and_be_less_than_is_used),
-          TEST_CASE(after_a_crash_the_files_are_counted_anew),
-          TEST_CASE(orphans_of_a_crash_are_not_counted_any_more),
-          TEST_CASE(counting_and_changing_at_once_comes_out_right),
-          TEST_CASE(room_is_there_even_when_others_delete_what_we_left),
-          TEST_CASE(all_that_many_leave_at_once_is_deleted),
-          TEST_CASE(
-              a_store_that_says_it_holds_more_than_there_can_be_is_used_and_repaired),
-          TEST_CASE(an_account_that_lost_track_does_not_say_that_it_is_exact),
-          TEST_CASE(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used),
-          TEST_CASE(with_a_limit_that_is_the_size))
+TEST_MAIN(
+    "fs_usage", TEST_CASE(what_counts_is_names_contents_targets_and_attributes),
+    TEST_CASE(at_the_limit_each_kind_of_call_that_adds_is_refused),
+    TEST_CASE(at_the_limit_what_adds_nothing_goes_on),
+    TEST_CASE(what_the_last_reference_leaves_can_be_used_at_once),
+    TEST_CASE(inodes_have_a_limit_of_their_own),
+    TEST_CASE(a_limit_may_be_changed_and_be_less_than_is_used),
+    TEST_CASE(after_a_crash_the_files_are_counted_anew),
+    TEST_CASE(orphans_of_a_crash_are_not_counted_any_more),
+    TEST_CASE(counting_and_changing_at_once_comes_out_right),
+    TEST_CASE(room_is_there_even_when_others_delete_what_we_left),
+    TEST_CASE(all_that_many_leave_at_once_is_deleted),
+    TEST_CASE(a_store_that_says_it_holds_more_than_there_can_be_is_used_and_repaired),
+    TEST_CASE(an_account_that_lost_track_does_not_say_that_it_is_exact),
+    TEST_CASE(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used),
+    TEST_CASE(with_a_limit_that_is_the_size))

@@ -82,8 +82,8 @@ START_TEST(what_is_no_file_is_refused_and_waits_for_nobody)
 
             put_thing(path, (enum thing)t);
             rc = open_and_close(s);
-            ck_assert_msg(rc == -EUCLEAN || rc == -ELOOP || rc == -ENOENT,
-                          "%s as %d: %d", s->file[i], t, rc);
+            ck_assert_msg(rc == -EUCLEAN || rc == -ELOOP || rc == -ENOENT, "%s as %d: %d",
+                          s->file[i], t, rc);
             remove_thing(path, (enum thing)t);
         }
         ck_assert(rename(aside, path) == 0);

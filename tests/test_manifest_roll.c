@@ -83,8 +83,7 @@ static int run(struct load *l)
         l->tried = l->done + 1;
         if (l->full_call && l->done == l->full_round)
             env_mem_fail_at(l->env, l->full_call, ENOSPC,
-                            ENV_MEM_OPEN | ENV_MEM_APPEND | ENV_MEM_RENAME,
-                            ENV_MEM_ONCE);
+                            ENV_MEM_OPEN | ENV_MEM_APPEND | ENV_MEM_RENAME, ENV_MEM_ONCE);
         rc = one_round(l);
         for (tries = 0; l->full_call && rc == -ENOSPC && tries < 3; tries++) {
             lsm_delete(l->db, slice_str("none")); /* taken now, and notices the room */

@@ -388,6 +388,6 @@ TEST_MAIN("verify", TEST_CASE(of_a_sound_store_nothing_is_told),
           TEST_CASE(a_damaged_block_is_told_by_the_keys_around),
           TEST_CASE(it_goes_on_from_where_it_stopped),
           TEST_CASE(a_disk_that_cannot_read_is_damage_too),
-          TEST_CASE(writing_and_collecting_go_on_meanwhile), TEST_CASE(it_keeps_to_its_rate),
-          TEST_CASE(however_slow_it_can_be_stopped),
+          TEST_CASE(writing_and_collecting_go_on_meanwhile),
+          TEST_CASE(it_keeps_to_its_rate), TEST_CASE(however_slow_it_can_be_stopped),
           TEST_CASE(damage_at_the_end_of_a_log_is_told_once_the_store_has_rested))
