@@ -243,13 +243,19 @@ static bool fail_once(uint64_t seed, uint64_t n, int err, unsigned kinds)
 static void fail_each(struct soak *s, const char *what, int err, unsigned kinds)
 {
     uint64_t seed = soak_seed(s), rng = seed | 1, step = 1, n, faults = 0;
+    bool happened;
 
     if (!getenv("VERBOSE"))
         test_log_capture();
     if (!getenv("SOAK"))
         step = FAULT_STEP;
-    for (n = 1 + test_below(&rng, step); fail_once(seed, n, err, kinds); n += step)
+    n = 1 + test_below(&rng, step);
+    while (!(happened = fail_once(seed, n, err, kinds)) && n > 1)
+        n = (n + 1) / 2; /* there are fewer */
+    for (; happened; happened = fail_once(seed, n, err, kinds)) {
         faults++;
+        n += step;
+    }
     printf("%s: %llu calls of %llu failed\n", what, (unsigned long long)faults,
            (unsigned long long)n);
     fflush(stdout);
