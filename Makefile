@@ -121,13 +121,13 @@ $(B)/bench-fs: $(call objs,$(wildcard bench/fs.c bench/fs_*.c))
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
-# mount/ as it is, on bench/ceiling.c in place of fs/.
+# mount/ as it is, on bench/ceiling_fs.c in place of fs/.
 $(B)/libmount.a: $(filter-out $(B)/mount/main.o $(B)/mount/cmd_%.o,$(MOUNT_OBJ))
 	@rm -f $@
 	@echo "  AR $@"
 	$(Q)$(AR) rcs $@ $^
 
-$(B)/ceiling: $(B)/bench/ceiling.o $(B)/libmount.a $(B)/liblsm.a
+$(B)/ceiling: $(B)/bench/ceiling.o $(B)/bench/ceiling_fs.o $(B)/libmount.a $(B)/liblsm.a
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(LSM_LIBS)
 

@@ -168,15 +168,11 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
     struct inode *in;
     int rc;
 
-    if (fs->options.read_only)
-        return -EROFS;
-    rc = inode_get(fs, ino, &in);
+    rc = inode_begin(fs, ino, &in);
     if (rc)
         return rc;
-    rwlock_write(&in->lock);
     rc = write_locked(fs, in, off, data, clear_suid);
-    rwlock_unlock(&in->lock);
-    inode_put(fs, in);
+    inode_end(fs, in);
     return rc;
 }
 

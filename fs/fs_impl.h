@@ -153,6 +153,9 @@ static inline void inode_read_nested(struct inode *in)
 /* The inode, pinned; -ESTALE when there is none. Reads its own key when it is not
  * live: inodes that entries embed are known only while they are live. */
 int inode_get(struct fs *fs, uint64_t ino, struct inode **out);
+/* For a change: pinned and locked exclusively; -EROFS. Undo with inode_end. */
+int inode_begin(struct fs *fs, uint64_t ino, struct inode **out);
+void inode_end(struct fs *fs, struct inode *in);
 /* Give the pin back, and do what the last reference has to do. NULL is fine. */
 void inode_put(struct fs *fs, struct inode *in);
 /* The same, except to give the pin back; returns the first error. */

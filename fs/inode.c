@@ -68,6 +68,21 @@ int inode_get(struct fs *fs, uint64_t ino, struct inode **out)
     return rc;
 }
 
+int inode_begin(struct fs *fs, uint64_t ino, struct inode **out)
+{
+    int rc = fs->options.read_only ? -EROFS : inode_get(fs, ino, out);
+
+    if (!rc)
+        rwlock_write(&(*out)->lock);
+    return rc;
+}
+
+void inode_end(struct fs *fs, struct inode *in)
+{
+    rwlock_unlock(&in->lock);
+    inode_put(fs, in);
+}
+
 int inode_settle(struct fs *fs, struct inode *in)
 {
     int rc = 0;

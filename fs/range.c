@@ -121,15 +121,11 @@ int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t off, uint64_t l
     struct inode *in;
     int rc;
 
-    if (fs->options.read_only)
-        return -EROFS;
-    rc = inode_get(fs, ino, &in);
+    rc = inode_begin(fs, ino, &in);
     if (rc)
         return rc;
-    rwlock_write(&in->lock);
     rc = fallocate_locked(fs, in, mode, off, len);
-    rwlock_unlock(&in->lock);
-    inode_put(fs, in);
+    inode_end(fs, in);
     return rc;
 }
 

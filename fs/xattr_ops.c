@@ -195,15 +195,11 @@ static int change(struct fs *fs, uint64_t ino, struct change *c)
         if (rc)
             return rc;
     }
-    if (fs->options.read_only)
-        return -EROFS;
-    rc = inode_get(fs, ino, &in);
+    rc = inode_begin(fs, ino, &in);
     if (rc)
         return rc;
-    rwlock_write(&in->lock);
     rc = change_locked(fs, in, c);
-    rwlock_unlock(&in->lock);
-    inode_put(fs, in);
+    inode_end(fs, in);
     return rc;
 }
 
