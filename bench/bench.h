@@ -31,6 +31,7 @@ bench_die(int rc, const char *format, ...)
     va_list ap;
 
     va_start(ap, format);
+    fprintf(stderr, "%s: ", program_invocation_short_name);
     vfprintf(stderr, format, ap);
     va_end(ap);
     fprintf(stderr, "%s%s\n", rc ? ": " : "", rc ? strerror(-rc) : "");

@@ -1,25 +1,16 @@
 /*
- * fs.c - build/bench-fs: what a filesystem, any, does for the programs on it.
- *
- *   bench-fs DIR [--parts meta,fio,tree,many] [--files N] [--bytes S] [--threads T]
- *            [--rounds N] [--cold] [--remount COMMAND] [--tree DIR] [--mib N]
- *            [--seconds N] [--space COMMAND] [--json FILE]
- *
- * Works in a new directory below DIR, which it removes. Each figure is the median of the
- * rounds. A table goes to stdout, progress to stderr; FILE gets a list of objects with
- * part, phase, variant, unit, value and, where there are, p50_us, p99_us and max_us.
- *
- * Part many is not among the defaults: it wants --files 200000 or so. --space prints the
- * bytes that everything below DIR takes on the disk.
- *
- * --cold repeats the reading phases with empty caches; that needs root, and --remount
- * for filesystems that cache in a process of their own.
+ * fs.c - build/bench-fs: what a filesystem, any, does for the programs on it. The text
+ * of --help below says how it is used and what it writes.
  */
 #include "fs.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+
+#include "host.h"
+#include "scratch.h"
 
 enum { RESULTS_MAX = 256, TEXT_BYTES = 2 << 20 };
 
@@ -43,12 +34,8 @@ void fs_result_add(const struct fs_result *r)
     fflush(stdout);
 }
 
-static void write_json(const char *path, const struct fs_config *c)
+static void write_json(FILE *f, const char *path, const struct fs_config *c)
 {
-    FILE *f = fopen(path, "w");
-
-    if (!f)
-        bench_die(-errno, "%s", path);
     fputs("[", f);
     for (unsigned i = 0; i < n_results; i++) {
         const struct fs_result *r = &results[i];
@@ -138,34 +125,86 @@ double fs_shell(const char *format, ...)
     return (double)(bench_now_ns() - start) / 1e9;
 }
 
+bool fs_has_program(const char *name)
+{
+    char command[128];
+
+    snprintf(command, sizeof(command), "command -v %s >/dev/null", name);
+    return system(command) == 0;
+}
+
+static const char drop_caches[] = "/proc/sys/vm/drop_caches";
+
 void fs_go_cold(const struct fs_config *c)
 {
     /* A directory that was listed, or an inode that is dirty, is not dropped. */
     sync();
     if (c->remount)
         fs_shell("%s", c->remount);
-    fs_shell("echo 3 >/proc/sys/vm/drop_caches");
+    fs_shell("echo 3 >%s", drop_caches);
+}
+
+static bool can_go_cold(void)
+{
+    int fd = open(drop_caches, O_WRONLY);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
 /* ---- arguments ---- */
 
-__attribute__((noreturn)) static void usage(void)
+static const char help[] =
+    "usage: bench-fs DIR [OPTION...]\n"
+    "\n"
+    "What the filesystem that DIR is on does: many small files, fio's jobs, tools on\n"
+    "trees. Works in a new directory below DIR and removes it, interrupted or not. A\n"
+    "table goes to stdout, what it is doing to stderr.\n"
+    "\n"
+    "  --parts LIST       of meta, fio, tree (these by default) and many\n"
+    "  --files N          of meta and many (20000)\n"
+    "  --bytes S          in each of them (512)\n"
+    "  --threads T        of meta (1)\n"
+    "  --rounds N         figures are medians of so many (3)\n"
+    "  --mib N            size of fio's files (256)\n"
+    "  --seconds N        of each of fio's random jobs (2)\n"
+    "  --tree DIR         what part tree copies (/usr/include)\n"
+    "  --warm, --cold     only one kind of reading: of what was just written, or with\n"
+    "                     empty caches (root only). Without: both, if caches may be "
+    "emptied\n"
+    "  --remount COMMAND  empties the caches of a filesystem that has some in a process\n"
+    "                     of its own; else only the kernel's are\n"
+    "  --space COMMAND    prints the bytes that DIR takes on the disk (part many)\n"
+    "  --json FILE        a list of objects with part, phase, variant, unit, value, "
+    "files,\n"
+    "                     bytes, threads and, where there are, p50_us, p99_us, max_us\n"
+    "\n"
+    "meta: create (with content), stat, list (with attributes), read, chmod, rename, "
+    "unlink\n"
+    "fio:  sequential and random, read and write, 4k and 1m, fsync, 1 to 16 jobs\n"
+    "tree: untar, cp -a, find, ls -lR, du, grep -r, tar, git add and status, rm -rf\n"
+    "many: the reading tools and rm -rf on N small files; for --files 200000 or so\n";
+
+__attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *format, ...)
 {
-    fputs(
-        "usage: bench-fs DIR [--parts meta,fio,tree,many] [--files N] [--bytes S]\n"
-        "         [--threads T] [--rounds N] [--cold] [--remount COMMAND]\n"
-        "         [--tree DIR] [--mib N] [--seconds N] [--space COMMAND] [--json FILE]\n",
-        stderr);
+    va_list ap;
+
+    fputs("bench-fs: ", stderr);
+    va_start(ap, format);
+    vfprintf(stderr, format, ap);
+    va_end(ap);
+    fputs(" (bench-fs --help tells more)\n", stderr);
     exit(2);
 }
 
-static unsigned number(const char *s, unsigned most)
+static unsigned number(const char *option, const char *s, unsigned most)
 {
     char *end;
     unsigned long n = strtoul(s, &end, 10);
 
-    if (end == s || *end || n == 0 || n > most)
-        usage();
+    if (end == s || *end || *s == '-' || n == 0 || n > most)
+        wrong("--%s wants a number from 1 to %u, not %s", option, most, s);
     return (unsigned)n;
 }
 
@@ -198,103 +237,140 @@ static void check_parts(const char *list)
         for (unsigned i = 0; i < PARTS; i++)
             known |= strcmp(name, parts[i].name) == 0;
         if (!known)
-            usage();
+            wrong("no part is called \"%s\": there are meta, fio, tree, many", name);
     }
     free(copy);
 }
 
-static void parse(struct fs_config *c, int argc, char **argv, const char **list,
-                  const char **json)
-{
-    static const struct option options[] = {{"parts", 1, 0, 'p'},
-                                            {"files", 1, 0, 'n'},
-                                            {"bytes", 1, 0, 'b'},
-                                            {"threads", 1, 0, 't'},
-                                            {"rounds", 1, 0, 'r'},
-                                            {"cold", 0, 0, 'c'},
-                                            {"remount", 1, 0, 'R'},
-                                            {"tree", 1, 0, 'T'},
-                                            {"mib", 1, 0, 'm'},
-                                            {"space", 1, 0, 'S'},
-                                            {"seconds", 1, 0, 's'},
-                                            {"json", 1, 0, 'j'},
-                                            {0}};
-    int o;
+struct args {
+    struct fs_config config;
+    const char *parts;
+    const char *json;
+};
 
-    while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (o) {
-        case 'p':
-            *list = optarg;
-            break;
-        case 'n':
-            c->files = number(optarg, 100000000);
-            break;
-        case 'b':
-            c->bytes = number(optarg, 1 << 20);
-            break;
-        case 't':
-            c->threads = number(optarg, 256);
-            break;
-        case 'r':
-            c->rounds = number(optarg, 99);
-            break;
-        case 'c':
-            c->cold = true;
-            break;
-        case 'R':
-            c->remount = optarg;
-            break;
-        case 'T':
-            c->tree = optarg;
-            break;
-        case 'm':
-            c->mib = number(optarg, 1 << 20);
-            break;
-        case 'S':
-            c->space = optarg;
-            break;
-        case 's':
-            c->seconds = number(optarg, 3600);
-            break;
-        case 'j':
-            *json = optarg;
-            break;
-        default:
-            usage();
-        }
+static void set_option(struct args *a, const struct option *o, const char *arg)
+{
+    struct fs_config *c = &a->config;
+
+    switch (o->val) {
+    case 'p':
+        a->parts = arg, c->asked = true;
+        break;
+    case 'n':
+        c->files = number(o->name, arg, 100000000);
+        break;
+    case 'b':
+        c->bytes = number(o->name, arg, 1 << 20);
+        break;
+    case 't':
+        c->threads = number(o->name, arg, 256);
+        break;
+    case 'r':
+        c->rounds = number(o->name, arg, 99);
+        break;
+    case 'w':
+        c->warm = true;
+        break;
+    case 'c':
+        c->cold = true;
+        break;
+    case 'R':
+        c->remount = arg;
+        break;
+    case 'T':
+        c->tree = arg;
+        break;
+    case 'm':
+        c->mib = number(o->name, arg, 1 << 20);
+        break;
+    case 'S':
+        c->space = arg;
+        break;
+    case 's':
+        c->seconds = number(o->name, arg, 3600);
+        break;
+    case 'j':
+        a->json = arg;
+        break;
+    default:
+        fputs(help, stdout);
+        exit(0);
     }
-    if (argc - optind != 1 || c->threads > c->files)
-        usage();
-    check_parts(*list);
-    c->dir = argv[optind];
+}
+
+/* Warm or cold: what was asked for, else what can be. */
+static void choose_caches(struct fs_config *c)
+{
+    if (c->cold && !can_go_cold())
+        bench_die(-errno, "--cold empties the caches, by %s", drop_caches);
+    if (c->warm || c->cold)
+        return;
+    c->warm = true;
+    c->cold = can_go_cold();
+    if (!c->cold)
+        fprintf(stderr, "bench-fs: only warm: may not write %s\n", drop_caches);
+}
+
+static void parse(struct args *a, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"parts", 1, 0, 'p'},   {"files", 1, 0, 'n'},   {"bytes", 1, 0, 'b'},
+        {"threads", 1, 0, 't'}, {"rounds", 1, 0, 'r'},  {"warm", 0, 0, 'w'},
+        {"cold", 0, 0, 'c'},    {"remount", 1, 0, 'R'}, {"tree", 1, 0, 'T'},
+        {"mib", 1, 0, 'm'},     {"space", 1, 0, 'S'},   {"seconds", 1, 0, 's'},
+        {"json", 1, 0, 'j'},    {"help", 0, 0, 'h'},    {0}};
+    const struct option short_help = {"h", 0, 0, 'h'};
+    int o, at = 0;
+
+    while ((o = getopt_long(argc, argv, "h", options, &at)) != -1) {
+        if (o == '?')
+            wrong("unknown option, or one without its value");
+        set_option(a, o == 'h' ? &short_help : &options[at], optarg);
+    }
+    if (argc - optind != 1)
+        wrong("%s", argc == optind ? "which directory?" : "one directory at a time");
+    if (a->config.threads > a->config.files)
+        wrong("more --threads than --files");
+    check_parts(a->parts);
+    a->config.dir = argv[optind];
+}
+
+static void check_space(const struct fs_config *c, const char *list)
+{
+    double files = (double)c->files * (double)(c->bytes / 4096 + 1) * 4096;
+    double fio = has_part(list, "fio") ? 2.0 * c->mib * (1 << 20) : 0;
+
+    bench_need_space(c->dir, files > fio ? files : fio, "--files, --mib");
 }
 
 int main(int argc, char **argv)
 {
-    struct fs_config c = {.files = 20000,
-                          .threads = 1,
-                          .rounds = 3,
-                          .bytes = 512,
-                          .tree = "/usr/include",
-                          .mib = 256,
-                          .seconds = 3};
-    const char *list = "meta,fio,tree", *json = NULL;
+    struct args a = {.config = {.files = 20000,
+                                .threads = 1,
+                                .rounds = 3,
+                                .bytes = 512,
+                                .tree = "/usr/include",
+                                .mib = 256,
+                                .seconds = 2},
+                     .parts = "meta,fio,tree"};
+    FILE *json = NULL;
     char dir[4096];
 
-    parse(&c, argc, argv, &list, &json);
+    parse(&a, argc, argv);
+    choose_caches(&a.config);
+    check_space(&a.config, a.parts);
+    if (a.json && !(json = fopen(a.json, "w")))
+        bench_die(-errno, "%s", a.json);
+    bench_host(a.config.dir);
+    bench_scratch(a.config.dir, dir, sizeof(dir));
     make_text();
-    snprintf(dir, sizeof(dir), "%s/bench-fs-%d", c.dir, (int)getpid());
-    if (mkdir(dir, 0755) != 0)
-        bench_die(-errno, "%s", dir);
     printf("%-6s%-16s%-24s%14s %-5s%10s%10s%12s\n", "part", "phase", "variant", "", "",
            "p50 us", "p99 us", "max us");
     for (unsigned i = 0; i < PARTS; i++) {
-        if (has_part(list, parts[i].name))
-            parts[i].run(&c, dir);
+        if (has_part(a.parts, parts[i].name))
+            parts[i].run(&a.config, dir);
     }
-    if (rmdir(dir) != 0)
-        bench_die(-errno, "%s", dir);
     if (json)
-        write_json(json, &c);
+        write_json(json, a.json, &a.config);
     return 0;
 }

@@ -14,7 +14,9 @@ struct fs_config {
     const char *dir; /* everything is made in a new directory below it, and removed */
     unsigned files, threads, rounds;
     size_t bytes; /* of a file */
-    bool cold;    /* the reading phases once more, with empty caches */
+    bool warm;    /* the reading phases as they come: the kernel knows what was written */
+    bool cold;    /* the reading phases with empty caches */
+    bool asked;   /* the parts were asked for: each has to be possible */
     const char
         *remount;      /* shell command that empties the caches of what is at dir, for
                         * systems that have some of their own; NULL: the kernel's only */
@@ -50,6 +52,8 @@ const char *fs_content(const struct fs_config *c, unsigned i);
 void fs_go_cold(const struct fs_config *c);
 /* A shell command, which must succeed; returns its seconds. */
 double fs_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Is there such a program? */
+bool fs_has_program(const char *name);
 double fs_median(double *values, unsigned n);
 
 #endif

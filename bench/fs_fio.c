@@ -1,7 +1,7 @@
 /*
  * fs_fio.c - fio's jobs: sequential and random, reading and writing, blocks of 4 KiB
- * and 1 MiB, with an fsync at the end or after every write, one job and more. When the
- * configuration says cold there are only the reading ones, which find all caches empty.
+ * and 1 MiB, with an fsync at the end or after every write, one job and more. Cold:
+ * the reading ones, which find all caches empty.
  *
  * A sequential job moves its file once; a random one runs for so many seconds within
  * it. Content compresses to about half (fio's buffer_compress_percentage).
@@ -86,13 +86,16 @@ static void run_fio(const struct fs_config *c, const struct job *j, const char *
     *per_s = atof(field[base + RATE]);
 }
 
-static double run_job(const struct fs_config *c, const struct job *j, const char *dir)
+static double run_job(const struct fs_config *c, const struct job *j, bool cold,
+                      const char *dir)
 {
     char command[4096];
     double kib, per_s;
 
-    bench_progress(j->rw);
-    if (c->cold) {
+    snprintf(command, sizeof(command), "fio %s %uk, %u jobs%s%s", j->rw, j->block_kib,
+             j->jobs, j->fsync ? ", fsync" : "", cold ? ", cold" : "");
+    bench_progress(command);
+    if (cold) {
         fio_command(c, j, dir, "--create_only=1 >/dev/null", command, sizeof(command));
         fs_shell("%s", command);
         fs_go_cold(c);
@@ -103,15 +106,20 @@ static double run_job(const struct fs_config *c, const struct job *j, const char
     return in_bytes(j) ? kib * 1024 / 1e6 : per_s;
 }
 
-void fs_fio(const struct fs_config *c, const char *dir)
+static bool wanted(const struct fs_config *c, const struct job *j, bool cold)
+{
+    return cold ? c->cold && reads(j) : c->warm;
+}
+
+static void run_jobs(const struct fs_config *c, bool cold, const char *dir)
 {
     double rate[JOBS][ROUNDS_MAX];
     unsigned round, i;
 
     for (round = 0; round < c->rounds; round++) {
         for (i = 0; i < JOBS; i++) {
-            if (!c->cold || reads(&jobs[i]))
-                rate[i][round] = run_job(c, &jobs[i], dir);
+            if (wanted(c, &jobs[i], cold))
+                rate[i][round] = run_job(c, &jobs[i], cold, dir);
         }
     }
     fs_shell("rm -f '%s'/f.*", dir);
@@ -119,15 +127,27 @@ void fs_fio(const struct fs_config *c, const char *dir)
         const struct job *j = &jobs[i];
         struct fs_result r = {.part = "fio", .phase = j->rw};
 
-        if (c->cold && !reads(j))
+        if (!wanted(c, j, cold))
             continue;
         snprintf(r.variant, sizeof(r.variant), "%uk jobs=%u%s%s", j->block_kib, j->jobs,
                  j->fsync ? " fsync" : "",
                  !reads(j) ? ""
-                 : c->cold ? " cold"
+                 : cold    ? " cold"
                            : " warm");
         r.unit = in_bytes(j) ? "MB/s" : "1/s";
         r.value = fs_median(rate[i], c->rounds);
         fs_result_add(&r);
     }
+}
+
+void fs_fio(const struct fs_config *c, const char *dir)
+{
+    if (!fs_has_program("fio")) {
+        if (c->asked)
+            bench_die(0, "part fio needs fio, which is not installed");
+        bench_progress("fio is not installed: its part is left out");
+        return;
+    }
+    run_jobs(c, false, dir);
+    run_jobs(c, true, dir);
 }

@@ -7,9 +7,9 @@
  *   read    open, read whole, close       unlink
  *   list    readdir, and lstat of each
  *
- * Warm: right after each other, so that the kernel still knows what it learned. With
- * --cold stat, list and read come once more, each with empty caches. Every answer is
- * checked: sizes, contents, counts of entries.
+ * Warm: right after each other, so that the kernel still knows what it learned. Cold:
+ * stat, list and read, each with empty caches. Every answer is checked: sizes, contents,
+ * counts of entries.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -152,16 +152,21 @@ static void unlink_all(struct client *c)
 static const struct phase {
     const char *name;
     void (*work)(struct client *);
-    bool cold;
+    enum { ALWAYS, WARM, COLD } when;
 } phases[] = {
-    {"create", create, false},     {"stat", stat_all, false},
-    {"list", list, false},         {"read", read_all, false},
-    {"stat", stat_all, true},      {"list", list, true},
-    {"read", read_all, true},      {"chmod", chmod_all, false},
-    {"rename", rename_all, false}, {"unlink", unlink_all, false},
+    {"create", create, ALWAYS},     {"stat", stat_all, WARM},
+    {"list", list, WARM},           {"read", read_all, WARM},
+    {"stat", stat_all, COLD},       {"list", list, COLD},
+    {"read", read_all, COLD},       {"chmod", chmod_all, ALWAYS},
+    {"rename", rename_all, ALWAYS}, {"unlink", unlink_all, ALWAYS},
 };
 
 enum { PHASES = sizeof(phases) / sizeof(phases[0]) };
+
+static bool wanted(const struct fs_config *c, const struct phase *p)
+{
+    return p->when == ALWAYS || (p->when == WARM ? c->warm : c->cold);
+}
 
 /* ---- threads ---- */
 
@@ -232,10 +237,10 @@ static void one_round(const struct fs_config *c, struct client *clients, const c
     }
     open_dirs(clients, n);
     for (p = 0; p < PHASES; p++) {
-        if (phases[p].cold && !c->cold)
+        if (!wanted(c, &phases[p]))
             continue;
         bench_progress(phases[p].name);
-        if (phases[p].cold) {
+        if (phases[p].when == COLD) {
             close_dirs(clients, n);
             fs_go_cold(c);
             open_dirs(clients, n);
@@ -269,9 +274,10 @@ void fs_meta(const struct fs_config *c, const char *dir)
     for (p = 0; p < PHASES; p++) {
         struct fs_result r = {.part = "meta", .phase = phases[p].name, .unit = "1/s"};
 
-        if (phases[p].cold && !c->cold)
+        if (!wanted(c, &phases[p]))
             continue;
-        snprintf(r.variant, sizeof(r.variant), "%s", phases[p].cold ? "cold" : "warm");
+        snprintf(r.variant, sizeof(r.variant), "%s",
+                 phases[p].when == COLD ? "cold" : "warm");
         r.value = fs_median(rates[p], c->rounds);
         r.p50_us = (double)bench_latency_quantile(&latency[p], 0.5) / 1e3;
         r.p99_us = (double)bench_latency_quantile(&latency[p], 0.99) / 1e3;

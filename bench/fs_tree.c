@@ -1,11 +1,12 @@
 /*
  * fs_tree.c - the tools that people use: seconds of each.
  *
- * On a tree of real sources (config->tree), which comes out of a tar file that lies
- * elsewhere, so that reading it does not count; and on many small files of text, 1,000
- * in a directory. With --cold the caches are emptied before each tool that reads.
+ * On a tree of real sources (config->tree), which comes out of a tar file in memory, so
+ * that reading it does not count; and on many small files of text, 1,000 in a directory.
+ * Cold: the caches are emptied before each tool that reads; warm: the same, right after.
  */
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "fs.h"
@@ -16,56 +17,80 @@ enum { ROUNDS_MAX = 99, PER_DIRECTORY = 1000, TOOLS_MAX = 12 };
 struct tool {
     const char *name;
     const char *command;
-    bool cold; /* with --cold: the caches are emptied before it */
+    enum {
+        WRITES,
+        READS,   /* cold, and then warm */
+        REMOVES, /* cold if anything is cold: it can only be done once */
+    } kind;
+    const char *needs; /* a program; NULL: what every system has */
 };
 
 static const struct tool tree_tools[] = {
-    {"untar", "tar -xf \"$TAR\"", false},
-    {"cp -a", "cp -a tree copy", false},
-    {"find", "find tree -type f -newermt 2100-01-01", true},
-    {"ls -lR", "ls -lR tree", true},
-    {"du", "du -s tree", true},
-    {"grep -r", "grep -r -c no_such_word_in_here tree || true", true},
-    {"tar", "tar -cf - tree | cat", true},
-    {"git add", "git -C copy init -q && git -C copy add -A", false},
-    {"git status", "git -C copy status --short", true},
-    {"rm -rf", "rm -rf tree copy", false},
+    {"untar", "tar -xf \"$TAR\"", WRITES, NULL},
+    {"cp -a", "cp -a tree copy", WRITES, NULL},
+    {"find", "find tree -type f -newermt 2100-01-01", READS, NULL},
+    {"ls -lR", "ls -lR tree", READS, NULL},
+    {"du", "du -s tree", READS, NULL},
+    {"grep -r", "grep -r -c no_such_word_in_here tree || true", READS, NULL},
+    {"tar", "tar -cf - tree | cat", READS, NULL},
+    {"git add", "git -C copy init -q && git -C copy add -A", WRITES, "git"},
+    {"git status", "git -C copy status --short", READS, "git"},
+    {"rm -rf", "rm -rf tree copy", WRITES, NULL},
     {NULL},
 };
 
 static const struct tool many_tools[] = {
-    {"find", "find . -type f -newermt 2100-01-01", true},
-    {"ls -lR", "ls -lR .", true},
-    {"du", "du -s .", true},
-    {"grep -r", "grep -r -c no_such_word_in_here . || true", true},
-    {"tar", "tar -cf - . | cat", true},
-    {"rm -rf", "rm -rf *", true},
+    {"find", "find . -type f -newermt 2100-01-01", READS, NULL},
+    {"ls -lR", "ls -lR .", READS, NULL},
+    {"du", "du -s .", READS, NULL},
+    {"grep -r", "grep -r -c no_such_word_in_here . || true", READS, NULL},
+    {"tar", "tar -cf - . | cat", READS, NULL},
+    {"rm -rf", "rm -rf *", REMOVES, NULL},
     {NULL},
 };
 
+/* Seconds of each tool in each round: [cold]. */
+typedef double tool_seconds[2][TOOLS_MAX][ROUNDS_MAX];
+
+static bool wanted(const struct fs_config *c, const struct tool *t, bool cold)
+{
+    if (t->needs && !fs_has_program(t->needs))
+        return false;
+    if (t->kind == READS)
+        return cold ? c->cold : c->warm;
+    return cold == (t->kind == REMOVES && c->cold);
+}
+
 static void run_tools(const struct fs_config *c, const struct tool *tools,
-                      const char *dir, const char *tar, unsigned round,
-                      double seconds[TOOLS_MAX][ROUNDS_MAX])
+                      const char *dir, const char *tar, unsigned round, tool_seconds s)
 {
     for (unsigned i = 0; tools[i].name; i++) {
-        bench_progress(tools[i].name);
-        if (tools[i].cold && c->cold)
-            fs_go_cold(c);
-        seconds[i][round] = fs_shell("cd '%s' && export TAR='%s' && { %s; } >/dev/null",
-                                     dir, tar, tools[i].command);
+        for (int cold = 1; cold >= 0; cold--) {
+            if (!wanted(c, &tools[i], cold))
+                continue;
+            bench_progress(tools[i].name);
+            if (cold)
+                fs_go_cold(c);
+            s[cold][i][round] =
+                fs_shell("cd '%s' && export TAR='%s' && { %s; } >/dev/null", dir, tar,
+                         tools[i].command);
+        }
     }
 }
 
 static void tell_tools(const struct fs_config *c, const struct tool *tools,
-                       const char *part, double seconds[TOOLS_MAX][ROUNDS_MAX])
+                       const char *part, tool_seconds s)
 {
     for (unsigned i = 0; tools[i].name; i++) {
-        struct fs_result r = {.part = part, .phase = tools[i].name, .unit = "s"};
+        for (int cold = 1; cold >= 0; cold--) {
+            struct fs_result r = {.part = part, .phase = tools[i].name, .unit = "s"};
 
-        snprintf(r.variant, sizeof(r.variant), "%s",
-                 tools[i].cold && c->cold ? "cold" : "warm");
-        r.value = fs_median(seconds[i], c->rounds);
-        fs_result_add(&r);
+            if (!wanted(c, &tools[i], cold))
+                continue;
+            snprintf(r.variant, sizeof(r.variant), "%s", cold ? "cold" : "warm");
+            r.value = fs_median(s[cold][i], c->rounds);
+            fs_result_add(&r);
+        }
     }
 }
 
@@ -77,16 +102,24 @@ static void make_directory(const char *path)
 
 /* ---- a tree of sources ---- */
 
-void fs_tree(const struct fs_config *c, const char *dir)
+/* Its path is good for who is started from here. */
+static int tar_of(const char *tree, char *path, size_t cap)
 {
-    char tar[] = "/tmp/bench-fs-XXXXXX", path[4200];
-    double seconds[TOOLS_MAX][ROUNDS_MAX];
-    int fd = mkstemp(tar);
+    int fd = memfd_create("tree.tar", 0);
 
     if (fd < 0)
-        bench_die(-errno, "%s", tar);
-    close(fd);
-    fs_shell("tar -C '%s' --transform 's,^\\.,tree,S' -cf %s .", c->tree, tar);
+        bench_die(-errno, "memory for a tar file");
+    snprintf(path, cap, "/proc/%d/fd/%d", (int)getpid(), fd);
+    fs_shell("tar -C '%s' --transform 's,^\\.,tree,S' -c . >%s", tree, path);
+    return fd;
+}
+
+void fs_tree(const struct fs_config *c, const char *dir)
+{
+    tool_seconds seconds;
+    char tar[64], path[4200];
+    int fd = tar_of(c->tree, tar, sizeof(tar));
+
     snprintf(path, sizeof(path), "%s/t", dir);
     for (unsigned round = 0; round < c->rounds; round++) {
         make_directory(path);
@@ -94,7 +127,7 @@ void fs_tree(const struct fs_config *c, const char *dir)
         if (rmdir(path) != 0)
             bench_die(-errno, "%s", path);
     }
-    unlink(tar);
+    close(fd);
     tell_tools(c, tree_tools, "tree", seconds);
 }
 
@@ -130,7 +163,8 @@ static double space_in_use(const struct fs_config *c)
 
 void fs_many(const struct fs_config *c, const char *dir)
 {
-    double seconds[TOOLS_MAX][ROUNDS_MAX], creating[ROUNDS_MAX], space[ROUNDS_MAX];
+    double creating[ROUNDS_MAX], space[ROUNDS_MAX];
+    tool_seconds seconds;
     struct fs_result create = {.part = "many", .phase = "create", .unit = "s"};
     struct fs_result used = {.part = "many", .phase = "space", .unit = "MB"};
     char path[4200];

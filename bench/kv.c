@@ -1,15 +1,6 @@
 /*
- * kv.c - build/bench-kv: one driver for our engine and its peers.
- *
- *   bench-kv --engine lsm|rocksdb|rocksdb-blob|leveldb|lmdb --workload W[,W...]
- *            [--num N] [--ops N | --seconds S] [--value BYTES] [--threads T]
- *            [--cache BYTES] [--memtable BYTES] [--table BYTES] [--l1 BYTES]
- *            [--sync] [--no-filter] [--full] [--compression none|lz4]
- *            [--dir DIR] [--json FILE]
- *
- * BYTES and N may end in K, M or G (powers of two). Each workload prints a line;
- * FILE gets a list of objects. Defaults are our engine's own for all of them; ops
- * is num, and value 100 (bigoverwrite: sizes from 16 to 128 KiB).
+ * kv.c - build/bench-kv: one driver for our engine and its peers. The text of --help
+ * below says how it is used and what it writes.
  *
  * A workload that reads or changes records finds N of them, written in random
  * order and at rest (untimed): flushed, and no level over its target, or with
@@ -17,10 +8,12 @@
  * Bytes written are counted until the store is at rest again.
  */
 #include <getopt.h>
-#include <sys/stat.h>
 
+#include "host.h"
 #include "kv_data.h"
+#include "kv_limit.h"
 #include "kv_run.h"
+#include "scratch.h"
 
 static const struct kv_engine *const engines[] = {
     &kv_lsm,
@@ -47,27 +40,64 @@ struct args {
     char *workloads;
     const char *dir;
     const char *json;
+    const char *cgroup;
     bool has_value;
     struct kv_config config;
 };
 
 /* ---- arguments ---- */
 
-__attribute__((noreturn)) static void usage(void)
+static const char help[] =
+    "usage: bench-kv --engine E --workload W[,W...] [OPTION...]\n"
+    "\n"
+    "What a key-value engine does: our own or one of its peers, all with equal keys,\n"
+    "cache, filters, compression and durability. Each workload prints a line.\n"
+    "\n"
+    "  --num N            records (1000000)\n"
+    "  --ops N            operations (as many as records)\n"
+    "  --seconds S        instead of --ops\n"
+    "  --value BYTES      of a value (100; bigoverwrite: 16 to 128 KiB)\n"
+    "  --threads T        (1)\n"
+    "  --cache BYTES      for blocks, filters, indexes (64M)\n"
+    "  --memtable BYTES   (64M)\n"
+    "  --table BYTES      size of a table, as our engine has it by default\n"
+    "  --l1 BYTES         size of level 1, likewise\n"
+    "  --sync             each write survives power loss (fillsync: always)\n"
+    "  --no-filter        no bloom filters (else 10 bits a key)\n"
+    "  --full             stores that are read are compacted into one level\n"
+    "  --compression C    none or lz4 (LevelDB: Snappy; LMDB has none)\n"
+    "  --strategy S       leveled, tiered or hybrid\n"
+    "  --parts N          of a large compaction\n"
+    "  --cgroup DIR       reading workloads: join this control group once the store is\n"
+    "                     filled, by another process, and nothing of it is in memory\n"
+    "  --dir DIR          where to work, in a new directory that is removed\n"
+    "                     (TMPDIR, or /tmp)\n"
+    "  --json FILE        a list of objects with engine, workload, ops_per_s, p50_us,\n"
+    "                     p99_us, p999_us, max_us, write_amplification,\n"
+    "                     space_amplification, peak_memory_bytes and more\n"
+    "\n"
+    "N and BYTES may end in K, M or G: powers of two.\n"
+    "engines:   ";
+
+__attribute__((noreturn)) static void tell_help(void)
 {
-    fputs("usage: bench-kv --engine E --workload W[,W...] [--num N] [--ops N | "
-          "--seconds S]\n"
-          "         [--value BYTES] [--threads T] [--cache BYTES] [--memtable BYTES]\n"
-          "         [--table BYTES] [--l1 BYTES] [--sync] [--no-filter] [--full]\n"
-          "         [--compression none|lz4] [--strategy leveled|tiered|hybrid] [--parts "
-          "N]\n"
-          "         [--dir DIR] [--json FILE]\n"
-          "engines:   ",
-          stderr);
+    fputs(help, stdout);
     for (int i = 0; i < ENGINES; i++)
-        fprintf(stderr, "%s%s", engines[i]->name, i + 1 < ENGINES ? " " : "\n");
-    fputs("workloads: ", stderr);
-    kv_workload_names(stderr);
+        printf("%s%s", engines[i]->name, i + 1 < ENGINES ? " " : "\n");
+    fputs("workloads: ", stdout);
+    kv_workload_names(stdout);
+    exit(0);
+}
+
+__attribute__((noreturn, format(printf, 1, 2))) static void wrong(const char *format, ...)
+{
+    va_list ap;
+
+    fputs("bench-kv: ", stderr);
+    va_start(ap, format);
+    vfprintf(stderr, format, ap);
+    va_end(ap);
+    fputs(" (bench-kv --help tells more)\n", stderr);
     exit(2);
 }
 
@@ -78,8 +108,8 @@ static uint64_t number_of(const char *arg)
     uint64_t n = strtoull(arg, &end, 10);
     const char *unit = *end ? strchr(units, *end) : NULL;
 
-    if (end == arg || (*end && (!unit || end[1])))
-        usage();
+    if (end == arg || *arg == '-' || (*end && (!unit || end[1])))
+        wrong("not a number: %s", arg);
     return unit ? n << 10 * (unit - units + 1) : n;
 }
 
@@ -89,9 +119,7 @@ static const struct kv_engine *engine_of(const char *name)
         if (strcmp(engines[i]->name, name) == 0)
             return engines[i];
     }
-    fprintf(stderr, "bench-kv: no engine %s here (`make bench-kv` installs the peers)\n",
-            name);
-    exit(2);
+    wrong("no engine %s here; `make bench-kv` installs the peers", name);
 }
 
 static enum lsm_strategy strategy_of(const char *name)
@@ -101,7 +129,7 @@ static enum lsm_strategy strategy_of(const char *name)
     for (unsigned i = 0; i < 3; i++)
         if (strcmp(name, names[i]) == 0)
             return (enum lsm_strategy)i;
-    usage();
+    wrong("no strategy %s", name);
 }
 
 static void set_option(struct args *a, int option, const char *arg)
@@ -164,12 +192,17 @@ static void set_option(struct args *a, int option, const char *arg)
         c->full = true;
         break;
     case 'C':
-        if (strcmp(arg, "none") != 0 && strcmp(arg, "lz4") != 0)
-            usage();
         c->compress = strcmp(arg, "lz4") == 0;
+        if (!c->compress && strcmp(arg, "none") != 0)
+            wrong("no compression %s", arg);
         break;
+    case 'g':
+        a->cgroup = arg;
+        break;
+    case 'h':
+        tell_help();
     default:
-        usage();
+        wrong("unknown option, or one without its value");
     }
 }
 
@@ -185,7 +218,8 @@ static void parse(struct args *a, int argc, char **argv)
         {"no-filter", 0, 0, 'f'},   {"full", 0, 0, 'F'},
         {"compression", 1, 0, 'C'}, {"dir", 1, 0, 'd'},
         {"json", 1, 0, 'j'},        {"strategy", 1, 0, 'y'},
-        {"parts", 1, 0, 'p'},       {0},
+        {"parts", 1, 0, 'p'},       {"cgroup", 1, 0, 'g'},
+        {"help", 0, 0, 'h'},        {0},
     };
     struct lsm_options defaults;
     int option;
@@ -202,11 +236,14 @@ static void parse(struct args *a, int argc, char **argv)
         .filter = true,
         .compress = true,
     };
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
         set_option(a, option, optarg);
-    if (optind < argc || !a->engine || !a->workloads || !a->config.num ||
-        !a->config.threads || (a->has_value && !a->config.value_bytes))
-        usage();
+    if (optind < argc)
+        wrong("what is \"%s\"?", argv[optind]);
+    if (!a->engine || !a->workloads)
+        wrong("%s", a->engine ? "which --workload?" : "which --engine?");
+    if (!a->config.num || !a->config.threads || (a->has_value && !a->config.value_bytes))
+        wrong("--num, --threads and --value want 1 or more");
     if (!a->config.ops)
         a->config.ops = a->config.num;
 }
@@ -226,7 +263,8 @@ static struct kv_config config_of(const struct args *a, const struct kv_workload
 }
 
 /* The last workload left a store only if it did not change it. */
-static void prepare(struct kv_store *s, const struct kv_workload *work)
+static void prepare(struct kv_store *s, const struct kv_workload *work,
+                    const char *cgroup)
 {
     bool special = kv_is_special(work);
 
@@ -235,9 +273,14 @@ static void prepare(struct kv_store *s, const struct kv_workload *work)
     kv_store_drop(s);
     if (work->before == KV_EMPTY && special)
         return;
+    if (work->before == KV_FILLED)
+        bench_progress("filling");
+    if (cgroup) {
+        kv_fill_then_join(s, cgroup);
+        return;
+    }
     kv_store_new(s);
     if (work->before == KV_FILLED) {
-        bench_progress("filling");
         kv_store_fill(s);
         kv_store_settle(s);
     }
@@ -257,7 +300,7 @@ static void run_one(const struct args *a, struct kv_store *s, const char *name,
     r->workload = work->name;
     r->config = c;
     kv_data_init(&c);
-    prepare(s, work);
+    prepare(s, work, a->cgroup);
     bench_progress(name);
     if (kv_is_special(work))
         kv_run_special(s, work, r);
@@ -274,17 +317,32 @@ static void run_one(const struct args *a, struct kv_store *s, const char *name,
     free(r);
 }
 
-static void check_workloads(const char *list)
+static void check_workloads(const struct args *a)
 {
-    char *copy = strdup(list);
+    char *copy = strdup(a->workloads);
 
     if (!copy)
         bench_die(-ENOMEM, "arguments");
     for (char *at = copy, *name; (name = strsep(&at, ","));) {
-        if (!kv_workload_find(name))
-            usage();
+        const struct kv_workload *work = kv_workload_find(name);
+
+        if (!work)
+            wrong("no workload %s", name);
+        if (a->cgroup && work->changes)
+            wrong("%s does more than read: not with --cgroup", name);
     }
     free(copy);
+}
+
+/* Twice the records: what is obsolete stays until a compaction. */
+static void check_space(const struct args *a)
+{
+    double value = (double)a->config.value_bytes;
+
+    if (strstr(a->workloads, "bigoverwrite") && !a->has_value)
+        value = KV_BIG_MAX / 2;
+    bench_need_space(a->dir, 2 * (double)a->config.num * (KV_KEY + value),
+                     "--num, --value");
 }
 
 int main(int argc, char **argv)
@@ -296,15 +354,17 @@ int main(int argc, char **argv)
     FILE *json = NULL;
 
     parse(&a, argc, argv);
-    check_workloads(a.workloads);
-    snprintf(dir, sizeof(dir), "%s/bench-kv-XXXXXX", a.dir ? a.dir : tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
-        bench_die(-errno, "%s", dir);
+    check_workloads(&a);
+    if (!a.dir)
+        a.dir = tmp && *tmp ? tmp : "/tmp";
+    check_space(&a);
+    if (a.json && !(json = fopen(a.json, "w")))
+        bench_die(-errno, "%s", a.json);
+    bench_host(a.dir);
+    bench_scratch(a.dir, dir, sizeof(dir));
     snprintf(path, sizeof(path), "%s/store", dir);
     s.engine = a.engine;
     s.path = path;
-    if (a.json && !(json = fopen(a.json, "w")))
-        bench_die(-errno, "%s", a.json);
 
     if (json)
         kv_json_begin(json);
@@ -312,7 +372,6 @@ int main(int argc, char **argv)
     for (char *at = a.workloads, *name; (name = strsep(&at, ","));)
         run_one(&a, &s, name, json);
     kv_store_drop(&s);
-    rmdir(dir);
     if (json)
         kv_json_end(json);
     if (json && fclose(json))
