@@ -15,106 +15,18 @@
 #include <stdlib.h>
 
 #include "db_impl.h"
+#include "staging.h"
 #include "wal_format.h"
-
-#define TMP_SUFFIX ".checkpoint-tmp"
 
 /* Each checkpoint adds a log until the memtable is flushed: rather flush it then. */
 enum { LOGS_MAX = 8 };
 
 struct checkpoint {
     struct lsm *db;
-    char *path;
-    char *tmp;       /* where it is built */
+    struct staging to;
     struct edit e;   /* what it consists of */
     uint64_t number; /* of its manifest */
 };
-
-/* ---- its directory ---- */
-
-static int sync_parent(struct env *env, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *parent = !slash          ? strdup(".")
-                   : slash == path ? strdup("/")
-                                   : strndup(path, (size_t)(slash - path));
-    int rc = parent ? env_sync_dir(env, parent) : -ENOMEM;
-
-    free(parent);
-    return rc;
-}
-
-static int stop_at_first(void *arg, const char *name)
-{
-    (void)arg;
-    (void)name;
-    return 1;
-}
-
-static int check_absent(struct env *env, const char *path)
-{
-    int rc = env_list(env, path, stop_at_first, NULL);
-
-    return rc == -ENOENT ? 0 : rc == -ENOTDIR || rc >= 0 ? -EEXIST : rc;
-}
-
-struct leftover {
-    enum file_kind *kind;
-    uint64_t *number;
-    size_t n;
-};
-
-static int note_leftover(void *arg, const char *name)
-{
-    struct leftover *l = arg;
-    uint64_t number = 0;
-    enum file_kind kind = file_parse(name, &number);
-    void *p;
-
-    /* Not from us: a checkpoint under construction was never opened. */
-    if (kind == FILE_OTHER || kind == FILE_LOCK)
-        return -EEXIST;
-    p = realloc(l->kind, (l->n + 1) * sizeof(*l->kind));
-    if (!p)
-        return -ENOMEM;
-    l->kind = p;
-    p = realloc(l->number, (l->n + 1) * sizeof(*l->number));
-    if (!p)
-        return -ENOMEM;
-    l->number = p;
-    l->kind[l->n] = kind;
-    l->number[l->n++] = number;
-    return 0;
-}
-
-/* Delete what an earlier attempt, or this one, left in tmp. */
-static int empty_tmp(struct checkpoint *c)
-{
-    struct leftover l = {0};
-    int rc = env_list(c->db->env, c->tmp, note_leftover, &l);
-    size_t i;
-
-    for (i = 0; i < l.n && !rc; i++) {
-        char *path = file_path(c->tmp, l.kind[i], l.number[i]);
-
-        rc = path ? env_unlink(c->db->env, path) : -ENOMEM;
-        free(path);
-    }
-    free(l.kind);
-    free(l.number);
-    return rc;
-}
-
-static int begin_dir(struct checkpoint *c)
-{
-    int rc = check_absent(c->db->env, c->path);
-
-    if (!rc)
-        rc = env_mkdir(c->db->env, c->tmp);
-    if (rc == -EEXIST && check_absent(c->db->env, c->path) == 0)
-        rc = empty_tmp(c);
-    return rc ? rc : sync_parent(c->db->env, c->path);
-}
 
 /* ---- the moment ---- */
 
@@ -135,7 +47,7 @@ static int roll_log(struct lsm *db, uint64_t *seq, uint64_t *active)
 static int link_file(struct checkpoint *c, enum file_kind kind, uint64_t number)
 {
     char *from = file_path(c->db->dir, kind, number);
-    char *to = file_path(c->tmp, kind, number);
+    char *to = file_path(c->to.tmp, kind, number);
     int rc = from && to ? env_link(c->db->env, from, to) : -ENOMEM;
 
     free(from);
@@ -257,7 +169,7 @@ static int build(struct checkpoint *c)
     mutex_unlock(&db->manifest_mu);
     /* Syncs tmp after the links are made, and again after CURRENT. */
     if (!rc)
-        rc = manifest_create(db->env, c->tmp, c->number, &c->e, &m);
+        rc = manifest_create(db->env, c->to.tmp, c->number, &c->e, &m);
     return rc ? rc : manifest_close(m, true);
 }
 
@@ -273,10 +185,10 @@ static bool many_logs(struct lsm *db)
     return n > LOGS_MAX;
 }
 
-static int make(struct checkpoint *c)
+static int make(struct checkpoint *c, const char *path)
 {
     struct lsm *db = c->db;
-    int rc = begin_dir(c);
+    int rc = staging_begin(&c->to, db->env, path, ".checkpoint-tmp");
 
     if (rc)
         return rc;
@@ -285,36 +197,24 @@ static int make(struct checkpoint *c)
     if (!rc)
         rc = build(c);
     if (!rc)
-        rc = env_rename(db->env, c->tmp, c->path);
-    if (rc) {
-        (void)empty_tmp(c); /* else the next attempt does */
-        return rc;
-    }
-    return sync_parent(db->env, c->path);
+        rc = staging_commit(&c->to);
+    if (rc)
+        (void)staging_drop(&c->to); /* else the next attempt does */
+    return rc;
 }
 
 int lsm_checkpoint(struct lsm *db, const char *path)
 {
     struct checkpoint c = {.db = db};
-    size_t len = strlen(path);
     int rc = db_writable(db);
 
     if (rc)
         return rc;
     if (atomic_exchange(&db->checkpointing, true))
         return -EBUSY;
-    while (len > 1 && path[len - 1] == '/')
-        len--;
-    c.path = strndup(path, len);
-    c.tmp = malloc(len + sizeof(TMP_SUFFIX));
-    rc = c.path && c.tmp ? 0 : -ENOMEM;
-    if (!rc) {
-        snprintf(c.tmp, len + sizeof(TMP_SUFFIX), "%s%s", c.path, TMP_SUFFIX);
-        rc = make(&c);
-    }
+    rc = make(&c, path);
     edit_release(&c.e);
-    free(c.path);
-    free(c.tmp);
+    staging_release(&c.to);
     atomic_store(&db->checkpointing, false);
     return rc;
 }

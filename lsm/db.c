@@ -341,7 +341,7 @@ static int make_store(struct lsm *db)
 static int take_lock(struct lsm *db)
 {
     char *path = file_path(db->dir, FILE_LOCK, 0);
-    int rc = path ? env_lock(db->env, path, &db->lock) : -ENOMEM;
+    int rc = path ? env_lock(db->env, path, db->o.read_only, &db->lock) : -ENOMEM;
 
     free(path);
     if (rc == -EWOULDBLOCK)

@@ -60,10 +60,11 @@ struct env_ops {
     int (*unlink)(struct env *e, const char *path);
     int (*link)(struct env *e, const char *from, const char *to);
     int (*mkdir)(struct env *e, const char *path);
+    int (*rmdir)(struct env *e, const char *path);
     int (*list)(struct env *e, const char *path, env_list_fn *fn, void *arg);
     int (*sync_dir)(struct env *e, const char *path);
     int (*stat)(struct env *e, const char *path, uint64_t *size);
-    int (*lock)(struct env *e, const char *path, struct env_lock **out);
+    int (*lock)(struct env *e, const char *path, bool shared, struct env_lock **out);
     void (*unlock)(struct env *e, struct env_lock *l);
     int (*space)(struct env *e, const char *path, uint64_t *total, uint64_t *avail);
     uint64_t (*now_ns)(struct env *e);
@@ -203,6 +204,12 @@ static inline int env_mkdir(struct env *e, const char *path)
     return e->ops->mkdir(e, path);
 }
 
+/* An empty directory. */
+static inline int env_rmdir(struct env *e, const char *path)
+{
+    return e->ops->rmdir(e, path);
+}
+
 /* fn for every name but "." and ".."; stops at and returns its first non-zero. */
 static inline int env_list(struct env *e, const char *path, env_list_fn *fn, void *arg)
 {
@@ -221,12 +228,14 @@ static inline int env_stat(struct env *e, const char *path, uint64_t *size)
 }
 
 /*
- * Exclusive lock on the file path, created if missing; held until env_unlock
- * or the process ends. -EWOULDBLOCK if somebody has it.
+ * Lock on the file path, created if missing; held until env_unlock or the process ends.
+ * -EWOULDBLOCK if somebody has it whom it excludes: anybody, or when `shared` only who
+ * has it not shared.
  */
-static inline int env_lock(struct env *e, const char *path, struct env_lock **out)
+static inline int env_lock(struct env *e, const char *path, bool shared,
+                           struct env_lock **out)
 {
-    return e->ops->lock(e, path, out);
+    return e->ops->lock(e, path, shared, out);
 }
 
 static inline void env_unlock(struct env *e, struct env_lock *l)

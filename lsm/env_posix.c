@@ -52,6 +52,11 @@ static int posix_mkdir(struct env *e, const char *path)
     return result(mkdir(path, 0700));
 }
 
+static int posix_rmdir(struct env *e, const char *path)
+{
+    return result(rmdir(path));
+}
+
 static int posix_list(struct env *e, const char *path, env_list_fn *fn, void *arg)
 {
     DIR *dir = opendir(path);
@@ -124,7 +129,7 @@ static int open_lock(const char *path)
     return fd;
 }
 
-static int posix_lock(struct env *e, const char *path, struct env_lock **out)
+static int posix_lock(struct env *e, const char *path, bool shared, struct env_lock **out)
 {
     struct env_lock *l = malloc(sizeof(*l));
     int rc = 0;
@@ -137,8 +142,8 @@ static int posix_lock(struct env *e, const char *path, struct env_lock **out)
         free(l);
         return rc;
     }
-    rc = result(flock(l->fd, LOCK_EX | LOCK_NB));
-    if (!rc) {
+    rc = result(flock(l->fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB));
+    if (!rc && !shared) {
         rc = write_pid(l->fd);
         if (rc == -ENOSPC)
             rc = 0; /* a full disk must not keep the store from being opened */
@@ -199,6 +204,7 @@ static const struct env_ops posix_ops = {
     .unlink = posix_unlink,
     .link = posix_link,
     .mkdir = posix_mkdir,
+    .rmdir = posix_rmdir,
     .list = posix_list,
     .sync_dir = posix_sync_dir,
     .stat = posix_stat,

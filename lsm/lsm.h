@@ -479,6 +479,24 @@ int lsm_verify(struct lsm *db);
  */
 int lsm_checkpoint(struct lsm *db, const char *path);
 
+/*
+ * Make the directory path a store of its own with what `from` holds, which is opened
+ * read_only: a checkpoint, or any store at rest. Links, or copies (with `progress`, which
+ * may be NULL) where path is on another filesystem. Lasting and whole as
+ * lsm_checkpoint's; path.clone-tmp is what may be left. -EEXIST.
+ */
+int lsm_clone(struct lsm *from, const char *path, lsm_progress_fn *progress, void *arg);
+
+/*
+ * Put the store in path, which nobody may have open (-EBUSY), back to what `from` holds:
+ * the directory of a checkpoint of it, or of any store that one was made from by
+ * rollbacks. `from` stays as it is and must be on the same filesystem (-EXDEV). After a
+ * crash path is as it was or as `from`; what it held and does not need goes when it is
+ * opened next, and path/rollback-tmp, if that was left, with the next rollback. o: as
+ * for lsm_open.
+ */
+int lsm_rollback(const char *path, const char *from, const struct lsm_options *o);
+
 enum lsm_file_kind {
     LSM_FILE_TABLE,
     LSM_FILE_SEGMENT,

@@ -604,7 +604,7 @@ int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *rep
         return rc ? rc : -ENOENT;
     r.dir = strdup(path);
     lock_path = r.dir ? file_path(r.dir, FILE_LOCK, 0) : NULL;
-    rc = lock_path ? env_lock(r.env, lock_path, &lock) : -ENOMEM;
+    rc = lock_path ? env_lock(r.env, lock_path, false, &lock) : -ENOMEM;
     if (!rc)
         rc = repair(&r);
     repair_release(&r);

@@ -57,6 +57,11 @@ static int inside_mkdir(struct env *e, const char *path)
     return env_mkdir(to(e), inside(e, path));
 }
 
+static int inside_rmdir(struct env *e, const char *path)
+{
+    return env_rmdir(to(e), inside(e, path));
+}
+
 static int inside_list(struct env *e, const char *path, env_list_fn *fn, void *arg)
 {
     return env_list(to(e), inside(e, path), fn, arg);
@@ -72,9 +77,10 @@ static int inside_stat(struct env *e, const char *path, uint64_t *size)
     return env_stat(to(e), inside(e, path), size);
 }
 
-static int inside_lock(struct env *e, const char *path, struct env_lock **out)
+static int inside_lock(struct env *e, const char *path, bool shared,
+                       struct env_lock **out)
 {
-    return env_lock(to(e), inside(e, path), out);
+    return env_lock(to(e), inside(e, path), shared, out);
 }
 
 static void inside_unlock(struct env *e, struct env_lock *l)
@@ -110,6 +116,7 @@ void env_inside_init(struct env_inside *e, struct env *under, const char *dir)
         .unlink = inside_unlink,
         .link = inside_link,
         .mkdir = inside_mkdir,
+        .rmdir = inside_rmdir,
         .list = inside_list,
         .sync_dir = inside_sync_dir,
         .stat = inside_stat,

@@ -365,6 +365,26 @@ static int mem_mkdir(struct env *e, const char *path)
     return mem_unlock(m, rc);
 }
 
+static int mem_rmdir(struct env *e, const char *path)
+{
+    struct env_mem *m = mem_env(e);
+    struct mem_node *dir, *node;
+    const char *name;
+    int rc;
+
+    mem_lock(m);
+    rc = enter(m, ENV_MEM_UNLINK, path);
+    if (rc == 0)
+        rc = mem_find_locked(m, path, &dir, &name, &node);
+    if (rc == 0 && !node->is_dir)
+        rc = -ENOTDIR;
+    if (rc == 0 && node->now.n)
+        rc = -ENOTEMPTY;
+    if (rc == 0)
+        mem_tree_change(&m->tree, NULL, NULL, dir, name);
+    return mem_unlock(m, rc);
+}
+
 static int find_dir_locked(struct env_mem *m, const char *path, struct mem_node **out)
 {
     struct mem_node *dir;
@@ -442,7 +462,7 @@ static int mem_stat(struct env *e, const char *path, uint64_t *size)
 
 /* ---- locks, space, time ---- */
 
-static int do_lock(struct env *e, const char *path, struct env_lock **out)
+static int do_lock(struct env *e, const char *path, bool shared, struct env_lock **out)
 {
     struct env_mem *m = mem_env(e);
     struct mem_node *dir, *node;
@@ -460,12 +480,13 @@ static int do_lock(struct env *e, const char *path, struct env_lock **out)
     if (!node)
         node = mem_tree_make(&m->tree, dir, name, false);
     for (l = m->locks; l; l = l->next)
-        if (l->node == node)
+        if (l->node == node && !(shared && l->shared))
             return mem_unlock(m, -EWOULDBLOCK);
     l = calloc(1, sizeof(*l));
     if (!l)
         abort();
     l->node = node;
+    l->shared = shared;
     node->refs++;
     l->next = m->locks;
     m->locks = l;
@@ -524,6 +545,7 @@ const struct env_ops env_mem_ops = {
     .unlink = mem_unlink,
     .link = mem_link,
     .mkdir = mem_mkdir,
+    .rmdir = mem_rmdir,
     .list = mem_list,
     .sync_dir = mem_sync_dir,
     .stat = mem_stat,

@@ -36,6 +36,7 @@ struct env_mem {
 struct env_lock {
     struct env_lock *next;
     struct mem_node *node;
+    bool shared;
 };
 
 extern const struct env_ops env_mem_ops;

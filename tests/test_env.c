@@ -325,11 +325,11 @@ FACT(lock_is_held_by_one)
 {
     struct env_lock *a, *b;
 
-    ck_ok(env_lock(p->env, path_in(p, "LOCK"), &a));
-    ck_err(env_lock(p->env, path_in(p, "LOCK"), &b), EWOULDBLOCK);
-    ck_ok(env_lock(p->env, path_in(p, "LOCK2"), &b));
+    ck_ok(env_lock(p->env, path_in(p, "LOCK"), false, &a));
+    ck_err(env_lock(p->env, path_in(p, "LOCK"), false, &b), EWOULDBLOCK);
+    ck_ok(env_lock(p->env, path_in(p, "LOCK2"), false, &b));
     env_unlock(p->env, a);
-    ck_ok(env_lock(p->env, path_in(p, "LOCK"), &a));
+    ck_ok(env_lock(p->env, path_in(p, "LOCK"), false, &a));
     env_unlock(p->env, a);
     env_unlock(p->env, b);
     env_unlock(p->env, NULL);
@@ -445,10 +445,10 @@ static void modes_and_symlinks(const struct place *p)
     ck_assert(symlink("f", path_in(p, "s")) == 0);
     ck_err(env_open(p->env, path_in(p, "s"), ENV_READ, 0, &f), ELOOP);
     ck_err(env_open(p->env, path_in(p, "s"), ENV_REUSE, 0, &f), ELOOP);
-    ck_err(env_lock(p->env, path_in(p, "s"), &lock), ELOOP);
+    ck_err(env_lock(p->env, path_in(p, "s"), false, &lock), ELOOP);
     ck_assert(symlink("nowhere", path_in(p, "t")) == 0);
     ck_err(env_open(p->env, path_in(p, "t"), ENV_CREATE, 0, &f), EEXIST);
-    ck_ok(env_lock(p->env, path_in(p, "LOCK"), &lock));
+    ck_ok(env_lock(p->env, path_in(p, "LOCK"), false, &lock));
     fd = open(path_in(p, "LOCK"), O_RDONLY);
     ck_assert(read(fd, pid, sizeof(pid) - 1) > 0);
     close(fd);

@@ -1,0 +1,263 @@
+/*
+ * clone.c - a second store of the files of one at rest, and a store put back to what a
+ * checkpoint of it holds. See lsm_clone and lsm_rollback in lsm.h.
+ *
+ * Both only make links. No file of a store at rest is ever changed, by whomever it is
+ * opened: tables and segments never are, the logs and the manifest that an open finds
+ * it replaces by new ones, and only logs that it began itself are recycled.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "db_impl.h"
+#include "staging.h"
+
+enum { COPY_BYTES = 1 << 20 };
+
+struct clone {
+    struct env *env;
+    const char *from, *to; /* directories */
+    uint64_t done, total;
+    lsm_progress_fn *progress;
+    void *arg;
+};
+
+/* ---- one file ---- */
+
+static int copy_bytes(struct clone *c, struct env_file *in, struct env_file *out,
+                      uint64_t size)
+{
+    uint8_t *block = malloc(COPY_BYTES);
+    uint64_t at = 0;
+    int rc = block ? 0 : -ENOMEM;
+
+    while (!rc && at < size) {
+        size_t want = size - at < COPY_BYTES ? (size_t)(size - at) : COPY_BYTES, got = 0;
+        struct slice part;
+
+        rc = env_file_pread(in, at, block, want, &got);
+        if (!rc && !got)
+            rc = err_corrupt(c->from, at, "a file became shorter while it was copied");
+        part = slice_of(block, got);
+        if (!rc)
+            rc = env_file_append(out, &part, 1);
+        at += got;
+        c->done += got;
+        if (!rc && c->progress)
+            rc = c->progress(c->arg, c->done, c->total, 0);
+    }
+    free(block);
+    return rc ? rc : env_file_sync(out);
+}
+
+static int copy_file(struct clone *c, const char *from, const char *to, uint64_t size)
+{
+    struct env_file *in = NULL, *out = NULL;
+    int rc = env_open(c->env, from, ENV_READ, 0, &in), rc2;
+
+    if (!rc)
+        rc = env_open(c->env, to, ENV_CREATE, 0, &out);
+    if (!rc)
+        rc = copy_bytes(c, in, out, size);
+    env_file_close(in);
+    rc2 = env_file_close(out);
+    return rc ? rc : rc2;
+}
+
+static int give(void *arg, const struct lsm_file *f)
+{
+    struct clone *c = arg;
+    char *from = NULL, *to = NULL;
+    int rc = -ENOMEM;
+
+    if (asprintf(&from, "%s/%s", c->from, f->name) < 0)
+        from = NULL;
+    if (asprintf(&to, "%s/%s", c->to, f->name) < 0)
+        to = NULL;
+    if (from && to)
+        rc = env_link(c->env, from, to);
+    if (rc == -EXDEV)
+        rc = copy_file(c, from, to, f->size);
+    else if (!rc)
+        c->done += f->size;
+    free(from);
+    free(to);
+    return rc;
+}
+
+static int add_size(void *arg, const struct lsm_file *f)
+{
+    ((struct clone *)arg)->total += f->size;
+    return 0;
+}
+
+/* ---- a clone ---- */
+
+int lsm_clone(struct lsm *from, const char *path, lsm_progress_fn *progress, void *arg)
+{
+    struct clone c = {.env = from->env, .from = from->dir, .progress = progress, .arg = arg};
+    struct staging s = {0};
+    int rc;
+
+    if (!from->o.read_only)
+        return -EINVAL;
+    rc = staging_begin(&s, from->env, path, ".clone-tmp");
+    c.to = s.tmp;
+    if (!rc) {
+        rc = lsm_files(from, add_size, &c);
+        if (!rc)
+            rc = lsm_files(from, give, &c);
+        if (!rc)
+            rc = env_sync_dir(c.env, s.tmp);
+        if (!rc)
+            rc = staging_commit(&s);
+        if (rc)
+            (void)staging_drop(&s);
+    }
+    staging_release(&s);
+    return rc;
+}
+
+/* ---- rollback ---- */
+
+struct rollback {
+    struct clone c;
+    struct staging s;
+    struct lsm_options o;
+    const char *path; /* the store */
+    uint64_t next_number; /* no file of the store has it, nor a greater one */
+};
+
+static int note_number(void *arg, const char *name)
+{
+    struct rollback *r = arg;
+    uint64_t number = 0;
+
+    if (file_parse(name, &number) != FILE_OTHER && number >= r->next_number)
+        r->next_number = number + 1;
+    return 0;
+}
+
+/* The numbers that the clone gives out when it is opened begin behind those of all
+ * files that are there: a file that claims the number before. */
+static int claim_numbers(struct rollback *r)
+{
+    struct env_file *f;
+    char *path;
+    int rc = env_list(r->c.env, r->path, note_number, r);
+
+    if (rc)
+        return rc;
+    path = file_path(r->s.tmp, FILE_TEMP, r->next_number);
+    rc = path ? env_open(r->c.env, path, ENV_CREATE, 0, &f) : -ENOMEM;
+    free(path);
+    return rc ? rc : env_file_close(f);
+}
+
+/* The checkpoint's files, opened and closed in tmp: then they need no log. */
+static int make_clone(struct rollback *r, const char *from)
+{
+    struct lsm_options ro = r->o;
+    struct lsm *db;
+    int rc;
+
+    ro.read_only = true;
+    rc = lsm_open(from, &ro, &db);
+    if (rc)
+        return rc;
+    r->c.from = from;
+    r->c.to = r->s.tmp;
+    rc = lsm_files(db, give, &r->c);
+    lsm_close(db); /* read only: nothing to lose */
+    if (!rc)
+        rc = claim_numbers(r);
+    if (!rc)
+        rc = env_sync_dir(r->c.env, r->s.tmp);
+    if (!rc)
+        rc = lsm_open(r->s.tmp, &r->o, &db);
+    return rc ? rc : lsm_close(db);
+}
+
+/* A table or segment that the store still has is the same: numbers are used once. */
+static int take(void *arg, const char *name)
+{
+    struct rollback *r = arg;
+    uint64_t number = 0, size, old_size;
+    enum file_kind kind = file_parse(name, &number);
+    char *from, *to;
+    int rc = -ENOMEM;
+
+    if (kind != FILE_TABLE && kind != FILE_SEGMENT && kind != FILE_MANIFEST)
+        return 0;
+    from = file_path(r->s.tmp, kind, number);
+    to = file_path(r->c.to, kind, number);
+    if (from && to)
+        rc = env_link(r->c.env, from, to);
+    if (rc == -EEXIST) {
+        rc = env_stat(r->c.env, from, &size);
+        if (!rc)
+            rc = env_stat(r->c.env, to, &old_size);
+        if (!rc && size != old_size)
+            rc = err_corrupt(to, 0, "not the file of this number that the checkpoint has");
+    }
+    free(from);
+    free(to);
+    return rc;
+}
+
+/* The moment is that in which CURRENT is replaced. */
+static int install(struct rollback *r)
+{
+    char *from = file_path(r->s.tmp, FILE_CURRENT, 0);
+    char *to = file_path(r->path, FILE_CURRENT, 0);
+    int rc;
+
+    r->c.to = r->path;
+    rc = from && to ? env_list(r->c.env, r->s.tmp, take, r) : -ENOMEM;
+    if (!rc)
+        rc = env_sync_dir(r->c.env, r->path);
+    KILL_POINT("rollback-linked");
+    if (!rc)
+        rc = env_rename(r->c.env, from, to);
+    KILL_POINT("rollback-renamed");
+    if (!rc)
+        rc = env_sync_dir(r->c.env, r->path);
+    free(from);
+    free(to);
+    return rc;
+}
+
+static int rollback_locked(struct rollback *r, const char *from)
+{
+    char *staged = NULL;
+    int rc;
+
+    if (asprintf(&staged, "%s/rollback", r->path) < 0)
+        return -ENOMEM;
+    r->s.opened = true;
+    rc = staging_begin(&r->s, r->c.env, staged, "-tmp");
+    free(staged);
+    if (!rc) {
+        rc = make_clone(r, from);
+        if (!rc)
+            rc = install(r);
+        (void)staging_drop(&r->s); /* else the next rollback does */
+    }
+    staging_release(&r->s);
+    return rc;
+}
+
+int lsm_rollback(const char *path, const char *from, const struct lsm_options *o)
+{
+    struct rollback r = {.o = *o, .path = path, .c.env = o->env ? o->env : env_posix()};
+    struct env_lock *lock = NULL;
+    char *lock_path = file_path(path, FILE_LOCK, 0);
+    int rc = lock_path ? env_lock(r.c.env, lock_path, false, &lock) : -ENOMEM;
+
+    free(lock_path);
+    r.o.create = r.o.read_only = false;
+    if (!rc)
+        rc = rollback_locked(&r, from);
+    env_unlock(r.c.env, lock);
+    return rc == -EWOULDBLOCK ? -EBUSY : rc;
+}
