@@ -600,6 +600,11 @@ int fs_scrub(struct lsm *db, const struct fs_scrub_options *o, uint64_t *problem
     return -EOPNOTSUPP;
 }
 
+int fs_unmount(struct fs *fs)
+{
+    return 0; /* the program ends */
+}
+
 void fs_get_stats(struct fs *fs, struct fs_stats *out)
 {
     *out = (struct fs_stats){.inodes = fs->inodes, .live_inodes = fs->inodes};

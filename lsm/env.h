@@ -198,7 +198,7 @@ static inline int env_link(struct env *e, const char *from, const char *to)
     return e->ops->link(e, from, to);
 }
 
-/* Mode 0700. */
+/* Mode 0700; it belongs to whom an ENV_CREATE file would. */
 static inline int env_mkdir(struct env *e, const char *path)
 {
     return e->ops->mkdir(e, path);

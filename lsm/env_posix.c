@@ -49,7 +49,16 @@ static int posix_link(struct env *e, const char *from, const char *to)
 
 static int posix_mkdir(struct env *e, const char *path)
 {
-    return result(mkdir(path, 0700));
+    int rc = result(mkdir(path, 0700)), fd;
+
+    if (rc)
+        return rc;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0) {
+        posix_give_to_owner(path, fd);
+        close(fd);
+    }
+    return 0;
 }
 
 static int posix_rmdir(struct env *e, const char *path)

@@ -8,12 +8,15 @@
 #include <getopt.h>
 #include <unistd.h>
 
+#include "browse.h"
 #include "command.h"
+#include "control.h"
 #include "launch.h"
 #include "log.h"
 #include "mountpoint.h"
 #include "orders.h"
 #include "session.h"
+#include "snapshots.h"
 #include "store.h"
 
 struct mount_job {
@@ -69,6 +72,13 @@ static int open_store(const struct mount_job *job, struct lsm **db, struct why *
     return l.err ? fs_why(job->store, l.err, why) : err;
 }
 
+/* LOCK is only one's own who writes. */
+static void mark(const struct mount_job *job, const char *word)
+{
+    if (!job->options.lsm.read_only)
+        store_mark(job->store, word);
+}
+
 /* Mount, and serve until the end. */
 static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs)
 {
@@ -91,11 +101,14 @@ static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs
         launch_failed(l, &why);
         return err;
     }
-    store_mark(job->store, "mounted");
+    if (control_browse(&ops))
+        err_log("%s: no thread: its snapshots are not shown", job->store);
+    mark(job, "mounted");
     KILL_POINT("session-made");
     err = session_run(s);
     KILL_POINT("session-ended");
     orders_end(&ops);
+    browse_free(ops.browse);
     session_free(s);
     if (err) {
         why_set(&why, err, "%s: ended early: %s", job->mountpoint, strerror(-err));
@@ -110,7 +123,7 @@ static int close_all(const struct mount_job *job, struct fs *fs, struct lsm *db)
     char failed[128];
     int err, err2;
 
-    store_mark(job->store, "closing");
+    mark(job, "closing");
     KILL_POINT("closing");
     err = fs_unmount(fs);
     KILL_POINT("unmounted");
@@ -120,7 +133,7 @@ static int close_all(const struct mount_job *job, struct fs *fs, struct lsm *db)
         err_log("%s: closing failed, the last writes may be lost: %s", job->store,
                 strerror(-err));
         snprintf(failed, sizeof(failed), "failed: %s", strerror(-err));
-        store_mark(job->store, failed);
+        mark(job, failed);
     }
     return err;
 }
@@ -160,6 +173,18 @@ static int mount8_defaults(const char *argv0, struct mount_options *o, struct wh
     return mount_options_parse(o, "suid,dev", why);
 }
 
+/* A snapshot is mounted as the store that it is. */
+static int find_store(struct mount_job *job, const char *arg, struct why *why)
+{
+    char path[PATH_MAX];
+    int err = store_resolve(arg, path, why);
+
+    if (!err && job->options.snapshot[0])
+        return snapshot_find(path, job->options.snapshot, job->store, why);
+    strcpy(job->store, path);
+    return err;
+}
+
 static int parse(int argc, char **argv, struct mount_job *job, bool *foreground)
 {
     struct why why;
@@ -179,7 +204,7 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground)
     if (argc - optind != 2)
         return usage("mount");
     if (mountpoint_resolve(argv[optind + 1], job->mountpoint, &why) ||
-        store_resolve(argv[optind], job->store, &why))
+        find_store(job, argv[optind], &why))
         return fail("%s", why.text);
     return 0;
 }

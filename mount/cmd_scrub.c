@@ -16,10 +16,9 @@
 #include "ask.h"
 #include "command.h"
 #include "log.h"
-#include "mountinfo.h"
-#include "mountpoint.h"
 #include "options.h"
 #include "store.h"
+#include "target.h"
 
 enum {
     EXIT_CLEAN = 0,
@@ -251,23 +250,20 @@ static bool parse(int argc, char **argv, struct scrub *s)
 int cmd_scrub(int argc, char **argv)
 {
     static struct scrub s = {.keep = true};
-    static struct mountinfo m;
-    static char path[PATH_MAX];
+    static struct target t;
     struct why why;
-    bool mounted;
 
     if (!parse(argc, argv, &s)) {
         usage("scrub");
         return EXIT_TROUBLE;
     }
-    if (mountpoint_resolve(argv[optind], path, &why)) {
+    if (target_resolve(argv[optind], &t, &why)) {
         fail("%s", why.text);
         return EXIT_TROUBLE;
     }
-    mounted = (mountinfo_at(path, &m) == 0 && mountinfo_is_siltfs(&m)) ||
-              mountinfo_of_store(path, &m) == 0;
-    snprintf(s.store, sizeof(s.store), "%s", mounted ? m.source : path);
-    return run(&s, mounted ? m.target : NULL, mounted ? m.target : s.store, &why);
+    strcpy(s.store, t.store);
+    return run(&s, t.mounted ? t.mountpoint : NULL, t.mounted ? t.mountpoint : t.store,
+               &why);
 }
 
 int cmd_verify(int argc, char **argv)

@@ -45,11 +45,13 @@ static int wait_closed(const char *store, const struct holder *h, bool written,
                        struct why *why)
 {
     struct holder now;
-    int err = store_wait_free(store, FOREVER_MS);
+    int err = store_wait_free(store, !written, FOREVER_MS);
 
     if (err)
         return why_set(why, err, "unmounted, but cannot wait for %s to be closed: %s",
                        store, strerror(-err));
+    if (!written)
+        return 0; /* other readers may be there, and LOCK tells of none */
     /* It has the last word in LOCK before it exits, unless a next one writes there. */
     if (!h->pid || process_wait_gone(h->pid, EXIT_MS) || store_holder(store, &now))
         return 0;

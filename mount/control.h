@@ -16,20 +16,31 @@ static inline bool control_owns(fuse_ino_t ino)
     return ino >> 63;
 }
 
-/* The calls of fs/fs.h of these names, for the control directory and its files. */
+/* Show the snapshots, too; browse_free(o->browse) ends it. */
+int control_browse(struct ops *o);
+
+/* The calls of fs/fs.h of these names, for the control directory and all below it. */
 int control_lookup(const struct ops *o, fuse_ino_t parent, const char *name,
                    struct fs_attr *out);
+void control_forget(const struct ops *o, fuse_ino_t ino, uint64_t lookups);
 int control_getattr(const struct ops *o, fuse_ino_t ino, struct fs_attr *out);
-int control_readdir(const struct ops *o, fuse_ino_t ino, uint64_t cookie,
+int control_readdir(const struct ops *o, fuse_ino_t ino, uint64_t cookie, bool plus,
                     fs_dirent_fn *fn, void *arg);
+int control_readlink(const struct ops *o, fuse_ino_t ino, char *to);
+int control_getxattr(const struct ops *o, fuse_ino_t ino, const char *name, void *to,
+                     size_t size, size_t *len);
+int control_listxattr(const struct ops *o, const struct fs_cred *c, fuse_ino_t ino,
+                      char *to, size_t size, size_t *len);
+int control_lseek(const struct ops *o, fuse_ino_t ino, uint64_t off, int whence,
+                  uint64_t *out);
 
 /* Makes the content, which fi carries until release. uid asks. */
 int control_open(struct ops *o, uid_t uid, fuse_ino_t ino, struct fuse_file_info *fi);
 /* Into `to`, of len bytes. */
-int control_read(const struct fuse_file_info *fi, uint64_t off, size_t len, void *to,
-                 size_t *got);
+int control_read(const struct ops *o, fuse_ino_t ino, const struct fuse_file_info *fi,
+                 uint64_t off, size_t len, void *to, size_t *got);
 /* All of data or nothing. */
 int control_write(const struct fuse_file_info *fi, struct slice data);
-void control_release(struct fuse_file_info *fi);
+int control_release(const struct ops *o, fuse_ino_t ino, struct fuse_file_info *fi);
 
 #endif

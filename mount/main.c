@@ -75,6 +75,24 @@ static const struct command commands[] = {
      "and --resume goes on from there. What is damaged can be deleted or overwritten as\n"
      "ever; the rest can be read.\n",
      cmd_scrub, NULL},
+    {"snapshot", "create|list|delete|rollback STORE|MNT [NAME]",
+     "keep the filesystem as it is now; show, drop, go back to what was kept",
+     "  create STORE|MNT NAME    takes an instant and no room at any size: what changes\n"
+     "                           later does, as long as the snapshot is there\n"
+     "  list STORE|MNT           when each was made, the size of its files, and what of it\n"
+     "                           deleting it would free\n"
+     "  delete STORE|MNT NAME    also while it is mounted\n"
+     "  rollback STORE NAME      unmounted: makes STORE what it was. What it is now stays\n"
+     "                           as the snapshot before-rollback-N: go back to that to\n"
+     "                           undo it\n"
+     "MNT/.siltfs/snapshots/NAME shows one to root and whoever mounted, and\n"
+     "`siltfs mount -o snapshot=NAME STORE MNT` to all whom it allows. Both read only;\n"
+     "`siltfs clone` makes a store of it that can be written to.\n",
+     cmd_snapshot, NULL},
+    {"clone", "STORE|MNT[@NAME] NEW", "make a store of its own, in NEW, of a store or snapshot",
+     "Of a mount it is what it holds at one moment. On the same filesystem it takes an\n"
+     "instant and no room but for what changes later in either, else it is a copy.\n",
+     cmd_clone, NULL},
     {"verify", "STORE", "read and check every byte of STORE, unmounted",
      "As scrub, at full speed. Changes nothing. Exit code 0: all bytes are as written,\n"
      "1: some are not, 8: the check could not be made.\n",

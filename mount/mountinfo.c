@@ -51,9 +51,10 @@ static bool parse(char *line, struct mountinfo *m)
         return false;
     if (!field(&line) || !(target = field(&line)))
         return false;
-    do
+    f = field(&line);
+    m->read_only = f && (strcmp(f, "ro") == 0 || strncmp(f, "ro,", 3) == 0);
+    while (f && strcmp(f, "-") != 0)
         f = field(&line);
-    while (f && strcmp(f, "-") != 0);
     type = f ? field(&line) : NULL;
     source = type ? strsep(&line, " ") : NULL; /* may be empty */
     return source && unescape(target, m->target, sizeof(m->target)) &&

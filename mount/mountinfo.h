@@ -12,6 +12,7 @@
 
 struct mountinfo {
     unsigned major, minor;
+    bool read_only;
     char target[PATH_MAX]; /* mount point */
     char type[64];         /* "fuse.siltfs" */
     char source[PATH_MAX]; /* of a siltfs: its store's absolute path */

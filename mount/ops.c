@@ -177,7 +177,11 @@ void reply_entry(fuse_req_t req, int err, const struct fs_attr *attr)
         return;
     }
     entry_fill(o, attr, &e);
-    if (fuse_reply_entry(req, &e) < 0)
+    if (fuse_reply_entry(req, &e) == 0)
+        return;
+    if (control_owns(e.ino))
+        control_forget(o, e.ino, 1);
+    else
         fs_forget(o->fs, e.ino, 1);
 }
 

@@ -14,6 +14,7 @@
 #include "options.h"
 
 struct order;
+struct browse;
 
 /* What the operations work on; the userdata of the session. */
 struct ops {
@@ -23,7 +24,8 @@ struct ops {
     uid_t uid;                    /* who mounted: the control files are theirs */
     gid_t gid;
     struct timespec mounted;
-    struct order *orders; /* under way; orders.c */
+    struct order *orders;   /* under way; orders.c */
+    struct browse *browse;  /* of the snapshots; NULL: they are not shown */
     bool ready;           /* INIT was answered */
 };
 

@@ -88,7 +88,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     char target[FS_SYMLINK_MAX + 1];
-    int err = control_owns(ino) ? -EINVAL : fs_readlink(ops_of(req)->fs, ino, target);
+    struct ops *o = ops_of(req);
+    int err = control_owns(ino) ? control_readlink(o, ino, target)
+                                : fs_readlink(o->fs, ino, target);
 
     if (err)
         reply_err(req, err);
@@ -163,20 +165,17 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     /* Nobody took it, so nobody will close it. */
     if (control_owns(ino))
-        control_release(fi);
+        control_release(o, ino, fi);
     else
         fs_release(o->fs, ino);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    int err = 0;
+    struct ops *o = ops_of(req);
 
-    if (control_owns(ino))
-        control_release(fi);
-    else
-        err = fs_release(ops_of(req)->fs, ino);
-    reply_err(req, err);
+    reply_err(req, control_owns(ino) ? control_release(o, ino, fi)
+                                     : fs_release(o->fs, ino));
 }
 
 /* ---- contents ---- */
@@ -184,6 +183,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
              struct fuse_file_info *fi)
 {
+    struct ops *o = ops_of(req);
     void *buf;
     size_t got;
     int err;
@@ -192,9 +192,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     if (!buf)
         err = -ENOMEM;
     else if (control_owns(ino))
-        err = control_read(fi, (uint64_t)off, size, buf, &got);
+        err = control_read(o, ino, fi, (uint64_t)off, size, buf, &got);
     else
-        err = fs_read(ops_of(req)->fs, ino, (uint64_t)off, size, buf, &got);
+        err = fs_read(o->fs, ino, (uint64_t)off, size, buf, &got);
     if (err)
         reply_err(req, err);
     else
@@ -255,7 +255,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
     if (o->options->writeback)
         err = -ENOSYS;
     else if (control_owns(ino))
-        err = -EINVAL;
+        err = control_lseek(o, ino, (uint64_t)off, whence, &found);
     else
         err = fs_lseek(o->fs, ino, (uint64_t)off, whence, &found);
     if (err)

@@ -40,7 +40,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         err = control_lookup(o, parent, name, &attr);
     else
         err = fs_lookup(o->fs, parent, name, &attr);
-    if (err == -ENOENT)
+    if (err == -ENOENT && !control_owns(parent))
         reply_negative(req);
     else
         reply_entry(req, err, &attr);
@@ -48,7 +48,9 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void forget(struct ops *o, fuse_ino_t ino, uint64_t lookups)
 {
-    if (!control_owns(ino))
+    if (control_owns(ino))
+        control_forget(o, ino, lookups);
+    else
         fs_forget(o->fs, ino, lookups);
 }
 
@@ -204,6 +206,8 @@ static enum fs_taken add_entry(void *arg, const char *name, const struct fs_attr
 
     if (l->plus) {
         entry_fill(l->ops, attr, &e);
+        if (!attr->st.st_nlink) /* only its name is told */
+            e.ino = 0;
         need =
             fuse_add_direntry_plus(l->req, l->buf + l->used, room, name, &e, (off_t)next);
     } else {
@@ -226,7 +230,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie, bool
     if (!l.buf)
         err = -ENOMEM;
     else if (control_owns(ino))
-        err = control_readdir(o, ino, (uint64_t)cookie, add_entry, &l);
+        err = control_readdir(o, ino, (uint64_t)cookie, plus, add_entry, &l);
     else
         err = fs_readdir(o->fs, ino, (uint64_t)cookie, plus, add_entry, &l);
     /* What was taken must reach the kernel, which will forget it some day; an

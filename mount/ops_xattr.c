@@ -19,7 +19,8 @@ static int refused(fuse_req_t req, fuse_ino_t ino, int control_err)
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-    int err = refused(req, ino, -ENODATA);
+    struct ops *o = ops_of(req);
+    int err = refused(req, ino, 0);
     void *buf = NULL;
     size_t len;
 
@@ -29,7 +30,8 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
         err = buf ? 0 : -ENOMEM;
     }
     if (!err)
-        err = fs_getxattr(ops_of(req)->fs, ino, name, buf, size, &len);
+        err = control_owns(ino) ? control_getxattr(o, ino, name, buf, size, &len)
+                                : fs_getxattr(o->fs, ino, name, buf, size, &len);
     if (err)
         reply_err(req, err);
     else if (size)
@@ -40,6 +42,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
+    struct ops *o = ops_of(req);
     int err = refused(req, ino, 0);
     struct caller c;
     char *buf = NULL;
@@ -51,8 +54,10 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         buf = scratch(size);
         err = buf ? 0 : -ENOMEM;
     }
-    if (!err && !control_owns(ino))
-        err = fs_listxattr(ops_of(req)->fs, &c.cred, ino, buf, size, &len);
+    if (!err)
+        err = control_owns(ino)
+                  ? control_listxattr(o, &c.cred, ino, buf, size, &len)
+                  : fs_listxattr(o->fs, &c.cred, ino, buf, size, &len);
     if (err)
         reply_err(req, err);
     else if (size)

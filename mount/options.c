@@ -172,6 +172,16 @@ static int set_read_only(void *into, const char *value, struct why *why)
     return tell_kernel(o, "ro");
 }
 
+static int set_snapshot(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    if (!*value || strlen(value) >= sizeof(o->snapshot))
+        return why_set(why, -EINVAL, "option snapshot=%s: no name of a snapshot", value);
+    strcpy(o->snapshot, value);
+    return set_read_only(o, NULL, why);
+}
+
 static int set_read_write(void *into, const char *value, struct why *why)
 {
     struct mount_options *o = into;
@@ -217,6 +227,8 @@ static const struct option mount_table[] = {
     {.name = "ro", .kind = SPECIAL, .set = set_read_only,
      .help = "read only; nothing in STORE is changed"},
     {.name = "rw", .kind = SPECIAL, .set = set_read_write},
+    {.name = "snapshot", .kind = SPECIAL, .set = set_snapshot, .value_name = "NAME",
+     .help = "read only: what STORE was when that snapshot was made"},
     {.name = "noatime", .kind = SPECIAL, .set = set_noatime,
      .help = "keep no access times (default: relatime)"},
     {.name = "nodiratime", .kind = YES, .offset = IN(fs.nodiratime),

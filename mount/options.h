@@ -20,6 +20,7 @@ struct mount_options {
     double negative_timeout; /* ... that there is no such name */
     bool writeback;          /* the kernel's writeback cache */
     bool nonempty;           /* mount over what is there */
+    char snapshot[256];      /* mount that instead; "": the store */
     bool remount;            /* it is mounted: only change what the kernel checks */
     bool noacl;              /* the kernel does not check ACLs... */
     bool noxattr;            /* ...nor knows of any attribute; those there are kept */

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "browse.h"
+#include "snapshots.h"
+
 enum {
     LINE_BYTES = 4096,
     READ_WAIT_S = 1,
@@ -144,6 +147,36 @@ static void scrub(struct order *r, char *arguments)
         end(r, "%d", problems ? 1 : 0);
 }
 
+/* ---- snapshot NAME; unsnapshot NAME, which ends with EBUSY when it is in use ---- */
+
+static const char *store_of(const struct order *r)
+{
+    return lsm_path(fs_store(r->ops->fs));
+}
+
+/* The asker has had the kernel write its dirty pages. */
+static void snapshot(struct order *r, char *arguments)
+{
+    struct why why;
+
+    if (snapshot_create(fs_store(r->ops->fs), store_of(r), arguments, &why))
+        refuse(r, "%s", why.text);
+    else
+        end(r, "0");
+}
+
+static void unsnapshot(struct order *r, char *arguments)
+{
+    struct why why;
+
+    if (browse_close(r->ops->browse, arguments))
+        end(r, "%d", EBUSY);
+    else if (snapshot_delete(store_of(r), arguments, &why))
+        refuse(r, "%s", why.text);
+    else
+        end(r, "0");
+}
+
 /* ---- the commands ---- */
 
 static const struct {
@@ -151,6 +184,8 @@ static const struct {
     void (*run)(struct order *r, char *arguments);
 } commands[] = {
     {"scrub", scrub},
+    {"snapshot", snapshot},
+    {"unsnapshot", unsnapshot},
 };
 
 static void *obey(void *arg)

@@ -154,14 +154,14 @@ int process_wait_gone(int pid, unsigned timeout_ms)
     return 0;
 }
 
-int store_wait_free(const char *path, unsigned timeout_ms)
+int store_wait_free(const char *path, bool readers, unsigned timeout_ms)
 {
     uint64_t until = now_ms() + timeout_ms;
-    int err = 0, fd = lock_open(path, O_RDWR);
+    int err = 0, fd = lock_open(path, readers ? O_RDONLY : O_RDWR);
 
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    while (flock(fd, (readers ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
         err = -errno;
         if (err != -EWOULDBLOCK && err != -EINTR)
             break;

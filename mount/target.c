@@ -1,0 +1,29 @@
+/*
+ * target.c - see target.h.
+ */
+#include "target.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "mountpoint.h"
+
+int target_resolve(const char *arg, struct target *t, struct why *why)
+{
+    static struct mountinfo m; /* large */
+    char path[PATH_MAX];
+    int err = mountpoint_resolve(arg, path, why);
+
+    bool known;
+
+    if (err == -ENOENT)
+        return why_set(why, err, "%s: no such store or mount point", arg);
+    if (err)
+        return err;
+    known = (mountinfo_at(path, &m) == 0 && mountinfo_is_siltfs(&m)) ||
+            mountinfo_of_store(path, &m) == 0;
+    t->mounted = known && !m.read_only;
+    snprintf(t->store, sizeof(t->store), "%s", known ? m.source : path);
+    snprintf(t->mountpoint, sizeof(t->mountpoint), "%s", known ? m.target : "");
+    return 0;
+}

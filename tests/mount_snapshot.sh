@@ -1,0 +1,142 @@
+#!/bin/bash
+# Snapshots, rollback and clones on real mounts.
+. "$(dirname "$0")/mount_lib.sh"
+
+B2=$T/mnt2
+mkdir -p "$B2"
+snap() { "$SILTFS" snapshot "$@"; }
+names() { snap list "$1" | sed 1d | sed -E 's/^.{39}//' | paste -sd' '; }
+# The content of a tree, but for inode numbers and times of access.
+tree() { (cd "$1" && find . -mindepth 1 ! -path './.siltfs*' -printf '%P %y %m %U %G %n %T@ %l\n' | sort && find . -type f ! -path './.siltfs*' -print0 | sort -z | xargs -0 -r sha256sum); }
+
+fresh || { fail "a fresh store mounts"; finish; }
+BROWSE=$MNT/.siltfs/snapshots
+
+# ---- made while mounted ----
+
+same "there are none at first" "$(snap list "$MNT")" ""
+ok "... and their directory is empty" [ -z "$(ls -A "$BROWSE")" ]
+mkdir "$MNT/d" && cp lsm/*.h "$MNT/d/"
+seq 1000 >"$MNT/numbers" && ln "$MNT/numbers" "$MNT/d/hard" && ln -s ../numbers "$MNT/d/soft"
+head -c 300000 /dev/urandom >"$MNT/d/big" && truncate -s 8M "$MNT/d/sparse"
+python3 -c "import os; os.setxattr('$MNT/numbers', 'user.color', b'blue')"
+tree "$MNT" >"$T/first"
+ok "a snapshot is made of a mount" snap create "$MNT" first
+rm -r "$MNT/d" && echo other >"$MNT/numbers" && mkdir "$MNT/new"
+ok "... and by the name of its store" snap create "$STORE" "second one"
+tree "$MNT" >"$T/second"
+same "they are listed, oldest first" "$(names "$MNT")" "first second one"
+same "the first shows what was" "$(tree "$BROWSE/first")" "$(cat "$T/first")"
+same "the second what is" "$(tree "$BROWSE/second one")" "$(cat "$T/second")"
+same "attributes are there" "$(python3 -c "import os; print(os.getxattr('$BROWSE/first/numbers', 'user.color'))")" "b'blue'"
+ok "hard links are one file" [ "$BROWSE/first/numbers" -ef "$BROWSE/first/d/hard" ]
+not "the same file in two snapshots is two" [ "$BROWSE/first/numbers" -ef "$BROWSE/second one/numbers" ]
+not "and not the mounted one" [ "$BROWSE/first/numbers" -ef "$MNT/numbers" ]
+same "its directory and names are listed" "$(ls "$BROWSE" | paste -sd,)" "first,second one"
+ok "a name that was looked for in vain is there once it is made" \
+    bash -c "! ls '$BROWSE/third' 2>/dev/null && '$SILTFS' snapshot create '$MNT' third && ls '$BROWSE/third'"
+for change in "touch '$BROWSE/first/numbers'" "rm '$BROWSE/first/numbers'" "mkdir '$BROWSE/first/x'" \
+    "mv '$BROWSE/first/numbers' '$MNT/'" "ln '$BROWSE/first/numbers' '$MNT/x'" "chmod 600 '$BROWSE/first/numbers'" \
+    "truncate -s 0 '$BROWSE/first/numbers'" "mkdir '$BROWSE/x'" "rmdir '$BROWSE/first'"; do
+    not "refused: ${change//$T/T}" bash -c "$change"
+done
+ok "it is copied out of" cp -a "$BROWSE/first/d" "$MNT/back"
+ok "... rightly" cmp "$MNT/back/big" "$BROWSE/first/d/big"
+rm -r "$MNT/back" "$MNT/new"
+
+# ---- bad names and places ----
+
+for name in .hidden a/b -x "" x-tmp "$(printf 'x\ny')" "$(printf 'n%.0s' {1..201})"; do
+    says "no name: $name" 'no name for a snapshot' "$SILTFS" snapshot create "$MNT" "$name"
+done
+says "a name twice" 'already' "$SILTFS" snapshot create "$MNT" first
+says "one that is not there" 'has no snapshot "none"; .siltfs snapshot list' "$SILTFS" snapshot delete "$MNT" none
+says "no subcommand" 'usage: siltfs snapshot' "$SILTFS" snapshot frob "$MNT"
+says "no name given" 'usage: siltfs snapshot' "$SILTFS" snapshot create "$MNT"
+says "a mount is not rolled back" 'siltfs umount' "$SILTFS" snapshot rollback "$MNT" first
+says "no such store" 'no such store or mount point' "$SILTFS" snapshot list "$T/nothing"
+says "a snapshot that is open is not deleted" 'in use' bash -c "exec 3<'$BROWSE/third/numbers'; exec '$SILTFS' snapshot delete '$MNT' third"
+ok "... and then it is" snap delete "$MNT" third
+not "it is not shown any more" ls "$BROWSE/third"
+not "nor there" [ -e "$STORE/snapshots/third" ]
+
+# ---- mounted by themselves, and cloned ----
+
+says "-o snapshot=none" 'has no snapshot' "$SILTFS" mount -o snapshot=none "$STORE" "$B2"
+ok "a snapshot is mounted beside its store" "$SILTFS" mount -o snapshot=first "$STORE" "$B2"
+same "... and shows what was" "$(tree "$B2")" "$(cat "$T/first")"
+not "... read only" touch "$B2/x"
+mkdir "$T/mnt3" && ok "... twice" "$SILTFS" mount -o snapshot=first "$STORE" "$T/mnt3"
+says "... and is not deleted meanwhile" 'in use' "$SILTFS" snapshot delete "$MNT" first
+ok "one is unmounted" timeout 20 "$SILTFS" umount "$T/mnt3"
+ok "the other goes on" cat "$B2/numbers"
+ok "and is unmounted" "$SILTFS" umount "$B2"
+ok "a clone of a mount" "$SILTFS" clone "$MNT" "$T/clone"
+ok "a clone of a snapshot" "$SILTFS" clone "$MNT@first" "$T/clone-first"
+says "a clone is never over something" 'is there already' "$SILTFS" clone "$MNT" "$T/clone"
+says "nor of nothing" 'has no snapshot' "$SILTFS" clone "$MNT@none" "$T/clone-none"
+same "its own snapshot is gone" "$(names "$MNT")" "first second one"
+ok "it is mounted, to write" "$SILTFS" mount "$T/clone-first" "$B2"
+same "... and is what was" "$(tree "$B2")" "$(cat "$T/first")"
+rm -r "$B2/d" && head -c 1000000 /dev/urandom >"$B2/numbers"
+ok "it is unmounted" "$SILTFS" umount "$B2"
+same "the snapshot is as it was" "$(tree "$BROWSE/first")" "$(cat "$T/first")"
+ok "both are consistent" bash -c "'$SILTFS' fsck '$T/clone' && '$SILTFS' fsck '$T/clone-first'"
+
+# ---- under load: one moment ----
+
+# Two files are written in turn, each number into a before b; and names move in turn.
+cat >"$T/turns.py" <<'END'
+import os, sys, time
+os.chdir(sys.argv[1])
+i = 0
+while not os.path.exists("stop"):
+    i += 1
+    for f in "a", "b":
+        with open(f + ".new", "w") as o: o.write(str(i))
+        os.rename(f + ".new", f)
+    open("n%d" % i, "w").close()
+    if i > 20: os.unlink("n%d" % (i - 20))
+    time.sleep(0.0005)
+END
+mkdir "$MNT/w" && echo 0 >"$MNT/w/a" && echo 0 >"$MNT/w/b"
+python3 "$T/turns.py" "$MNT/w" & turns=$!
+wait_until 10 [ -e "$MNT/w/n3" ]
+for i in $(seq 5); do snap create "$MNT" "load$i" || fail "a snapshot under load"; sleep 0.1; done
+touch "$MNT/w/stop" && wait $turns
+for i in $(seq 5); do
+    s=$BROWSE/load$i/w a=$(cat "$s/a") b=$(cat "$s/b") last=$(cd "$s" && ls -d n* | tr -d n | sort -n | tail -n 1)
+    ok "load$i is one moment" [ $((a - b)) -ge 0 -a $((a - b)) -le 1 -a $((b - last)) -ge 0 -a $((b - last)) -le 1 ]
+    same "load$i holds all names of it" "$(cd "$s" && ls -d n* | tr -d n | sort -n | awk 'NR > 1 && $1 != p + 1 { print "gap" } { p = $1 }')" ""
+    snap delete "$MNT" "load$i" || fail "load$i is deleted"
+done
+rm -r "$MNT/w"
+
+# ---- at rest ----
+
+tree "$MNT" >"$T/last"
+ok "unmounted" "$SILTFS" umount "$MNT"
+ok "one is made at rest" snap create "$STORE" rest
+same "all are there" "$(names "$STORE")" "first second one rest"
+ok "back to the first" snap rollback "$STORE" first
+same "what it was is kept" "$(names "$STORE")" "first second one rest before-rollback-1"
+ok "the store is consistent" "$SILTFS" fsck "$STORE"
+ok "it is mounted" "$SILTFS" mount "$STORE" "$MNT"
+same "it is what it was" "$(tree "$MNT")" "$(cat "$T/first")"
+seq 5 >"$MNT/after"
+ok "unmounted again" "$SILTFS" umount "$MNT"
+ok "forth again" snap rollback "$STORE" before-rollback-1
+ok "and mounted read only" "$SILTFS" mount -o ro "$STORE" "$MNT"
+same "it is what it was before" "$(tree "$MNT")" "$(cat "$T/last")"
+ok "several read a store at once" "$SILTFS" mount -o ro "$STORE" "$B2"
+ok "a scrub reads beside them" "$SILTFS" scrub "$MNT"
+says "who writes has to wait" 'in use' "$SILTFS" set "$STORE" size=1G
+says "no snapshot of what is mounted read only" 'in use: mounted on' "$SILTFS" snapshot create "$MNT" x
+ok "unmounted" bash -c "'$SILTFS' umount '$MNT' && '$SILTFS' umount '$B2'"
+for name in first "second one" rest before-rollback-1 before-rollback-2; do
+    ok "deleted: $name" snap delete "$STORE" "$name"
+done
+same "none is left" "$(ls -A "$STORE/snapshots")" ""
+ok "the store is consistent" "$SILTFS" fsck -c "$STORE"
+
+finish
