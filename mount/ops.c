@@ -47,9 +47,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->congestion_threshold = CONGESTION;
     set_wanted(conn,
                FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_ATOMIC_O_TRUNC |
-                   FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
-                   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPORT_SUPPORT,
+                   FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS |
+                   FUSE_CAP_EXPORT_SUPPORT,
                true);
+    set_wanted(conn, FUSE_CAP_READDIRPLUS_AUTO, false); /* plus.h knows better */
     /* The kernel checks ACLs. It must not apply the umask: where a default ACL is
      * inherited it does not count, and only we know where. */
     set_wanted(conn, FUSE_CAP_DONT_MASK, true);
@@ -86,6 +87,7 @@ const struct fuse_lowlevel_ops ops_table = {
     .fsync = op_fsync,
     .fsyncdir = op_fsync,
     .opendir = op_opendir,
+    .releasedir = op_releasedir,
     .readdir = op_readdir,
     .readdirplus = op_readdirplus,
     .statfs = op_statfs,

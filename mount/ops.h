@@ -10,11 +10,14 @@
 #define MOUNT_OPS_H
 
 #include <fuse_lowlevel.h>
+#include <stdatomic.h>
 
 #include "options.h"
 
 struct order;
 struct browse;
+
+enum { OPS_LOOKUPS = 256 };
 
 /* What the operations work on; the userdata of the session. */
 struct ops {
@@ -27,6 +30,7 @@ struct ops {
     struct order *orders;   /* under way; orders.c */
     struct browse *browse;  /* of the snapshots; NULL: they are not shown */
     bool ready;           /* INIT was answered */
+    _Atomic uint32_t lookups[OPS_LOOKUPS]; /* requests, by the directory's number */
 };
 
 /* Of a zeroed struct: fs and options are borrowed. */

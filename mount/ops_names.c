@@ -3,6 +3,10 @@
  * list. See ops.h.
  */
 #include "ops_impl.h"
+
+#include <stdlib.h>
+
+#include "plus.h"
 #include "wire.h"
 
 enum { REST_S = 2 }; /* without a change, until listings of a directory are cached */
@@ -20,6 +24,12 @@ static bool is_control(fuse_ino_t parent, const char *name)
 
 /* ---- lookup and forget ---- */
 
+/* Of names in one of some directories; see plus.h. */
+static _Atomic uint32_t *lookups_in(struct ops *o, fuse_ino_t dir)
+{
+    return &o->lookups[dir % OPS_LOOKUPS];
+}
+
 static void reply_negative(fuse_req_t req)
 {
     struct fuse_entry_param e = {.entry_timeout = ops_of(req)->options->negative_timeout};
@@ -36,6 +46,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct fs_attr attr;
     int err;
 
+    atomic_fetch_add_explicit(lookups_in(o, parent), 1, memory_order_relaxed);
     if (is_control(parent, name))
         err = control_lookup(o, parent, name, &attr);
     else
@@ -188,12 +199,31 @@ struct listing {
     const struct ops *ops;
     char *buf;
     size_t size, used;
-    bool plus;
+    struct plus *plus; /* NULL: READDIR, whose entries have no room for attributes */
+    bool attrs;
 };
 
 static bool is_dot(const char *name)
 {
     return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
+
+/* Is it to come with attributes? Where only names are told there are no links. */
+static bool has_attrs(const struct listing *l, const struct fs_attr *attr)
+{
+    return l->attrs && attr->st.st_nlink;
+}
+
+/* Without attributes the entry's node is 0. */
+static size_t add_plus(struct listing *l, const char *name, const struct fs_attr *attr,
+                       uint64_t next)
+{
+    struct fuse_entry_param e = {.attr = attr->st};
+
+    if (has_attrs(l, attr))
+        entry_fill(l->ops, attr, &e);
+    return fuse_add_direntry_plus(l->req, l->buf + l->used, l->size - l->used, name, &e,
+                                  (off_t)next);
 }
 
 /* Only what fits is taken, and only what is taken counts as looked up. */
@@ -202,37 +232,36 @@ static enum fs_taken add_entry(void *arg, const char *name, const struct fs_attr
 {
     struct listing *l = arg;
     size_t room = l->size - l->used, need;
-    struct fuse_entry_param e;
 
-    if (l->plus) {
-        entry_fill(l->ops, attr, &e);
-        if (!attr->st.st_nlink) /* only its name is told */
-            e.ino = 0;
-        need =
-            fuse_add_direntry_plus(l->req, l->buf + l->used, room, name, &e, (off_t)next);
-    } else {
+    if (l->plus)
+        need = add_plus(l, name, attr, next);
+    else
         need = fuse_add_direntry(l->req, l->buf + l->used, room, name, &attr->st,
                                  (off_t)next);
-    }
     if (need > room)
         return FS_FULL;
     l->used += need;
-    return l->plus && !is_dot(name) ? FS_TAKEN_LOOKUP : FS_TAKEN;
+    if (!has_attrs(l, attr) || is_dot(name))
+        return FS_TAKEN;
+    plus_give(l->plus);
+    return FS_TAKEN_LOOKUP;
 }
 
-static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie, bool plus)
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
+                 struct plus *plus)
 {
     struct ops *o = ops_of(req);
     struct listing l = {.req = req, .ops = o, .size = size, .plus = plus};
     int err;
 
+    l.attrs = plus && plus_begin(plus, atomic_load(lookups_in(o, ino)), cookie == 0);
     l.buf = scratch(size);
     if (!l.buf)
         err = -ENOMEM;
     else if (control_owns(ino))
-        err = control_readdir(o, ino, (uint64_t)cookie, plus, add_entry, &l);
+        err = control_readdir(o, ino, (uint64_t)cookie, l.attrs, add_entry, &l);
     else
-        err = fs_readdir(o->fs, ino, (uint64_t)cookie, plus, add_entry, &l);
+        err = fs_readdir(o->fs, ino, (uint64_t)cookie, l.attrs, add_entry, &l);
     /* What was taken must reach the kernel, which will forget it some day; an
      * error comes up again where the next request begins. */
     if (err && !l.used)
@@ -262,19 +291,33 @@ static bool is_at_rest(struct ops *o, fuse_ino_t ino)
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    struct plus *plus = calloc(1, sizeof(*plus));
+
+    if (!plus) {
+        reply_err(req, -ENOMEM);
+        return;
+    }
+    fi->fh = (uintptr_t)plus;
     fi->keep_cache = 1; /* or it forgets what it has at every opening */
     fi->cache_readdir = is_at_rest(ops_of(req), ino);
-    fuse_reply_open(req, fi);
+    if (fuse_reply_open(req, fi) < 0)
+        free(plus);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    free((struct plus *)(uintptr_t)fi->fh);
+    reply_err(req, 0);
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
                 struct fuse_file_info *fi)
 {
-    list(req, ino, size, cookie, false);
+    list(req, ino, size, cookie, NULL);
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t cookie,
                     struct fuse_file_info *fi)
 {
-    list(req, ino, size, cookie, true);
+    list(req, ino, size, cookie, (struct plus *)(uintptr_t)fi->fh);
 }

@@ -1,0 +1,41 @@
+#!/bin/bash
+# What programs that walk a tree ask of the daemon, after a mount: counted in its replies.
+. "$(dirname "$0")/mount_lib.sh"
+need python3 python3
+
+replies() { awk '/^syscw/ {print $2}' "/proc/$(daemon_pid)/io"; }
+
+# asks MOST COMMAND... : in a new mount, the command takes no more requests.
+asks() {
+    local most=$1 before
+    shift
+    remount || { fail "mounts anew"; return; }
+    before=$(replies)
+    (cd "$MNT" && "$@" >/dev/null) || fail "$*"
+    before=$(($(replies) - before))
+    [ "$before" -le "$most" ] && pass || fail "$* takes $before requests, not $most or less"
+}
+
+fresh || exit 1
+python3 - "$MNT" <<'END' || exit 1
+import os, sys
+for name, n in ("few", 500), ("many", 12000):
+    os.mkdir(os.path.join(sys.argv[1], name))
+    d = os.open(os.path.join(sys.argv[1], name), os.O_RDONLY)
+    for i in range(n):
+        os.close(os.open("file%05d" % i, os.O_CREAT | os.O_WRONLY, dir_fd=d))
+END
+
+asks 20 find few -newermt 2100-01-01
+asks 20 du -s few
+asks 520 tar -cf /dev/null few # opens files, empty or not
+# fts looks at the first 10,000 names after reading them, and only then reads on.
+asks 2200 find many -newermt 2100-01-01
+asks 90 ls -f many
+live=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["filesystem"]["live_inodes"])' "$MNT/.siltfs/stats.json")
+[ "$live" -le 10500 ] && pass || fail "a plain listing of 12,000 names leaves $live inodes"
+# Each UNLINK makes the kernel ask for the directory's attributes before the next.
+asks 27000 rm -r many
+ok "umount" "$SILTFS" umount "$MNT"
+ok "fsck finds nothing" "$SILTFS" fsck "$STORE"
+finish
