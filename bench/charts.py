@@ -10,9 +10,10 @@ COLOURS = {"siltfs": "#d62728", "lsm": "#d62728", "ceiling": "#7f7f7f", "ext4": 
            "leveldb": "#2ca02c", "lmdb": "#9467bd"}
 
 
-def bars(path, title, ylabel, names, series, log=False, line=None):
+def bars(path, title, ylabel, names, series, log=None, line=None):
     """series: (label, colour, values); a value of None leaves a gap. `line` is drawn across,
-    with its label: (1, "the ceiling"). False when there is nothing to draw."""
+    with its label: (1, "the ceiling"). log: gnuplot's format of the numbers of a
+    logarithmic scale. False when there is nothing to draw."""
     series = [s for s in series if any(v is not None for v in s[2])]
     if not series:
         return False
@@ -39,8 +40,8 @@ $data << EOD
 %s
 EOD
 plot %s
-""" % (path, title, ylabel, "rotate by -25" if len(names) > 8 else "",
-       "set logscale y\nset format y '%.0s%c'" if log else "set yrange [0:*]", data, ", ".join(plots))
+""" % (path, title, ylabel, "rotate by -25" if len("".join(names)) > 60 else "",
+       "set logscale y\nset format y '%s'" % log if log else "set yrange [0:*]", data, ", ".join(plots))
     subprocess.run(["gnuplot"], input=script.encode(), check=True)
     return True
 
@@ -67,7 +68,7 @@ def engine(figures, path):
     names = [w + (" > memory" if g == "memory" else "") for (g, w), f in zip(shown, rows) if f]
     rows = [f for f in rows if f]
     series = [(s, COLOURS[s], [f.median(s) for f in rows]) for s in SYSTEMS["kv"] if any(s in f.rounds for f in rows)]
-    return bars(path, "The engine and its peers, one thread", "operations per second", names, series, log=True)
+    return bars(path, "The engine and its peers, one thread", "operations per second", names, series, log="%.0s%c")
 
 
 def metadata(figures, path):
@@ -97,9 +98,12 @@ def data(figures, path):
              ("fiocold", "read", "1024k jobs=1 cold", "read 1m cold"),
              ("fiocold", "randread", "4k jobs=1 cold", "randread 4k cold")]
     there = [s for s in shown if ("fs",) + s[:3] in figures.rows]
-    return bars(path, "Large files, by fio", "times ext4's speed", [s[3] for s in there],
-         times(figures, [("fs",) + s[:3] for s in there], [s for s in SYSTEMS["fs"] if s != "ext4"], "ext4"),
-         line=(1, "ext4"))
+    series = times(figures, [("fs",) + s[:3] for s in there], [s for s in SYSTEMS["fs"] if s != "ext4"], "ext4")
+    # An fsync of what has no storage says nothing.
+    series = [(s, colour, [None if s == "ceiling" and "fsync" in shown[3] else v for v, shown in zip(values, there)])
+              for s, colour, values in series]
+    return bars(path, "Large files, by fio", "times ext4's speed", [s[3] for s in there], series, log="%g",
+                line=(1, "ext4"))
 
 
 def cold(figures, path):
