@@ -10,13 +10,13 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ask.h"
 #include "command.h"
 #include "log.h"
 #include "options.h"
+#include "progress.h"
 #include "store.h"
 #include "target.h"
 
@@ -24,7 +24,6 @@ enum {
     EXIT_CLEAN = 0,
     EXIT_DAMAGED = 1,
     EXIT_TROUBLE = 8, /* as fsck(8) has it: could not be checked */
-    BAR_MS = 200,
 };
 
 struct scrub {
@@ -32,9 +31,8 @@ struct scrub {
     bool resume, keep; /* SCRUB is read; is written and removed */
     uint64_t rate;
     uint64_t position, problems; /* problems: also those told before */
-    uint64_t done, total;
-    bool bar, bar_shown;
-    uint64_t shown_ms, shown_done;
+    bool quiet; /* no bar */
+    struct progress bar;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -47,14 +45,6 @@ static void interrupt(int signal)
 static bool go_on(void *arg)
 {
     return !interrupted;
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 /* ---- where it was ---- */
@@ -112,18 +102,11 @@ static void write_note(const struct scrub *s)
 
 /* ---- telling ---- */
 
-static void clear_bar(struct scrub *s)
-{
-    if (s->bar_shown)
-        fprintf(stderr, "\r\033[K");
-    s->bar_shown = false;
-}
-
 static void show_line(void *arg, const char *line)
 {
     struct scrub *s = arg;
 
-    clear_bar(s);
+    progress_clear(&s->bar);
     s->problems++;
     printf("%s\n", line);
     fflush(stdout);
@@ -132,20 +115,10 @@ static void show_line(void *arg, const char *line)
 static void show_progress(void *arg, uint64_t done, uint64_t total, uint64_t position)
 {
     struct scrub *s = arg;
-    uint64_t now = now_ms();
-    double percent;
 
     s->position = position;
-    s->done = done;
-    s->total = total;
-    if (!s->bar || now - s->shown_ms < BAR_MS)
-        return;
-    percent = total ? 100.0 * (double)done / (double)total : 100;
-    fprintf(stderr, "\r%5.1f %% %8.1f MB/s", percent > 100 ? 100 : percent,
-            (double)(done - s->shown_done) / 1e3 / (double)(now - s->shown_ms));
-    s->shown_ms = now;
-    s->shown_done = done;
-    s->bar_shown = true;
+    if (!s->quiet)
+        progress_show(&s->bar, done, total);
 }
 
 /* ---- of a mount ---- */
@@ -199,7 +172,7 @@ static int at_rest(struct scrub *s, struct why *why)
 
 static int finish(struct scrub *s, int err, const char *name, const struct why *why)
 {
-    clear_bar(s);
+    progress_clear(&s->bar);
     if (err == -ECANCELED && s->keep)
         write_note(s);
     else if (!err && s->keep)
@@ -223,8 +196,7 @@ static int run(struct scrub *s, const char *mountpoint, const char *name, struct
 
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
-    s->bar = s->keep && isatty(STDERR_FILENO);
-    s->shown_ms = now_ms();
+    s->quiet = !s->keep;
     if (s->resume)
         read_note(s);
     err = mountpoint ? live(s, mountpoint, why) : at_rest(s, why);

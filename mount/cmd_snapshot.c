@@ -1,141 +1,16 @@
 /*
  * cmd_snapshot.c - siltfs snapshot create|list|delete|rollback, siltfs clone.
  */
-#include <fcntl.h>
-#include <getopt.h>
-#include <inttypes.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../fs/fs.h"
-#include "ask.h"
-#include "browse.h"
 #include "command.h"
-#include "control.h"
 #include "log.h"
-#include "snapshots.h"
+#include "progress.h"
+#include "source.h"
 #include "store.h"
-#include "target.h"
-
-/* ---- orders to a mount ---- */
-
-static void say_line(void *arg, const char *text)
-{
-    printf("%s\n", text);
-}
-
-static void no_progress(void *arg, uint64_t done, uint64_t total, uint64_t where)
-{
-}
-
-static bool go_on(void *arg)
-{
-    return true;
-}
-
-static int order(const struct target *t, const char *what, const char *name, int *status,
-                 struct why *why)
-{
-    struct ask a = {say_line, no_progress, go_on, NULL};
-    char line[SNAPSHOT_NAME_MAX + 32];
-
-    *status = 0;
-    snprintf(line, sizeof(line), "%s %s", what, name);
-    return ask(t->mountpoint, line, &a, status, why);
-}
-
-/* What programs have written and the kernel has not yet passed on. */
-static int write_dirty_pages(const struct target *t, struct why *why)
-{
-    int fd = open(t->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
-
-    if (fd < 0 || syncfs(fd) < 0)
-        err = why_set(why, -errno, "%s: %s", t->mountpoint, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return err;
-}
-
-/* ---- a store at rest ---- */
-
-static int open_rest(const char *store, bool read_only, struct lsm **db, struct why *why)
-{
-    struct lsm_options o;
-
-    lsm_options_init(&o);
-    o.read_only = read_only;
-    o.verify_bytes = 0;
-    o.format = FS_FORMAT;
-    return store_open(store, &o, db, why);
-}
-
-static int close_rest(const char *store, struct lsm *db, int err, struct why *why)
-{
-    int close_err = lsm_close(db);
-
-    return !err && close_err ? store_why(store, close_err, why) : err;
-}
-
-static int create_at_rest(const char *store, const char *name, struct why *why)
-{
-    struct lsm *db;
-    int err = open_rest(store, false, &db, why);
-
-    return err ? err : close_rest(store, db, snapshot_create(db, store, name, why), why);
-}
 
 /* ---- the subcommands ---- */
-
-static int check_name(const struct target *t, const char *name, struct why *why)
-{
-    char path[PATH_MAX];
-
-    return snapshot_path(t->store, name, path, why);
-}
-
-static int create(const struct target *t, const char *name, struct why *why)
-{
-    int err = check_name(t, name, why), status;
-
-    if (!err && t->mounted)
-        err = write_dirty_pages(t, why);
-    if (err)
-        return err;
-    return t->mounted ? order(t, "snapshot", name, &status, why)
-                      : create_at_rest(t->store, name, why);
-}
-
-/*
- * A directory that was invalidated while something below it was open keeps what is in
- * memory of it, out of reach of another invalidation, until its name is looked up.
- */
-static int delete_shown(const struct target *t, const char *name, struct why *why)
-{
-    char shown[PATH_MAX + SNAPSHOT_NAME_MAX + 32];
-    int status, err = order(t, "unsnapshot", name, &status, why);
-
-    if (!err && status == EBUSY) {
-        snprintf(shown, sizeof(shown), "%s/" CONTROL_NAME "/" BROWSE_NAME "/%s",
-                 t->mountpoint, name);
-        (void)access(shown, F_OK);
-        err = order(t, "unsnapshot", name, &status, why);
-    }
-    if (!err && status == EBUSY)
-        err = why_set(why, -EBUSY,
-                      "snapshot \"%s\" is in use below %s/" CONTROL_NAME "/" BROWSE_NAME
-                      "; close what is open there",
-                      name, t->mountpoint);
-    return err;
-}
-
-static int delete(const struct target *t, const char *name, struct why *why)
-{
-    int err = check_name(t, name, why);
-
-    if (err)
-        return err;
-    return t->mounted ? delete_shown(t, name, why) : snapshot_delete(t->store, name, why);
-}
 
 static void show_size(uint64_t bytes)
 {
@@ -177,7 +52,7 @@ static int list(const struct target *t, const char *name, struct why *why)
 }
 
 /* before-rollback-1, or the first of these that is free. */
-static int keep_present(const char *store, char name[SNAPSHOT_NAME_MAX + 1],
+static int keep_present(const struct target *t, char name[SNAPSHOT_NAME_MAX + 1],
                         struct why *why)
 {
     char path[PATH_MAX];
@@ -185,8 +60,8 @@ static int keep_present(const char *store, char name[SNAPSHOT_NAME_MAX + 1],
 
     do
         snprintf(name, SNAPSHOT_NAME_MAX + 1, "before-rollback-%u", n++);
-    while (snapshot_find(store, name, path, why) == 0);
-    return create_at_rest(store, name, why);
+    while (snapshot_find(t->store, name, path, why) == 0);
+    return target_snapshot(t, name, why);
 }
 
 static int rollback(const struct target *t, const char *name, struct why *why)
@@ -202,7 +77,7 @@ static int rollback(const struct target *t, const char *name, struct why *why)
                        t->store, t->mountpoint, t->mountpoint);
     err = snapshot_find(t->store, name, path, why);
     if (!err)
-        err = keep_present(t->store, kept, why);
+        err = keep_present(t, kept, why);
     if (err)
         return err;
     lsm_options_init(&o);
@@ -221,9 +96,9 @@ static const struct {
     int (*run)(const struct target *t, const char *name, struct why *why);
     bool named;
 } subcommands[] = {
-    {"create", create, true},
+    {"create", target_snapshot, true},
     {"list", list, false},
-    {"delete", delete, true},
+    {"delete", target_unsnapshot, true},
     {"rollback", rollback, true},
 };
 
@@ -250,75 +125,48 @@ int cmd_snapshot(int argc, char **argv)
 
 static int show_copied(void *arg, uint64_t done, uint64_t total, uint64_t position)
 {
-    static uint64_t shown;
-
-    if (isatty(STDERR_FILENO) && (done - shown > 16 << 20 || done == total)) {
-        fprintf(stderr, "\r%5.1f %%%s", 100.0 * (double)done / (double)total,
-                done == total ? "\r\033[K" : "");
-        shown = done;
-    }
+    progress_show(arg, done, total);
     return 0;
 }
 
-static int clone_why(const char *to, int err, struct why *why)
+static int clone_to(const struct source *from, const char *to, struct why *why)
 {
+    struct progress bar = {0};
+    struct lsm_options o;
+    struct lsm *db;
+    int err;
+
+    lsm_options_init(&o);
+    o.read_only = true;
+    o.verify_bytes = 0;
+    o.format = FS_FORMAT;
+    err = store_open(from->dir, &o, &db, why);
+    if (err)
+        return err;
+    err = lsm_clone(db, to, show_copied, &bar);
+    progress_clear(&bar);
+    lsm_close(db); /* read only: nothing to lose */
     if (err == -EEXIST)
         return why_set(why, err, "%s: is there already; a clone makes a new directory",
                        to);
     return err ? why_set(why, err, "%s: %s", to, strerror(-err)) : 0;
 }
 
-/* Nobody writes to it: a store at rest, or a snapshot. */
-static int clone_rest(const char *from, const char *to, struct why *why)
+static int make_clone(const char *arg, const char *to_arg, struct why *why)
 {
-    struct lsm *db;
-    int err = open_rest(from, true, &db, why);
-
-    if (err)
-        return err;
-    err = clone_why(to, lsm_clone(db, to, show_copied, NULL), why);
-    lsm_close(db); /* read only: nothing to lose */
-    return err;
-}
-
-/* Of a mount, by a snapshot that is there meanwhile. */
-static int clone_mount(const struct target *t, const char *to, struct why *why)
-{
-    char name[SNAPSHOT_NAME_MAX + 1], path[PATH_MAX];
+    static struct source from;
+    char to[PATH_MAX];
     struct why other;
-    int err;
+    int err = store_resolve_new(to_arg, to, why);
 
-    snprintf(name, sizeof(name), "clone-%ld", (long)getpid());
-    err = create(t, name, why);
     if (!err)
-        err = snapshot_find(t->store, name, path, why);
+        err = source_open(arg, &from, why);
     if (err)
         return err;
-    err = clone_rest(path, to, why);
-    if (delete(t, name, &other) && !err)
+    err = clone_to(&from, to, why);
+    if (source_close(&from, &other) && !err)
         err = why_set(why, -EIO, "%s", other.text);
     return err;
-}
-
-static int make_clone(char *arg, const char *to_arg, struct why *why)
-{
-    static struct target t;
-    char path[PATH_MAX], to[PATH_MAX], *at = strrchr(arg, '@');
-    bool named = at && at > arg && access(arg, F_OK) < 0;
-    int err;
-
-    if (named)
-        *at = '\0';
-    err = target_resolve(arg, &t, why);
-    if (!err)
-        err = store_resolve_new(to_arg, to, why);
-    if (!err && named)
-        err = snapshot_find(t.store, at + 1, path, why);
-    if (err)
-        return err;
-    if (named)
-        return clone_rest(path, to, why);
-    return t.mounted ? clone_mount(&t, to, why) : clone_rest(t.store, to, why);
 }
 
 int cmd_clone(int argc, char **argv)

@@ -14,6 +14,8 @@ int cmd_fsck(int argc, char **argv);
 int cmd_scrub(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_clone(int argc, char **argv);
+int cmd_backup(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_kv(int argc, char **argv);
 

@@ -93,6 +93,18 @@ static const struct command commands[] = {
      "Of a mount it is what it holds at one moment. On the same filesystem it takes an\n"
      "instant and no room but for what changes later in either, else it is a copy.\n",
      cmd_clone, NULL},
+    {"backup", "STORE|MNT[@SNAPSHOT] DEST [NAME]",
+     "keep a copy in DEST, of what DEST has not got yet",
+     "Of a mount too: what it holds at one moment. DEST may hold any number of backups,\n"
+     "of several stores: they share the files that are the same. Each byte written is\n"
+     "read back. Interrupted, run it again: what came over stays. Each backup is\n"
+     "a snapshot of DEST: `siltfs snapshot list|delete DEST`, `siltfs mount -o\n"
+     "snapshot=NAME DEST MNT`. NAME is the snapshot's, or the time.\n",
+     cmd_backup, NULL},
+    {"restore", "DEST[@NAME] STORE", "make a store of a backup, the newest or NAME",
+     "STORE must not be there yet. Every byte is compared with what was backed up.\n"
+     "Interrupted, run it again: what came over stays.\n",
+     cmd_restore, NULL},
     {"verify", "STORE", "read and check every byte of STORE, unmounted",
      "As scrub, at full speed. Changes nothing. Exit code 0: all bytes are as written,\n"
      "1: some are not, 8: the check could not be made.\n",

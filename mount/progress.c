@@ -1,0 +1,49 @@
+/*
+ * progress.c - see progress.h.
+ */
+#include "progress.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EVERY_MS = 200 };
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void progress_show(struct progress *p, uint64_t done, uint64_t total)
+{
+    uint64_t now = now_ms(), left;
+    double per_s;
+
+    if (!p->begun) {
+        *p = (struct progress){.begun = true, .begun_ms = now, .first_done = done};
+        p->shown_ms = now;
+    }
+    if (now - p->shown_ms < EVERY_MS || !isatty(STDERR_FILENO))
+        return;
+    total = done > total ? done : total; /* it was a guess */
+    per_s = (double)(done - p->first_done) * 1000 / (double)(now - p->begun_ms);
+    fprintf(stderr, "\r%5.1f %% %8.1f MB/s",
+            total ? 100.0 * (double)done / (double)total : 100, per_s / 1e6);
+    left = per_s > 0 ? (uint64_t)((double)(total - done) / per_s) : 0;
+    if (per_s > 0 && left < 360000)
+        fprintf(stderr, "  %u:%02u:%02u left", (unsigned)(left / 3600),
+                (unsigned)(left / 60 % 60), (unsigned)(left % 60));
+    fprintf(stderr, "\033[K");
+    p->shown_ms = now;
+    p->shown = true;
+}
+
+void progress_clear(struct progress *p)
+{
+    if (p->shown)
+        fprintf(stderr, "\r\033[K");
+    p->shown = false;
+}

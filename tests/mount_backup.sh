@@ -1,0 +1,85 @@
+#!/bin/bash
+# backup and restore, of mounts and stores.
+. "$(dirname "$0")/mount_lib.sh"
+
+D=$T/dest R=$T/restored
+tree() { (cd "$1" && find . -mindepth 1 ! -path './.siltfs*' -printf '%P %y %m %U %G %n %T@ %l\n' | sort && find . -type f ! -path './.siltfs*' -print0 | sort -z | xargs -0 -r sha256sum); }
+copied() { sed -nE 's/.*copied ([0-9]+), .*/\1/p' <<<"$1"; }
+restored() { # restored MESSAGE DEST[@NAME] TREE
+    rm -rf "$R"
+    ok "$1: restored" "$SILTFS" restore "$2" "$R"
+    ok "$1: mounted" "$SILTFS" mount "$R" "$T/mnt2"
+    same "$1: is what was" "$(tree "$T/mnt2")" "$(cat "$3")"
+    ok "$1: unmounted" "$SILTFS" umount "$T/mnt2"
+    ok "$1: consistent" "$SILTFS" fsck -c "$R"
+}
+
+fresh || { fail "a fresh store mounts"; finish; }
+mkdir "$T/mnt2"
+cp lsm/*.h "$MNT/" && head -c 8000000 /dev/urandom >"$MNT/big" && ln "$MNT/big" "$MNT/hard"
+tree "$MNT" >"$T/one"
+out=$("$SILTFS" backup "$MNT" "$D" one) || fail "a backup of a mount" "$out"
+ok "all files are copied" [ "$(copied "$out")" -ge 4 ]
+same "the mount has no snapshot left" "$("$SILTFS" snapshot list "$MNT")" ""
+echo more >"$MNT/more"
+tree "$MNT" >"$T/two"
+"$SILTFS" snapshot create "$MNT" two
+rm "$MNT/more"
+out=$("$SILTFS" backup "$MNT@two" "$D") || fail "a backup of a snapshot" "$out"
+ok "its name is the snapshot's" [ -d "$D/snapshots/two" ]
+links() { find "$D/snapshots/$1" -name '*.vlog' -links +1 | wc -l; }
+ok "what DEST has is not copied" [ "$(links two)" -ge 1 ]
+restored "the newest" "$D" "$T/two"
+restored "by name" "$D@one" "$T/one"
+same "they are listed" "$("$SILTFS" snapshot list "$D" | sed 1d | awk '{ print $5 }' | paste -sd,)" "one,two"
+ok "one is mounted" "$SILTFS" mount -o snapshot=one "$D" "$T/mnt2"
+same "... and shows what was" "$(tree "$T/mnt2")" "$(cat "$T/one")"
+ok "... and unmounted" "$SILTFS" umount "$T/mnt2"
+ok "of a store at rest" bash -c "'$SILTFS' umount '$MNT' && '$SILTFS' backup '$STORE' '$D'"
+same "... by the time" "$(ls "$D/snapshots" | grep -cE '^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}$')" 1
+ok "one is deleted, the others stay whole" "$SILTFS" snapshot delete "$D" one
+restored "another after that" "$D@two" "$T/two"
+
+# ---- what goes wrong ----
+
+says "a name twice" 'already.*another name' "$SILTFS" backup "$STORE" "$D" two
+says "no backup of that name" 'has no snapshot' "$SILTFS" restore "$D@none" "$T/x"
+says "never over something" 'is there already' "$SILTFS" restore "$D" "$R"
+says "no backups" 'has no backups' "$SILTFS" restore "$MNT" "$T/x"
+says "no store" 'no such store' "$SILTFS" backup "$T/nothing" "$D"
+says "not a store" 'not a siltfs store' "$SILTFS" backup "$T/mnt2" "$D" x
+says "a bad name" 'no name for a snapshot' "$SILTFS" backup "$STORE" "$D" a/b
+says "a place that cannot be" 'make the directory above' "$SILTFS" backup "$STORE" "$T/a/b"
+says "no arguments" 'usage: siltfs backup' "$SILTFS" backup
+says "none" 'usage: siltfs restore' "$SILTFS" restore "$D"
+
+# A byte of a copy is not what it was: restore says so, and makes nothing.
+f=$(ls "$D"/snapshots/two/*.vlog | head -n 1)
+cp "$f" "$T/saved"
+python3 -c "
+f = open('$f', 'r+b'); f.seek(100000); b = f.read(1); f.seek(100000); f.write(bytes([b[0] ^ 1]))"
+says "a damaged copy" 'damaged: not what was written' "$SILTFS" restore "$D@two" "$T/x"
+not "... is not restored" [ -e "$T/x" ]
+cat "$T/saved" >"$f"
+ok "mended, it is gone on from there" "$SILTFS" restore "$D@two" "$T/x"
+ok "... rightly" "$SILTFS" fsck -c "$T/x"
+
+# Killed at random moments, and repeated until it is through.
+fresh && for i in $(seq 12); do head -c 3000000 /dev/urandom >"$MNT/$i"; done
+tree "$MNT" >"$T/three"
+"$SILTFS" snapshot create "$MNT" s
+"$SILTFS" umount "$MNT"
+kills=0
+for i in $(seq 60); do
+    "$SILTFS" backup "$STORE@s" "$D" >"$T/out" 2>&1 & pid=$!
+    sleep "0.$(printf %03d $((RANDOM % (10 * i) + 10)))"
+    if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
+    wait $pid 2>/dev/null && break
+    not "cut off, it is not there" [ -e "$D/snapshots/s/CURRENT" -a ! -d "$D/snapshots/s" ]
+done
+[ -d "$D/snapshots/s" ] || ok "not cut off, it gets through" "$SILTFS" backup "$STORE@s" "$D"
+echo "$kills kills"
+restored "after the kills" "$D@s" "$T/three"
+same "nothing of them is left" "$(ls -A "$D/snapshots" | grep -c '^\.')" 0
+
+finish
