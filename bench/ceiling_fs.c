@@ -194,8 +194,7 @@ static void entry_remove(struct fs *fs, struct node *dir, struct entry **at,
 static int answer(struct node *n, struct fs_attr *out)
 {
     n->lookups++;
-    out->st = n->st;
-    out->btime = n->st.st_ctim;
+    *out = (struct fs_attr){.st = n->st, .btime = n->st.st_ctim};
     return 0;
 }
 

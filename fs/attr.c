@@ -11,7 +11,7 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *out)
 
     if (rc)
         return rc;
-    inode_attr(in, out);
+    inode_attr(fs, in, out);
     inode_put(fs, in);
     return 0;
 }
@@ -117,6 +117,7 @@ static int set_locked(struct fs *fs, const struct fs_cred *c, struct inode *in,
 {
     struct stamp now = stamp_now();
     struct record rec = in->rec;
+    bool unasked = in->state & INODE_MODE;
     struct txn *t;
     int rc = set_check(&rec, set, st);
 
@@ -140,9 +141,12 @@ static int set_locked(struct fs *fs, const struct fs_cred *c, struct inode *in,
     rc = set_rest(fs, t, in->ino, set, st, &rec);
     txn_put_inode(t, in, &rec);
     rc = txn_end(fs, t, rc);
-    if (!rc)
-        inode_set(in, &rec);
-    return rc;
+    if (rc)
+        return rc;
+    inode_set(in, &rec);
+    if ((set & FS_SET_MODE) && !unasked)
+        in->state &= ~(unsigned)INODE_MODE;
+    return 0;
 }
 
 int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned set,
@@ -160,7 +164,7 @@ int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned se
     if (set)
         rc = set_locked(fs, c, in, set, st);
     if (!rc)
-        attr_fill(out, in->ino, &in->rec);
+        inode_attr_locked(fs, in, out);
     rwlock_unlock(&in->lock);
     inode_put(fs, in);
     return rc;

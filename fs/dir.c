@@ -76,7 +76,7 @@ int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_attr *
     else
         rc = lookup_entry(fs, dir, name, &in);
     if (!rc) {
-        inode_attr(in, out);
+        inode_attr(fs, in, out);
         inode_put(fs, in);
     }
     inode_put(fs, dir);
@@ -188,7 +188,7 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t parent, const char *name,
     rc = is_dir ? -EPERM : link_in(fs, in, parent, name);
     if (!rc) {
         itable_add_lookup(&fs->inodes, in);
-        inode_attr(in, out);
+        inode_attr(fs, in, out);
     }
     inode_put(fs, in);
     return rc;

@@ -210,8 +210,10 @@ void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,
                  enum fate fate)
 {
     inode_set(in, rec);
-    if (fate == FATE_LINKED)
+    if (fate == FATE_LINKED) {
+        inode_lost_name(fs, in);
         return;
+    }
     in->state |= fate == FATE_ORPHAN ? INODE_ORPHAN : INODE_GONE;
     inode_move(in, 0, 0, NULL);
 }

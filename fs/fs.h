@@ -124,6 +124,11 @@ struct fs_cred {
 struct fs_attr {
     struct stat st;
     struct timespec btime;
+    /* A name of this file went within the last second, and others are there: whoever
+     * counts names by himself, as a kernel does, may still have to take that one off, and
+     * then must not have taken st_nlink for his count before. Never when the mode was
+     * changed by something else than fs_setattr asked to: that has to reach him. */
+    bool lost_name;
 };
 
 /* ---- names ---- */

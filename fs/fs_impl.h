@@ -36,6 +36,8 @@ enum {
     FEW_EXTENTS = 32,    /* up to so many are deleted one by one, more as a range */
     RELATIME_S = 24 * 60 * 60,
     DEAD_MAX = 64, /* inodes deleted at once */
+    LOST_NAMES = 256,
+    LOST_NAME_MS = 1000, /* fs_attr.lost_name */
 };
 
 struct txn;
@@ -67,6 +69,9 @@ struct fs {
     struct mutex rename;
     uint64_t orphans_removed;
     struct usage usage;
+    /* When a file lost a name and kept others, by its number: ms of the monotonic clock.
+     * Two that share a place are doubted longer than need be. */
+    _Atomic int64_t lost_name[LOST_NAMES];
 
     struct mutex state; /* over the following */
     uint64_t next;      /* number to give out */
@@ -175,7 +180,10 @@ int inode_write_atime(struct fs *fs, struct inode *in);
 /* Attributes from a record. */
 void attr_fill(struct fs_attr *out, uint64_t ino, const struct record *rec);
 /* Attributes of a live inode; takes its lock. */
-void inode_attr(struct inode *in, struct fs_attr *out);
+void inode_attr(struct fs *fs, struct inode *in, struct fs_attr *out);
+void inode_attr_locked(struct fs *fs, const struct inode *in, struct fs_attr *out);
+/* It lost a name and has others. Needs the lock exclusively. */
+void inode_lost_name(struct fs *fs, const struct inode *in);
 
 /* Is a user of these credentials free to keep sgid of that group? */
 bool cred_in_group(const struct fs_cred *c, gid_t gid);

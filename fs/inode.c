@@ -125,6 +125,8 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t lookups)
 
 void inode_set(struct inode *in, const struct record *rec)
 {
+    if (rec->mode != in->rec.mode)
+        in->state |= INODE_MODE;
     in->rec = *rec;
     atomic_store_explicit(&in->kin, kin_of(rec), memory_order_relaxed);
     in->state &= ~(unsigned)INODE_ATIME;
@@ -193,10 +195,38 @@ void attr_fill(struct fs_attr *out, uint64_t ino, const struct record *rec)
     }
 }
 
-void inode_attr(struct inode *in, struct fs_attr *out)
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void inode_lost_name(struct fs *fs, const struct inode *in)
+{
+    atomic_store_explicit(&fs->lost_name[in->ino % LOST_NAMES], now_ms(),
+                          memory_order_relaxed);
+}
+
+void inode_attr_locked(struct fs *fs, const struct inode *in, struct fs_attr *out)
+{
+    int64_t lost;
+
+    attr_fill(out, in->ino, &in->rec);
+    /* An embedded inode never had two names. */
+    if (in->home.parent || record_is_dir(&in->rec) || !in->rec.nlink ||
+        (in->state & INODE_MODE))
+        return;
+    lost =
+        atomic_load_explicit(&fs->lost_name[in->ino % LOST_NAMES], memory_order_relaxed);
+    out->lost_name = lost && now_ms() - lost <= LOST_NAME_MS;
+}
+
+void inode_attr(struct fs *fs, struct inode *in, struct fs_attr *out)
 {
     rwlock_read(&in->lock);
-    attr_fill(out, in->ino, &in->rec);
+    inode_attr_locked(fs, in, out);
     rwlock_unlock(&in->lock);
 }
 

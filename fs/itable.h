@@ -37,6 +37,7 @@ enum {
     INODE_ORPHAN = 1 << 2,   /* no name any more; record and contents are still there */
     INODE_GONE = 1 << 3,     /* nothing of it is in the store any more */
     INODE_LINKABLE = 1 << 4, /* never had a name: fs_link may give it one */
+    INODE_MODE = 1 << 5,     /* its mode changed without being asked to, as by a write */
 };
 
 /*

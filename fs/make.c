@@ -148,7 +148,7 @@ static int make(struct fs *fs, const struct make *m, uint64_t parent, struct fs_
     dir_end(fs, dir);
     if (rc)
         return rc;
-    inode_attr(in, out);
+    inode_attr(fs, in, out);
     inode_put(fs, in);
     return 0;
 }

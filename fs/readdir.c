@@ -50,7 +50,7 @@ static int entry_attr(struct scan *s, struct fs_attr *attr, struct inode **in)
     if (rc)
         return rc;
     inode_read_nested(*in);
-    attr_fill(attr, s->d.ino, &(*in)->rec);
+    inode_attr_locked(s->fs, *in, attr);
     rwlock_unlock(&(*in)->lock);
     return 0;
 }
@@ -143,7 +143,7 @@ static int dots_attr(struct fs *fs, struct inode *dir, struct fs_attr attr[2])
         rc = inode_get(fs, ino, &parent);
     if (rc)
         return rc;
-    inode_attr(parent, &attr[1]);
+    inode_attr(fs, parent, &attr[1]);
     inode_put(fs, parent);
     return 0;
 }

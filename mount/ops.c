@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "session.h"
 #include "wire.h"
 
 enum {
@@ -148,6 +149,15 @@ void reply_err(fuse_req_t req, int err)
 {
     /* "Structure needs cleaning" tells a user nothing; the log has the place. */
     fuse_reply_err(req, err == -EUCLEAN ? EIO : -err);
+}
+
+void reply_uncounted(struct ops *o, int err, const struct fs_attr *attr)
+{
+    if (err || !attr->lost_name)
+        return;
+    session_about_to_block(); /* should the kernel just be letting go of the inode */
+    /* It fails when the kernel does not know the inode: then it counts nothing. */
+    fuse_lowlevel_notify_inval_inode(o->session, attr->st.st_ino, -1, 0);
 }
 
 void reply_attr(fuse_req_t req, int err, const struct fs_attr *attr)

@@ -22,6 +22,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         err = control_getattr(o, ino, &attr);
     else
         err = fs_getattr(o->fs, ino, &attr);
+    reply_uncounted(o, err, &attr);
     if (err || !wire_reply_statx(req, &attr, o->options->attr_timeout))
         reply_attr(req, err, &attr);
 }

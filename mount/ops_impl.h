@@ -29,6 +29,15 @@ void reply_attr(fuse_req_t req, int err, const struct fs_attr *attr);
  * never forget it, that is done here.
  */
 void reply_entry(fuse_req_t req, int err, const struct fs_attr *attr);
+/*
+ * Before a reply with attributes to a GETATTR or LOOKUP. The kernel counts names by
+ * itself, too: when its UNLINK (or RENAME) has returned it takes one off. If it took our
+ * count, which is without that name, between our reply and then, it comes to one too
+ * few, and link(2) of a file with one name left fails with ENOENT without asking us. So
+ * it is told beforehand that what it has asked for is out of date: it passes the reply on
+ * to who asked, and keeps its own count.
+ */
+void reply_uncounted(struct ops *o, int err, const struct fs_attr *attr);
 void entry_fill(const struct ops *o, const struct fs_attr *attr,
                 struct fuse_entry_param *e);
 

@@ -51,6 +51,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         err = control_lookup(o, parent, name, &attr);
     else
         err = fs_lookup(o->fs, parent, name, &attr);
+    reply_uncounted(o, err, &attr);
     if (err == -ENOENT && !control_owns(parent))
         reply_negative(req);
     else
@@ -208,10 +209,11 @@ static bool is_dot(const char *name)
     return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
-/* Is it to come with attributes? Where only names are told there are no links. */
+/* Is it to come with attributes? Where only names are told there are no links; and see
+ * reply_uncounted. */
 static bool has_attrs(const struct listing *l, const struct fs_attr *attr)
 {
-    return l->attrs && attr->st.st_nlink;
+    return l->attrs && attr->st.st_nlink && !attr->lost_name;
 }
 
 /* Without attributes the entry's node is 0. */

@@ -396,6 +396,72 @@ START_TEST(links_are_names_of_one_inode)
 }
 END_TEST
 
+static enum fs_taken note_lost(void *arg, const char *name, const struct fs_attr *attr,
+                               uint64_t next)
+{
+    (void)next;
+    if (strcmp(name, "f") == 0)
+        *(bool *)arg = attr->lost_name;
+    return FS_TAKEN;
+}
+
+/* By getattr, by name, and in a listing. */
+static bool lost_name(uint64_t ino)
+{
+    bool listed = false;
+    struct fs_attr a;
+
+    ck_ok(fs_lookup(r->fs, FS_ROOT, "f", &a));
+    fs_forget(r->fs, ino, 1);
+    ck_ok(fs_readdir(r->fs, FS_ROOT, 0, true, note_lost, &listed));
+    ck_assert_int_eq(listed, a.lost_name);
+    ck_assert_int_eq(rig_attr(r, ino).lost_name, a.lost_name);
+    return a.lost_name;
+}
+
+START_TEST(attributes_tell_that_a_name_just_went)
+{
+    struct stat st = {.st_mode = 04755};
+    struct fs_attr a;
+    uint64_t f;
+
+    rig_init(r, "s");
+    f = rig_file(r, FS_ROOT, "f");
+    ck_ok(fs_link(r->fs, f, FS_ROOT, "g", &a));
+    ck_assert(!lost_name(f));
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "g"));
+    ck_assert(lost_name(f));
+    ck_ok(fs_setattr(r->fs, &r->cred, f, FS_SET_MODE, &st, &a));
+    ck_assert(lost_name(f));
+    /* The user has to hear of a mode that he did not ask for. */
+    ck_ok(fs_write(r->fs, f, 0, slice_str("x"), true));
+    ck_assert_uint_eq(rig_attr(r, f).st.st_mode, S_IFREG | 0755);
+    ck_assert(!lost_name(f));
+    st.st_mode = 0600;
+    ck_ok(fs_setattr(r->fs, &r->cred, f, FS_SET_MODE, &st, &a));
+    ck_assert(!lost_name(f));
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
+    ck_assert(!rig_attr(r, f).lost_name);
+    fs_forget(r->fs, f, 2);
+    rig_release(r);
+}
+END_TEST
+
+START_TEST(a_rename_over_a_name_tells_it_too)
+{
+    struct fs_attr a;
+    uint64_t f;
+
+    rig_init(r, "s");
+    f = rig_file(r, FS_ROOT, "f");
+    ck_ok(fs_link(r->fs, f, FS_ROOT, "g", &a));
+    rig_file(r, FS_ROOT, "h");
+    ck_ok(fs_rename(r->fs, &r->cred, FS_ROOT, "h", FS_ROOT, "g", 0));
+    ck_assert(lost_name(f));
+    rig_release(r);
+}
+END_TEST
+
 START_TEST(link_counts_have_an_end)
 {
     struct lsm_value v = {0};
@@ -643,7 +709,10 @@ TEST_MAIN("fs_names", TEST_CASE(format_refuses_what_is_not_empty),
           TEST_CASE(a_change_of_names_is_a_change_of_the_directory),
           TEST_CASE(symlinks_keep_their_target),
           TEST_CASE(directories_with_sgid_hand_on_their_group),
-          TEST_CASE(links_are_names_of_one_inode), TEST_CASE(link_counts_have_an_end),
+          TEST_CASE(links_are_names_of_one_inode),
+          TEST_CASE(attributes_tell_that_a_name_just_went),
+          TEST_CASE(a_rename_over_a_name_tells_it_too),
+          TEST_CASE(link_counts_have_an_end),
           TEST_CASE(unlink_refuses_directories_and_rmdir_files),
           TEST_CASE(a_removed_directory_takes_nothing_more),
           TEST_CASE(an_open_file_outlives_its_name),
