@@ -44,7 +44,8 @@ struct pick_options db_pick_options(struct lsm *db)
         .recompress =
             db->o.compression[LSM_LEVELS - 2] != db->o.compression[LSM_LEVELS - 1],
         .at_rest = atomic_load(&db->at_rest) || atomic_load(&db->urgent),
-        .damage = atomic_load(&db->damaged_tables) > 0,
+        .left_out =
+            atomic_load(&db->damaged_tables) || atomic_load(&db->unreadable_tables),
         .oldest_seq = oldest_read(db),
         .l0_ref_bytes = db->o.garbage_ratio > 0 ? db->o.memtable_bytes : 0,
     };
@@ -190,6 +191,12 @@ static void *worker(void *arg)
 
         if (db_help_locked(db))
             continue;
+        if (db_look_due_locked(db)) {
+            mutex_unlock(&db->state_mu);
+            db_look_again(db);
+            mutex_lock(&db->state_mu);
+            continue;
+        }
         /* First: what goes unread need not be compacted. */
         if (atomic_exchange(&db->covered_due, false)) {
             mutex_unlock(&db->state_mu);
@@ -385,6 +392,11 @@ static bool compact_here(struct lsm *db, bool full, int *rc)
     if (atomic_exchange(&db->covered_due, false))
         drop_covered(db);
     mutex_lock(&db->state_mu);
+    if (db_look_due_locked(db)) {
+        mutex_unlock(&db->state_mu);
+        db_look_again(db);
+        mutex_lock(&db->state_mu);
+    }
     some = db_choose_locked(db, full, &v, &c);
     mutex_unlock(&db->state_mu);
     *rc = some ? db_compact_one(db, v, &c) : 0;

@@ -402,8 +402,8 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     edit_release(&e);
     if (rc == -ENOSPC)
         db_reserve_release(db);
-    /* Of a table that is known to be damaged that is all: others go on at once. */
-    if (rc == -EUCLEAN)
+    /* Of a table that is known to be the reason that is all: others go on at once. */
+    if (rc == -EUCLEAN || rc == -EIO)
         known = db_find_damage(db, c) > 0;
     mutex_lock(&db->state_mu);
     set_compacting_locked(c, false);

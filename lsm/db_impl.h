@@ -162,9 +162,12 @@ struct lsm {
     uint64_t *moving_floor; /* each of a compaction that may move values: these are in
                                segments from here on */
     unsigned n_moving;
-    int compact_error;               /* of the last compaction, likewise */
-    uint64_t retry_at_ns;            /* no compaction before: the last one failed */
-    _Atomic uint64_t damaged_tables; /* found since it was opened */
+    int compact_error;                  /* of the last compaction, likewise */
+    uint64_t retry_at_ns;               /* no compaction before: the last one failed */
+    _Atomic uint64_t damaged_tables;    /* found since it was opened */
+    _Atomic uint64_t unreadable_tables; /* that the disk does not read just now... */
+    uint64_t look_ns; /* ...and when to look at the first of them again; UINT64_MAX:
+                         never, or somebody does */
     _Atomic bool purge_due, covered_due;
     _Atomic bool at_rest;           /* nothing was written for some time */
     pthread_cond_t tick;            /* wakes the timekeeper early */
@@ -480,9 +483,13 @@ bool db_choose_locked(struct lsm *db, bool full, struct version **v,
                       struct compaction *c);
 /* Do c, which this takes, as v, and with them what db_choose_locked marked. */
 int db_compact_one(struct lsm *db, struct version *v, struct compaction *c);
-/* Of the inputs of c, which failed: how many tables are damaged that were not known to be
- * (db_damage.c). Reads all of them; no locks may be held. */
+/* Of the inputs of c, which failed: how many tables are damaged or unreadable that were
+ * not known to be (db_damage.c). Reads all of them; no locks may be held. */
 unsigned db_find_damage(struct lsm *db, const struct compaction *c);
+/* Is it time to see whether tables that could not be read can be? Then db_look_again
+ * does, which reads; no locks may be held. */
+bool db_look_due_locked(struct lsm *db);
+void db_look_again(struct lsm *db);
 /* Let go of tables that range deletes hide (covered.h). Reads; no locks may be held. */
 int db_drop_covered(struct lsm *db);
 /* Do a part of a large compaction that another thread has under way, if there is one

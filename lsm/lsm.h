@@ -403,7 +403,8 @@ struct lsm_stats {
                                 tried again, and until then nothing is lost */
     uint64_t failures;       /* flushes and compactions that failed */
     uint64_t damaged_tables; /* that compactions met since opening, and leave out now */
-    unsigned disk_full;      /* 1: only what deletes is taken, until there is room */
+    uint64_t unreadable_tables; /* left out likewise, until the disk reads them again */
+    unsigned disk_full;         /* 1: only what deletes is taken, until there is room */
 };
 
 void lsm_get_stats(struct lsm *db, struct lsm_stats *s);

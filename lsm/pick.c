@@ -81,24 +81,60 @@ static double ref_score(const struct version *v, const struct pick_options *o)
     return l0_hides(v, below, entries) / (double)allowed;
 }
 
-static bool any_damaged(struct tfile *const *files, size_t n)
+static bool any_left_out(struct tfile *const *files, size_t n)
 {
     size_t i;
 
     for (i = 0; i < n; i++)
-        if (atomic_load(&files[i]->damaged))
+        if (atomic_load(&files[i]->left_out))
             return true;
     return false;
+}
+
+static bool overlaps_left_out(const struct version *v, unsigned level,
+                              const struct key_range *r)
+{
+    size_t first, end;
+
+    version_overlap(v, level, r, &first, &end);
+    return any_left_out(v->file[level] + first, end - first);
 }
 
 bool pick_l0_is_blocked(const struct version *v, const struct pick_options *o,
                         const struct level_targets *t)
 {
-    unsigned below = pick_next_level(t, 0);
+    struct key_range r = {0};
+    bool empty = true;
+    size_t i;
 
-    return o->damage &&
-           (any_damaged(v->file[0], v->n[0]) ||
-            (below < LSM_LEVELS && any_damaged(v->file[below], v->n[below])));
+    if (!o->left_out || !v->n[0])
+        return false;
+    for (i = 0; i < v->n[0]; i++)
+        key_range_add(&r, &empty, &v->file[0][i]->meta);
+    return any_left_out(v->file[0], v->n[0]) ||
+           overlaps_left_out(v, pick_next_level(t, 0), &r);
+}
+
+/* Of a level, the bytes of tables that can go down some time: neither they nor what they
+ * would meet there are left out. For the others nobody can do anything, nor is to wait.
+ */
+static uint64_t movable_bytes(const struct version *v, const struct pick_options *o,
+                              unsigned level)
+{
+    uint64_t bytes = 0;
+    struct key_range r;
+    size_t i;
+
+    if (!o->left_out)
+        return v->bytes[level];
+    for (i = 0; i < v->n[level]; i++) {
+        const struct tfile *f = v->file[level][i];
+
+        key_range_of(&r, &f->meta);
+        if (!atomic_load(&f->left_out) && !overlaps_left_out(v, level + 1, &r))
+            bytes += f->meta.size;
+    }
+    return bytes;
 }
 
 static double l0_score(const struct version *v, const struct pick_options *o,
@@ -124,7 +160,7 @@ double pick_score(const struct version *v, const struct pick_options *o,
         return l0_score(v, o, t);
     if (level == LSM_LEVELS - 1 || !v->n[level])
         return 0;
-    return (double)v->bytes[level] / (double)(t->bytes[level] + 1);
+    return (double)movable_bytes(v, o, level) / (double)(t->bytes[level] + 1);
 }
 
 /* ---- sets of segments ---- */

@@ -17,7 +17,7 @@ struct pick_options {
     uint64_t oldest_seq;   /* nobody reads at a sequence below it */
     bool recompress;       /* the last level is compressed otherwise than those above */
     bool at_rest;          /* nothing is being written: small reasons are enough */
-    bool damage; /* some table is damaged (tfile): one may be in the way of L0 */
+    bool left_out; /* some table is (tfile.left_out): it may be in the way of others */
 };
 
 /*
@@ -85,7 +85,7 @@ size_t compaction_tables(const struct compaction *c);
 uint64_t compaction_bytes(const struct compaction *c);
 
 /*
- * What to do next, avoiding tables that are being compacted or damaged. reason
+ * What to do next, avoiding tables that are being compacted or left out. reason
  * PICK_NOTHING when there is nothing. -ENOMEM. c is zeroed.
  */
 int pick_compaction(const struct version *v, const struct pick_options *o,
@@ -105,8 +105,9 @@ int pick_whole_l0(const struct version *v, const struct pick_options *o,
                   enum pick_reason reason, struct compaction *c);
 int pick_rewrite(struct tfile *f, unsigned level, enum pick_reason reason,
                  struct compaction *c);
-/* Where a damaged table keeps L0 from going down: neighbouring runs of it, some of which
- * point to victims, into one that stays there. PICK_NOTHING when there are none. */
+/* Where a table that is left out keeps L0 from going down: neighbouring runs of it, some
+ * of which point to victims, into one that stays there. PICK_NOTHING when there are none.
+ */
 int pick_blocked_l0(const struct version *v, const struct pick_options *o,
                     const struct segment_set *victims, struct compaction *c);
 

@@ -30,8 +30,8 @@ unsigned pick_next_level(const struct level_targets *t, unsigned level);
 int pick_l0(const struct version *v, const struct pick_options *o,
             const struct level_targets *t, enum pick_reason reason, struct compaction *c);
 
-/* Is the way from L0 to the base blocked by a damaged table? Then its runs are merged in
- * L0, for as long. */
+/* Is the way from L0 to the base blocked by a table that is left out? Then its runs are
+ * merged in L0, for as long. */
 bool pick_l0_is_blocked(const struct version *v, const struct pick_options *o,
                         const struct level_targets *t);
 
@@ -54,9 +54,10 @@ int pick_hybrid(const struct version *v, const struct pick_options *o,
 /* Too many runs of L0, or ones of like size, into one that stays there. */
 int pick_l0_runs(const struct version *v, const struct pick_options *o,
                  struct compaction *c);
-/* Of L0 alone. */
+/* Of L0 alone; as far as merging can do something about their number. */
 size_t pick_count_l0_runs(const struct version *v);
-/* Sorted runs of the version: groups of disjoint tables in L0, and the levels below. */
+/* Sorted runs of the version: groups of disjoint tables in L0, and the levels below.
+ * Counted likewise. */
 size_t pick_count_runs(const struct version *v);
 
 #endif

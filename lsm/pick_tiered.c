@@ -23,7 +23,7 @@ struct run {
     unsigned level;
     size_t first, end; /* in the level */
     uint64_t bytes;
-    bool busy;
+    bool busy, left_out;
     bool tombstones; /* many in some table, or range deletes */
 };
 
@@ -72,23 +72,60 @@ static size_t l0_run_end(const struct version *v, size_t first)
     return i;
 }
 
+/*
+ * Runs are counted as far as merging can do something about their number: those that are
+ * left out cannot be merged, nor can those before one with those behind. So a row between
+ * such counts one less than it has, but for the first row.
+ */
+struct count {
+    size_t n;
+    bool any, parted; /* one counted, and then one left out */
+};
+
+static void count_run(struct count *c, bool left_out)
+{
+    if (!left_out)
+        c->n += !c->parted;
+    c->any |= !left_out;
+    c->parted = left_out && c->any;
+}
+
+static bool any_left_out(const struct version *v, unsigned level, size_t i, size_t end)
+{
+    for (; i < end; i++)
+        if (atomic_load(&v->file[level][i]->left_out))
+            return true;
+    return false;
+}
+
+static void count_l0_runs(const struct version *v, struct count *c)
+{
+    size_t at, end;
+
+    for (at = 0; at < v->n[0]; at = end) {
+        end = l0_run_end(v, at);
+        count_run(c, any_left_out(v, 0, at, end));
+    }
+}
+
 size_t pick_count_l0_runs(const struct version *v)
 {
-    size_t n = 0, at;
+    struct count c = {0};
 
-    for (at = 0; at < v->n[0]; at = l0_run_end(v, at))
-        n++;
-    return n;
+    count_l0_runs(v, &c);
+    return c.n;
 }
 
 size_t pick_count_runs(const struct version *v)
 {
-    size_t n = pick_count_l0_runs(v);
+    struct count c = {0};
     unsigned level;
 
+    count_l0_runs(v, &c);
     for (level = 1; level < LSM_LEVELS; level++)
-        n += v->n[level] > 0;
-    return n;
+        if (v->n[level])
+            count_run(&c, any_left_out(v, level, 0, v->n[level]));
+    return c.n;
 }
 
 static void add_run(struct runs *rs, const struct version *v, unsigned level,
@@ -96,6 +133,8 @@ static void add_run(struct runs *rs, const struct version *v, unsigned level,
 {
     struct run r = {.level = level, .first = first, .end = end};
     size_t i;
+
+    r.left_out = any_left_out(v, level, first, end);
 
     for (i = first; i < end; i++) {
         const struct tfile *f = v->file[level][i];
@@ -195,10 +234,19 @@ static bool find_alike(const struct runs *rs, size_t least, size_t *from, size_t
 /* The newest neighbours that nothing happens to, as many as are too many. */
 static bool find_surplus(const struct runs *rs, size_t allowed, size_t *from, size_t *end)
 {
-    size_t width = rs->n - allowed + 1, i;
+    struct count c = {0};
+    size_t width, least, i;
 
-    for (i = 0; i + width <= rs->n; i++) {
-        if (!any_busy(rs, i, i + width)) {
+    for (i = 0; i < rs->n; i++)
+        count_run(&c, rs->run[i].left_out);
+    if (c.n <= allowed || c.n < 2)
+        return false;
+    width = c.n - allowed + 1;
+    least = c.n < rs->n ? 2 : width; /* where they are parted, as many as there are */
+    for (; width >= least; width--) {
+        for (i = 0; i + width <= rs->n; i++) {
+            if (any_busy(rs, i, i + width))
+                continue;
             *from = i;
             *end = i + width;
             return true;
@@ -240,8 +288,7 @@ int pick_tiered(const struct version *v, const struct pick_options *o,
         rc = merge_runs(v, &rs, 0, rs.n, PICK_SIZE, c);
     else if (rs.n >= o->l0_trigger && find_alike(&rs, 2, &from, &end))
         rc = merge_runs(v, &rs, from, end, PICK_RUNS, c);
-    else if (rs.n > o->l0_trigger && rs.n > 1 &&
-             find_surplus(&rs, o->l0_trigger, &from, &end))
+    else if (find_surplus(&rs, o->l0_trigger, &from, &end))
         rc = merge_runs(v, &rs, from, end, PICK_RUNS, c);
     else if (find_tombstones(&rs, &from, &end))
         rc = merge_runs(v, &rs, from, end, PICK_TOMBSTONES, c);
@@ -259,8 +306,7 @@ int pick_l0_runs(const struct version *v, const struct pick_options *o,
     int rc = list_runs(v, false, &rs);
 
     if (!rc && (find_alike(&rs, 2, &from, &end) ||
-                (rs.n > o->l0_trigger && rs.n > 1 &&
-                 find_surplus(&rs, o->l0_trigger, &from, &end)))) {
+                find_surplus(&rs, o->l0_trigger, &from, &end))) {
         rc = merge_runs(v, &rs, from, end, PICK_RUNS, c);
         c->output_level = 0; /* what is below is not a run of the tiers */
     }

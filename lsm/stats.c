@@ -246,6 +246,7 @@ void lsm_get_stats(struct lsm *db, struct lsm_stats *s)
     s->background_error = atomic_load(&db->error);
     s->failures = load(&db->count.failures);
     s->damaged_tables = load(&db->damaged_tables);
+    s->unreadable_tables = load(&db->unreadable_tables);
     s->disk_full = atomic_load(&db->low_space);
     mutex_lock(&db->state_mu);
     s->retry_error = db->flush_error ? db->flush_error : db->compact_error;

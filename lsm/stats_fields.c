@@ -88,6 +88,8 @@ const struct stats_field stats_fields[] = {
      STATS_ERRNO, offsetof(struct lsm_stats, retry_error)},
     U64(failures, "failures_total", "Flushes and compactions that failed."),
     U64(damaged_tables, "damaged_tables", "Tables left out of compactions, for damage."),
+    U64(unreadable_tables, "unreadable_tables",
+        "Tables left out of compactions until the disk reads them."),
     UNSIGNED(disk_full, "disk_full", "1: the disk is full, only deleting is possible."),
 };
 const size_t stats_n_fields = sizeof(stats_fields) / sizeof(stats_fields[0]);

@@ -169,6 +169,12 @@ void lsm_print_stats(const struct lsm_stats *s, FILE *out)
                 " tables cannot be compacted; what can be read of them "
                 "is read. fsck --repair (lsm_repair) makes the store anew\n",
                 s->damaged_tables);
+    if (s->unreadable_tables)
+        fprintf(out,
+                "UNREADABLE: %" PRIu64
+                " tables, by the disk (input/output error): they are not compacted until "
+                "it reads them\n",
+                s->unreadable_tables);
     if (s->background_error)
         fprintf(
             out,

@@ -45,8 +45,10 @@ struct tfile {
     _Atomic(struct table *) table; /* NULL: not open */
     _Atomic bool visited;          /* used since the clock hand passed */
     _Atomic bool obsolete;
-    bool compacting;      /* under the database's state lock */
-    _Atomic bool damaged; /* a compaction could not read it: db_damage.c */
+    bool compacting;       /* under the database's state lock */
+    _Atomic bool left_out; /* a compaction could not read it: db_damage.c, and there */
+    uint64_t look_ns; /* when it is tried to read it again (0: never, it is damaged), */
+    uint64_t wait_ns; /* and how long that was put off */
     struct table_cache *home;
     struct table_meta meta;
     _Atomic uint64_t deleted_bytes; /* of one in L0: memtable_place's of its memtable */
@@ -99,7 +101,7 @@ void tfile_unref(struct tfile *f);
 /* Not to be compacted: it is already, or cannot be. Under the database's state lock. */
 static inline bool tfile_is_busy(const struct tfile *f)
 {
-    return f->compacting || atomic_load(&f->damaged);
+    return f->compacting || atomic_load(&f->left_out);
 }
 
 /* As tfile_borrow, when it is not open. */

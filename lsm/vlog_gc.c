@@ -33,7 +33,7 @@ void segment_uses(const struct version *v, struct segment_use *uses, size_t n)
     for (level = 0; level < LSM_LEVELS; level++) {
         for (i = 0; i < v->n[level]; i++) {
             const struct table_meta *m = &v->file[level][i]->meta;
-            bool damaged = atomic_load(&v->file[level][i]->damaged);
+            bool left_out = atomic_load(&v->file[level][i]->left_out);
             size_t at = 0;
 
             /* Both ascend. */
@@ -42,8 +42,8 @@ void segment_uses(const struct version *v, struct segment_use *uses, size_t n)
                     at++;
                 if (at == n || uses[at].number != m->refs[j].segment)
                     continue;
-                /* What a damaged table points to cannot be moved. */
-                uses[at].live += damaged ? uses[at].size : m->refs[j].bytes;
+                /* What it points to cannot be moved. */
+                uses[at].live += left_out ? uses[at].size : m->refs[j].bytes;
             }
         }
     }
@@ -225,7 +225,7 @@ int vlog_gc_pick(const struct version *v, const struct pick_options *o,
     }
     if (l0_points_to(v, victims) || (v->n[0] && best && best_level == first_level(v)))
         rc = pick_whole_l0(v, o, PICK_GARBAGE, c);
-    if (!rc && !c->reason && o->damage)
+    if (!rc && !c->reason && o->left_out)
         rc = pick_blocked_l0(v, o, victims, c);
     if (!rc && !c->reason && best)
         rc = pick_rewrite(best, best_level, PICK_GARBAGE, c);

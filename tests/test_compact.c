@@ -422,6 +422,46 @@ START_TEST(a_damaged_table_keeps_only_itself_from_being_compacted)
 }
 END_TEST
 
+/* Regression: the same, each time that the disk did not read it; and it is none of them
+ * any more when the disk does. */
+START_TEST(a_table_that_the_disk_does_not_read_does_so_for_as_long)
+{
+    struct largest l = {0};
+    struct rig r;
+    unsigned i, round;
+
+    test_log_capture();
+    rig_init(&r, "unreadable");
+    r.o.workers = 1;
+    rig_open(&r);
+    fill(&r);
+    ck_ok(lsm_files(r.db, note_largest, &l));
+    env_mem_fail_only(r.env, l.name);
+    env_mem_fail_at(r.env, 1, EIO, ENV_MEM_OPEN_READ | ENV_MEM_READ, ENV_MEM_FOREVER);
+    for (round = 1; round < 20; round++)
+        for (i = 0; i < KEYS; i += 2)
+            put(&r, i * 7919 % KEYS, round);
+    for (i = 0; i < 1000 && (stats(&r).level[0].tables > 3 * r.o.l0_trigger ||
+                             !stats(&r).unreadable_tables);
+         i++)
+        env_sleep_ns(env_posix(), 10000000);
+    ck_assert_uint_eq(stats(&r).unreadable_tables, 1);
+    ck_assert_uint_eq(stats(&r).damaged_tables, 0);
+    ck_assert_uint_le(stats(&r).level[0].tables, 3 * r.o.l0_trigger);
+    env_mem_fail_at(r.env, 0, 0, 0, ENV_MEM_ONCE);
+    for (i = 0; i < 1000 && stats(&r).unreadable_tables; i++) {
+        env_sleep_ns(r.env, 30000000000ull); /* it is looked at ever less often */
+        env_sleep_ns(env_posix(), 10000000);
+    }
+    ck_assert(test_log_has("can be read again"));
+    ck_ok(lsm_compact(r.db, true));
+    for (i = 0; i < KEYS; i++)
+        check(&r, NULL, i, i % 2 ? 0 : 19);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
 /* Regression: what had become garbage in segments that L0 points to could not be moved
  * while L0 was blocked, and writers waited for that, for ever. */
 static void overwrite_values_beside_damage(enum lsm_strategy strategy, size_t separate)
@@ -544,6 +584,7 @@ TEST_MAIN("compact", TEST_CASE(a_compaction_in_parts_gives_what_one_in_whole_doe
           TEST_CASE(range_deletes_side_by_side_cover_a_table_together),
           TEST_CASE(a_failed_compaction_is_not_tried_again_at_once),
           TEST_CASE(a_damaged_table_keeps_only_itself_from_being_compacted),
+          TEST_CASE(a_table_that_the_disk_does_not_read_does_so_for_as_long),
           TEST_CASE(a_damaged_table_keeps_nobody_from_overwriting_values),
           TEST_CASE(tiered_writes_less_than_leveled_and_takes_more_space),
           TEST_CASE(a_store_may_change_its_strategy_at_every_opening))

@@ -353,6 +353,13 @@ START_TEST(a_table_that_cannot_be_read_keeps_nobody_from_the_others)
     ck_assert_int_eq(s.background_error, 0);
     expect_text(db, "FAILING: the last flush or compaction: Input/output error", true);
     ck_assert(test_log_has("a compaction failed: Input/output error"));
+    /* It is left alone from now on. */
+    ck_assert_uint_eq(s.unreadable_tables, 1);
+    expect_text(db, "UNREADABLE: 1 tables", true);
+    ck_assert(test_log_has("cannot be read: it stays out of compactions"));
+    ck_ok(lsm_compact(db, false));
+    lsm_get_stats(db, &s);
+    ck_assert_uint_eq(s.failures, 1);
     ck_ok(lsm_put(db, slice_str("d"), slice_str("written")));
     ck_ok(lsm_sync(db));
     ck_ok(lsm_get(db, NULL, slice_str("b5"), &v));
@@ -361,6 +368,8 @@ START_TEST(a_table_that_cannot_be_read_keeps_nobody_from_the_others)
     env_sleep_ns(o.env, 60000000000ull); /* until it is tried again */
     ck_ok(lsm_compact(db, true));
     expect_text(db, "FAILING", false);
+    expect_text(db, "UNREADABLE", false);
+    ck_assert(test_log_has("can be read again"));
     ck_assert(test_log_has("compactions go on"));
     lsm_value_release(&v);
     ck_ok(lsm_close(db));

@@ -16,6 +16,7 @@
  *     recompress 0
  *     L1 7 a-c                  table 7 with keys [a, c]; a-c) is [a, c)
  *       ... size 100 entries 100 seqs 7 7 deletes 0 run 0 ranges 0 refs 0 busy
+ *                               left_out
  *     busy 7 | idle 7           table 7 is (not) being compacted
  *     targets 4: 0 0 0 1000     the base, and the targets of L1 ... L4
  *     score L1 1.25
@@ -214,7 +215,7 @@ static void add_table(struct reading *rd)
     struct table_meta m = {.size = 100, .entries = 100};
     struct edit e = {0};
     struct key_range r;
-    bool busy = false;
+    bool busy = false, left_out = false;
     size_t i;
 
     range_of(rd, rd->word[2], &r);
@@ -241,12 +242,15 @@ static void add_table(struct reading *rd)
             add_ref(&m, number(rd, rd->word[++i]));
         else if (strcmp(rd->word[i], "busy") == 0)
             busy = true;
+        else if (strcmp(rd->word[i], "left_out") == 0)
+            left_out = rd->s.o.left_out = true;
         else
             wrong(rd, "\"%s\" is nothing that a table has", rd->word[i]);
     }
     ck_ok(edit_add_table(&e, level_of(rd, rd->word[0]), &m));
     store_apply(&rd->s, &e, rd->path);
     table_of(rd, rd->word[1])->compacting = busy;
+    atomic_store(&table_of(rd, rd->word[1])->left_out, left_out);
 }
 
 /* ---- questions ---- */
@@ -463,6 +467,12 @@ START_TEST(hybrid_keeps_tiers_in_l0)
 }
 END_TEST
 
+START_TEST(what_cannot_be_read_holds_up_nothing_else)
+{
+    run_file("tests/pick/left_out.txt");
+}
+END_TEST
+
 TEST_MAIN("pick", TEST_CASE(targets_come_from_the_largest_level_upward),
           TEST_CASE(l0_goes_to_the_base_as_a_whole),
           TEST_CASE(a_level_over_its_target_gives_its_cheapest_table),
@@ -472,4 +482,5 @@ TEST_MAIN("pick", TEST_CASE(targets_come_from_the_largest_level_upward),
           TEST_CASE(tombstones_may_go_where_nothing_is_below),
           TEST_CASE(a_full_compaction_goes_level_by_level),
           TEST_CASE(tiered_merges_neighbouring_runs_of_like_size),
-          TEST_CASE(hybrid_keeps_tiers_in_l0))
+          TEST_CASE(hybrid_keeps_tiers_in_l0),
+          TEST_CASE(what_cannot_be_read_holds_up_nothing_else))
