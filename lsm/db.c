@@ -410,6 +410,24 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
     return 0;
 }
 
+static int install_end(struct lsm *db)
+{
+    struct edit e = {.has_log_number = true, .log_number = NO_LOG};
+    int rc = db_install(db, &e, NULL);
+
+    edit_release(&e);
+    return rc;
+}
+
+/* The manifest's end. Without room for CURRENT to note it all is there nevertheless. */
+static int close_manifest(struct lsm *db)
+{
+    int rc = manifest_close(db->manifest, true);
+
+    db->manifest = NULL;
+    return rc && rc != -ENOSPC ? db_fail(db, rc, "closing the manifest") : 0;
+}
+
 /*
  * A clean end: no log to replay, no preallocated space. The last edit says that
  * no log is needed; CURRENT notes the manifest's final length. Where the disk has no room
@@ -417,7 +435,6 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
  */
 static int close_clean(struct lsm *db)
 {
-    struct edit e = {0};
     int rc = lsm_flush(db);
 
     if (rc == -ENOSPC && db_reserve_release(db))
@@ -437,20 +454,17 @@ static int close_clean(struct lsm *db)
     if (rc)
         return db_fail(db, rc, "sealing the value log");
     KILL_POINT("close-sealed");
-    e.has_log_number = true;
-    e.log_number = NO_LOG;
-    rc = db_install(db, &e, NULL);
-    edit_release(&e);
+    rc = install_end(db);
+    if (rc == -ENOSPC && db_reserve_release(db))
+        rc = install_end(db);
     if (rc)
-        return rc;
+        return rc == -ENOSPC ? lsm_sync(db) : rc;
     KILL_POINT("close-installed");
     db_drop_logs(db, NO_LOG, false);
     db_reserve_drop(db);
     db_purge(db);
     KILL_POINT("close-purged");
-    rc = manifest_close(db->manifest, true);
-    db->manifest = NULL;
-    return rc ? db_fail(db, rc, "closing the manifest") : 0;
+    return close_manifest(db);
 }
 
 int lsm_close(struct lsm *db)

@@ -378,7 +378,7 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     struct edit e = {0};
     uint64_t moved;
     uint64_t start = env_now_ns(db->env);
-    bool news, known = false;
+    bool news, known = false, unsure = false;
     int rc = 0;
 
     if (c->move)
@@ -390,10 +390,10 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     KILL_POINT("compaction-made");
     if (!rc) {
         rc = db_install(db, &e, NULL);
-        /* The edit did not reach the disk; after another error it may have. */
-        if (rc == -ENOSPC && !c->move)
-            compact_undo(db, &e);
+        unsure = rc != -ENOSPC; /* the edit may have reached the disk */
     }
+    if (rc && !unsure && !c->move) /* what moves is there, whatever becomes of it */
+        compact_undo(db, &e);
     KILL_POINT("compaction-installed");
     if (!rc)
         count_one(db, c);

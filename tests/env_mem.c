@@ -30,11 +30,20 @@ static const char *last_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static bool fails_for(const struct env_mem *m, const char *name)
+{
+    size_t end = strlen(m->fail_only), len = strlen(name);
+
+    if (m->fail_only[0] != '*')
+        return !end || strcmp(m->fail_only, name) == 0;
+    return len >= --end && strcmp(m->fail_only + 1, name + len - end) == 0;
+}
+
 static bool fault_due(struct env_mem *m, enum env_mem_kind kind, const char *path)
 {
     if (!m->fail_in || !(m->fail_kinds & kind))
         return false;
-    if (m->fail_only[0] && strcmp(m->fail_only, last_name(path)) != 0)
+    if (!fails_for(m, last_name(path)))
         return false;
     if (--m->fail_in)
         return false;

@@ -94,7 +94,7 @@ void env_mem_watch(struct env *e, env_mem_watch_fn *fn, void *arg);
 void env_mem_fail_at(struct env *e, uint64_t n, int err, unsigned kinds,
                      enum env_mem_how how);
 /* From the next order on, calls count (and fail) only when they concern the file of that
- * last name; NULL, as at first: all. */
+ * last name, or files with that end of it, "*.sst"; NULL, as at first: all. */
 void env_mem_fail_only(struct env *e, const char *name);
 /* Calls that have failed by order since env_mem_new. */
 uint64_t env_mem_failures(struct env *e);
