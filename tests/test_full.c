@@ -214,7 +214,8 @@ START_TEST(who_waits_for_the_value_log_hears_of_a_collection_that_fails)
     fault(2, ENV_MEM_OPEN, "*.sst", ENV_MEM_FOREVER);
     reopen();
     ck_ok(put(3, round));
-    ck_ok(lsm_flush(db));
+    rc = lsm_flush(db); /* which the flusher may have done already */
+    ck_assert(rc == 0 || rc == -ENOSPC);
     for (tries = 0; longest < WAITED_MS && tries < 2000; tries++) {
         uint64_t ms = took_ms(3, round, &rc);
 
