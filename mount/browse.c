@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "snapshots.h"
+#include "store.h"
 
 enum {
     OPEN_MAX = 64,
@@ -98,7 +99,8 @@ static int open_view(struct browse *b, struct view *v, const char *name)
     lo.memory_bytes = MEMORY_EACH;
     lo.memtable_bytes = 0;
     lo.verify_bytes = 0;
-    err = snapshot_open(path, &lo, &v->db, &why);
+    snapshot_settle(path);
+    err = store_open(path, &lo, &v->db, &why);
     if (err) {
         err_log("%s", why.text);
         return err;

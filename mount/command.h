@@ -16,6 +16,8 @@ int cmd_snapshot(int argc, char **argv);
 int cmd_clone(int argc, char **argv);
 int cmd_backup(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
+int cmd_send(int argc, char **argv);
+int cmd_receive(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_kv(int argc, char **argv);
 

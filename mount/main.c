@@ -105,6 +105,15 @@ static const struct command commands[] = {
      "STORE must not be there yet. Every byte is compared with what was backed up.\n"
      "Interrupted, run it again: what came over stays.\n",
      cmd_restore, NULL},
+    {"send", "[--from=SNAPSHOT] STORE|MNT@SNAPSHOT", "write a snapshot to standard output",
+     "For `siltfs receive`, through a pipe, ssh or a file; every byte is under a sum. With\n"
+     "--from, only what that snapshot, which the receiver has, has not got.\n",
+     cmd_send, NULL},
+    {"receive", "STORE", "make a snapshot of STORE of what `siltfs send` writes",
+     "Reads standard input. STORE is made if it is not there, a place for snapshots alone;\n"
+     "it may be mounted. The snapshot is there when it is whole, or not at all; `siltfs\n"
+     "clone STORE@NAME NEW` makes a store of it that can be written to.\n",
+     cmd_receive, NULL},
     {"verify", "STORE", "read and check every byte of STORE, unmounted",
      "As scrub, at full speed. Changes nothing. Exit code 0: all bytes are as written,\n"
      "1: some are not, 8: the check could not be made.\n",

@@ -272,16 +272,28 @@ int snapshot_list(const char *store, snapshot_fn *fn, void *arg)
     return err;
 }
 
-/* ---- opening ---- */
+/* ---- settling ---- */
 
 static int is_log(void *arg, const struct lsm_file *f)
 {
     return f->kind == LSM_FILE_LOG;
 }
 
-/* Others may be at it, or reading: then it is done another time. The time of CURRENT
- * stays what tells when the snapshot was made. */
-static void make_tables(const char *path)
+static bool has_logs(const char *path, struct lsm_options o)
+{
+    struct lsm *db;
+    bool any;
+
+    o.read_only = true;
+    if (lsm_open(path, &o, &db))
+        return false;
+    any = lsm_files(db, is_log, NULL) > 0;
+    lsm_close(db); /* read only: nothing to lose */
+    return any;
+}
+
+/* The time of CURRENT stays what tells when the snapshot was made. */
+void snapshot_settle(const char *path)
 {
     char current[PATH_MAX + 16];
     struct timespec times[2];
@@ -289,27 +301,13 @@ static void make_tables(const char *path)
     struct lsm *db;
     struct stat st;
 
-    snprintf(current, sizeof(current), "%s/CURRENT", path);
     lsm_options_init(&o);
-    o.verify_bytes = 0; /* who opened it before has read it */
-    if (lstat(current, &st) < 0 || lsm_open(path, &o, &db) || lsm_close(db))
+    o.verify_bytes = 0; /* who opens it next reads it */
+    snprintf(current, sizeof(current), "%s/CURRENT", path);
+    if (lstat(current, &st) < 0 || !has_logs(path, o) || lsm_open(path, &o, &db) ||
+        lsm_close(db))
         return;
     times[0] = st.st_atim;
     times[1] = st.st_mtim;
     (void)utimensat(AT_FDCWD, current, times, AT_SYMLINK_NOFOLLOW);
-}
-
-int snapshot_open(const char *path, const struct lsm_options *o, struct lsm **db,
-                  struct why *why)
-{
-    int err = store_open(path, o, db, why), logs;
-
-    if (err)
-        return err;
-    logs = lsm_files(*db, is_log, NULL);
-    if (logs <= 0)
-        return 0;
-    lsm_close(*db); /* read only: nothing to lose */
-    make_tables(path);
-    return store_open(path, o, db, why);
 }

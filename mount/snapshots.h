@@ -38,10 +38,10 @@ typedef int snapshot_fn(void *arg, const struct snapshot *s);
 int snapshot_list(const char *store, snapshot_fn *fn, void *arg);
 
 /*
- * Open one to read. The first time, what its logs hold becomes tables: the moment was
- * taken without waiting for that, and replaying them at each opening takes memory.
+ * Make tables of what the logs of one hold: the moment was taken without waiting for that,
+ * and replaying them at each opening takes time and memory, copying them room. Nothing
+ * happens while somebody reads it.
  */
-int snapshot_open(const char *path, const struct lsm_options *o, struct lsm **db,
-                  struct why *why);
+void snapshot_settle(const char *path);
 
 #endif

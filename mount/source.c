@@ -162,7 +162,11 @@ int source_open(const char *arg, struct source *s, struct why *why)
         snprintf(s->snapshot, sizeof(s->snapshot), "temporary-%ld", (long)getpid());
     if (s->temporary)
         err = target_snapshot(&s->target, s->snapshot, why);
-    return err ? err : snapshot_find(s->target.store, name ? name : s->snapshot, s->dir, why);
+    if (!err)
+        err = snapshot_find(s->target.store, name ? name : s->snapshot, s->dir, why);
+    if (!err)
+        snapshot_settle(s->dir);
+    return err;
 }
 
 int source_close(struct source *s, struct why *why)

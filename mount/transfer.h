@@ -3,10 +3,10 @@
  * each file that is there already, in one of the stores beside it, is linked, all others
  * are copied, synced, read back and compared.
  *
- * A file is the same when number, size and last 64 KiB are: a store gives out a number
- * once, and tables and segments end in sums of what they hold. With
- * each store goes a file SUMS, a line "XXH128 SIZE NAME" for each of its files, by
- * which it is verified when it is brought back.
+ * A file is the same when the sum of all its bytes is. A number alone does not tell: two
+ * clones of a store both give it out. What was copied from a file that is still there, the
+ * same inode with the same time, need not be summed again. With each store goes a file
+ * SUMS (files.h), by which that is known, and it is verified when it is brought back.
  *
  * Interrupted, it is done again: what came over whole stays where it is.
  */
@@ -15,8 +15,6 @@
 
 #include "../lsm/lsm.h"
 #include "say.h"
-
-#define SUMS_NAME "SUMS"
 
 struct transfer {
     const char *from; /* the store's directory */
