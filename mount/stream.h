@@ -25,7 +25,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "../lsm/buf.h"
+#include "../lsm/lsm.h"
 
 enum {
     STREAM_FRAME_MAX = 1 << 20,
