@@ -96,7 +96,7 @@ bool unpack_text(struct slice *from, char to[256])
 
 /* ---- frames ---- */
 
-static int put_bytes(struct stream *s, const uint8_t *from, size_t len)
+static int write_all(struct stream *s, const uint8_t *from, size_t len)
 {
     while (len) {
         ssize_t n = write(s->fd, from, len);
@@ -110,7 +110,7 @@ static int put_bytes(struct stream *s, const uint8_t *from, size_t len)
     return 0;
 }
 
-static int get_bytes(struct stream *s, uint8_t *to, size_t len)
+static int read_all(struct stream *s, uint8_t *to, size_t len)
 {
     while (len) {
         ssize_t n = read(s->fd, to, len);
@@ -135,7 +135,7 @@ int stream_put(struct stream *s, uint8_t type, struct slice payload)
     if (payload.len > STREAM_FRAME_MAX)
         return -EMSGSIZE;
     if (!s->begun)
-        err = put_bytes(s, (const uint8_t *)magic, MAGIC);
+        err = write_all(s, (const uint8_t *)magic, MAGIC);
     s->begun = true;
     store_le(head + 1, payload.len, 4);
     buf_clear(f);
@@ -147,13 +147,13 @@ int stream_put(struct stream *s, uint8_t type, struct slice payload)
     buf_append(f, sum, SUM);
     if (!err)
         err = buf_error(f);
-    return err ? err : put_bytes(s, f->data, f->len);
+    return err ? err : write_all(s, f->data, f->len);
 }
 
 static int get_magic(struct stream *s)
 {
     uint8_t got[MAGIC];
-    int err = get_bytes(s, got, MAGIC);
+    int err = read_all(s, got, MAGIC);
 
     s->begun = true;
     return !err && memcmp(got, magic, MAGIC) != 0 ? -EPROTONOSUPPORT : err;
@@ -167,7 +167,7 @@ int stream_get(struct stream *s, uint8_t *type, struct slice *payload)
     int err = s->begun ? 0 : get_magic(s);
 
     if (!err)
-        err = get_bytes(s, head, HEAD);
+        err = read_all(s, head, HEAD);
     if (err)
         return err;
     len = load_le(head + 1, 4);
@@ -178,7 +178,7 @@ int stream_get(struct stream *s, uint8_t *type, struct slice *payload)
     to = buf_reserve(f, len + SUM);
     if (!to || buf_error(f))
         return -ENOMEM;
-    err = get_bytes(s, to, len + SUM);
+    err = read_all(s, to, len + SUM);
     if (err)
         return err;
     if (load_le(to + len, SUM) != XXH3_64bits_withSeed(f->data, HEAD + len, s->frames++))
