@@ -27,7 +27,10 @@ void fs_result_add(const struct fs_result *r)
     results[n_results++] = *r;
     bench_progress_end();
     printf("%-6s%-16s%-24s%14.*f %-5s", r->part, r->phase, r->variant,
-           r->value < 100 ? 2 : 0, r->value, r->unit);
+           r->value < 10     ? 3
+           : r->value < 1000 ? 1
+                             : 0,
+           r->value, r->unit);
     if (r->max_us > 0)
         printf("%10.1f%10.1f%12.1f", r->p50_us, r->p99_us, r->max_us);
     printf("\n");
