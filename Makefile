@@ -223,7 +223,7 @@ bench:
 	@status=0; \
 	bench/fs-matrix $(B) $(MATRIX) || status=$$?; \
 	[ $$status -gt 1 ] || bench/kv-matrix $(B) $(MATRIX) || status=$$?; \
-	[ $$status -gt 1 ] || $(MAKE) --no-print-directory bench-report MATRIX=$(MATRIX) || status=$$?; \
+	[ $$status -gt 1 ] || $(MAKE) --no-print-directory bench-report || status=$$?; \
 	exit $$status
 
 # Of all groups that were measured since, by `make bench`, bench-fs or bench-kv, in

@@ -29,7 +29,7 @@ def parser(kind, doc, groups, systems):
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("build", metavar="BUILD", help="where the programs were built: build")
     p.add_argument("--quick", action="store_true", help="a few minutes, to see that it works")
-    p.add_argument("--rounds", type=int, metavar="N", help="the same for all groups")
+    p.add_argument("--rounds", type=positive, metavar="N", help="the same for all groups")
     p.add_argument("--only", metavar="GROUP,...", type=lambda s: words(s, [g.name for g in groups], "group"))
     p.add_argument("--on", metavar="SYSTEM,...", type=lambda s: words(s, systems, "system"),
                    help="of %s; what is measured on some only is not kept" % ", ".join(systems))
@@ -38,6 +38,12 @@ def parser(kind, doc, groups, systems):
     p.add_argument("--keep", metavar="DIR", help="for the files of figures (BUILD/bench; BUILD/bench-quick)")
     p.add_argument("--json", metavar="FILE", help="the table as a list of objects, one a row")
     return p
+
+
+def positive(s):
+    if not s.isdigit() or int(s) < 1:
+        raise argparse.ArgumentTypeError("wants a number from 1 on, not %s" % s)
+    return int(s)
 
 
 def words(s, known, what):
@@ -137,7 +143,7 @@ def machine_text(m):
 
 def warn_if_busy(m, say):
     if m["others_percent"] >= 10 or m["load"] > m["processors"] / 4:
-        say("the machine is busy (load %.2f, others took %d %%): figures will be low and unsteady"
+        say("the machine is busy, or was a moment ago (load %.2f, others take %d %%): figures will be low and unsteady"
             % (m["load"], m["others_percent"]))
 
 
@@ -189,13 +195,15 @@ def kept(directory, kind, name):
     return os.path.join(directory, "%s-%s.json" % (kind, name))
 
 
-def check_space(where, groups, quick):
+def check_space(p, where, groups, quick):
+    if not os.access(where, os.W_OK):
+        p.error("cannot write to %s" % where)
     wanted = max(g.gigabytes[quick] for g in groups)
     free = shutil.disk_usage(where).free / 1e9
     if free < wanted:
         most = max(groups, key=lambda g: g.gigabytes[quick]).name
-        sys.exit("%s has %.1f GB free; group %s needs %.1f: choose another place by --dir, or --only other groups"
-                 % (where, free, most, wanted))
+        p.error("%s has %.1f GB free; group %s needs %.1f: choose another place by --dir, or --only other groups"
+                % (where, free, most, wanted))
 
 
 def steps_of(g, rounds, on):
@@ -235,16 +243,16 @@ def keep(record, directory):
     os.rename(path + ".new", path)
 
 
-def main(kind, args, groups, measure, clean_up, packages):
-    """Measure what args want: measure(group, system, scratch) yields results or raises
+def main(kind, p, args, groups, measure, clean_up, packages):
+    """Measure what args (of the parser p) want: measure(group, system, scratch) yields results or raises
     Failed; clean_up(scratch) undoes all it did, whatever came between. Returns the records
     of the groups, in order, and whether nothing failed."""
     chosen = [g for g in groups if not args.only or g.name in args.only]
     chosen = [g for g in chosen if not args.on or set(args.on) & set(g.systems)]
     directory = args.keep or os.path.join(args.build, "bench-quick" if args.quick else "bench")
     if not chosen:
-        sys.exit("%s-matrix: none of these groups runs on any of these systems" % kind)
-    check_space(args.dir, chosen, args.quick)
+        p.error("none of these groups runs on any of these systems")
+    check_space(p, args.dir, chosen, args.quick)
     progress = Progress("%s-matrix" % kind, sum(g.seconds[args.quick] for g in chosen))
     scratch = os.path.realpath(tempfile.mkdtemp(prefix="%s-matrix-" % kind, dir=args.dir))
     for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
