@@ -128,12 +128,13 @@ alive() {
     [ -n "$state" ] && [ "$state" != Z ] && [ "$state" != X ]
 }
 
-# wait_until SECONDS COMMAND...
+# wait_until SECONDS COMMAND... : the seconds are counted in tries: a machine that stood
+# still for a while was not asked for nothing.
 wait_until() {
-    local end=$((SECONDS + $1))
+    local tries=$(($1 * 20))
     shift
     until "$@"; do
-        [ $SECONDS -ge $end ] && return 1
+        [ $((tries -= 1)) -gt 0 ] || return 1
         sleep 0.05
     done
 }

@@ -32,7 +32,8 @@
 
 enum {
     EXIT_DEAD = 3,
-    HANGS_AFTER_S = 60, /* a worker that does not end */
+    POLL_MS = 5,
+    HANGS_AFTER_POLLS = 60 * 1000 / POLL_MS, /* a worker that does not end */
     SHARED_TURN = 4,    /* one call in so many is in a shared region */
     WORKERS_MAX = 256,
 };
@@ -151,16 +152,19 @@ static int work(struct state *s, struct stress_worker *w, unsigned number, time_
     return w->buf ? rc : 1;
 }
 
-/* The worst exit code of the workers; those that hang are told and killed. */
+/*
+ * The worst exit code of the workers; those that hang are told and killed. Counted in
+ * polls: a machine that stood still for a minute makes nobody hang.
+ */
 static int wait_for(pid_t *pid, unsigned n, time_t until)
 {
-    int worst = 0, status;
+    int worst = 0, status, late = 0;
     unsigned left = n, i;
     char path[64], where[128] = "";
     FILE *f;
 
-    while (left && time(NULL) < until + HANGS_AFTER_S) {
-        struct timespec pause = {.tv_nsec = 5000000};
+    while (left && late < HANGS_AFTER_POLLS) {
+        struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
 
         for (i = 0; i < n; i++) {
             if (pid[i] <= 0 || waitpid(pid[i], &status, WNOHANG) != pid[i])
@@ -171,6 +175,7 @@ static int wait_for(pid_t *pid, unsigned n, time_t until)
             worst = status == 1 || worst == 1 ? 1 : status > worst ? status : worst;
         }
         nanosleep(&pause, NULL);
+        late += time(NULL) >= until;
     }
     for (i = 0; i < n; i++) {
         if (pid[i] <= 0)
