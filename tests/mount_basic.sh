@@ -199,16 +199,26 @@ requests() {
     grep -o 'read(.*= [0-9]' "$T/trace" | grep -vcE ', "(\\x..){4}\\x(02|2a|16|11|1b|1d)'
 }
 need strace strace
+# again_costs N COMMAND... : the second time, no more requests than N. Three times at most: others
+# on the machine may empty the kernel's caches between the two, or make it short of memory.
+again_costs() {
+    local i n
+    for i in 1 2 3; do
+        "${@:2}" many >"$T/null"
+        stat many >"$T/null"
+        n=$(requests "${@:2}" many)
+        [ "$n" -gt "$1" ] || return 0
+    done
+    echo "$n requests"
+    return 1
+}
 keep_caches
 rm -rf many
 mkdir many
 touch many/{1..300}
 sleep 3.1 # what changes all the time is not cached
-ls -U many >"$T/null"
-stat many >"$T/null"
-same "listing a second time costs no more than opening it" "$(requests ls -U many)" 0
-ok "... and finding what is there the directory's attributes at most" \
-    test "$(requests find many)" -le 1
+ok "listing a second time costs no more than opening it" again_costs 0 ls -U
+ok "... and finding what is there the directory's attributes at most" again_costs 1 find
 ok "the first listing costs some" test "$(mkdir many/new && requests ls -U many)" -gt 0
 let_caches_go
 same "a listing shows at once what was made, removed and renamed" "$(python3 - <<'END'

@@ -115,11 +115,10 @@ daemon_pid() { head -n 1 "${1:-$STORE}/LOCK"; }
 CACHES=/tmp/siltfs-test-caches.lock
 keep_caches() { exec 6>>"$CACHES" && flock -s 6; }
 let_caches_go() { exec 6>&-; }
-# drop_caches 1|2|3 : of pages, of names and inodes, of both. Fails when that is not allowed.
-drop_caches() {
-    sync
-    { flock 6 && echo "$1" >/proc/sys/vm/drop_caches; } 6>>"$CACHES" 2>/dev/null
-}
+# drop_clean_caches 1|2|3 : of pages, of names and inodes, of both. Fails when that is not
+# allowed. (large_dir.py does the same.)
+drop_clean_caches() { { flock 6 && echo "$1" >/proc/sys/vm/drop_caches; } 6>>"$CACHES" 2>/dev/null; }
+drop_caches() { sync && drop_clean_caches "$1"; }
 
 # Alive, and not just waiting for its parent to take note of its death.
 alive() {

@@ -24,15 +24,15 @@ without_caches() { names "$@" -o entry_timeout=0,attr_timeout=0,negative_timeout
 
 # Under pressure the kernel forgets inodes all the time, and asks for them again.
 while_the_kernel_forgets() {
-    while sleep 0.2; do echo 2; done >/proc/sys/vm/drop_caches &
+    while sleep 0.2; do drop_clean_caches 2; done &
     names "$@"
     kill $!
     wait $! 2>/dev/null
 }
 
-load 5 plainly
-load 2 with_writeback
-load 2 without_caches
+load 3 plainly
+load 1 with_writeback
+load 1 without_caches
 [ "$(id -u)" = 0 ] &&
 load 0 while_the_kernel_forgets
 finish
