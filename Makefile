@@ -7,7 +7,7 @@
 #   make soak           random loads, crashes and options   [MINUTES=10 T=part of a name]
 #   make asan tsan      the unit tests under the sanitizers
 #   make fuzz           hostile bytes for every decoder and whole stores, under libFuzzer
-#                       [SECONDS=60 each | TOTAL=seconds in all; T=part of a name]
+#                       [SECONDS=60 of processor time each; T=part of a name]
 #   make bench-quick    first figures, under two minutes
 #   make bench-kv       the engine beside RocksDB, LevelDB and LMDB  [MATRIX=--quick]
 #   make bench-fs       the filesystem beside its peers, and beside none at all [MATRIX=--quick]
@@ -20,11 +20,12 @@
 B       ?= build
 CC      ?= gcc
 OPT     ?= -O2
+DEBUG   ?= -g
 # `make Q=` shows the commands.
 Q       ?= @
 WARN     = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
            -Wpointer-arith -Wno-unused-parameter $(NOWARN)
-CFLAGS   = -std=gnu11 $(OPT) -g $(WARN) -D_GNU_SOURCE -DLSM_IN_TREE -D_FILE_OFFSET_BITS=64 -pthread \
+CFLAGS   = -std=gnu11 $(OPT) $(DEBUG) $(WARN) -D_GNU_SOURCE -DLSM_IN_TREE -D_FILE_OFFSET_BITS=64 -pthread \
            -fno-omit-frame-pointer $(SAN)
 LDFLAGS  = -pthread $(SAN)
 LSM_LIBS = -lxxhash -llz4 -lzstd
@@ -100,9 +101,15 @@ $(B)/%-quick: $(B)/bench/%-quick.o $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LSM_LIBS) -lm
 
-# With the points at which tests/mount_kill.sh lets it die (lsm/kill.h).
-$(B)/kill/siltfs: ALWAYS
-	@$(MAKE) --no-print-directory B=$(B)/kill OPT=-O1 SAN=-DKILL_POINTS $@
+# With the points at which tests/mount_kill.sh lets it die (lsm/kill.h); what has none is
+# linked as it is.
+KILL_OBJ = $(patsubst %.c,$(B)/kill/%.o,$(shell grep -lw 'KILL_POINTS*' lsm/*.c fs/*.c mount/*.c))
+
+$(KILL_OBJ): CFLAGS += -DKILL_POINTS
+
+$(B)/kill/siltfs: $(KILL_OBJ) $(filter-out $(KILL_OBJ:$(B)/kill/%=$(B)/%),$(MOUNT_OBJ) $(FS_OBJ) $(LSM_OBJ))
+	@echo "  LD $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(LSM_LIBS)
 
 # bench-kv has the peers whose headers are there; .peers remembers which these were, so
 # that it is built anew when they are others.
@@ -140,16 +147,23 @@ $(B)/bench-kv: $(KV_OBJ) $(B)/liblsm.a
 	@echo "  LD $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LSM_LIBS) $(KV_PEERS:%=-l%)
 
-$(B)/mount/%.o: EXTRA = $(FUSE_CFLAGS)
+$(B)/mount/%.o $(B)/kill/mount/%.o: EXTRA = $(FUSE_CFLAGS)
 $(B)/tests/%.o: EXTRA = $(CHECK_CFLAGS) -I.
 $(B)/bench/%.o: EXTRA = -I. $(KV_DEFS)
 
-$(B)/%.o: %.c | $(B)/.deps
+define compile
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	$(Q)$(CC) $(CFLAGS) $(EXTRA) -MMD -MP -c -o $@ $<
+endef
 
--include $(shell [ -d $(B) ] && find $(B) -maxdepth 2 -name '*.d' 2>/dev/null)
+$(B)/%.o: %.c | $(B)/.deps
+	$(compile)
+
+$(KILL_OBJ): $(B)/kill/%.o: %.c | $(B)/.deps
+	$(compile)
+
+-include $(shell [ -d $(B) ] && find $(B) -maxdepth 2 -name '*.d' 2>/dev/null) $(wildcard $(B)/kill/*/*.d)
 
 include lsm/lib.mk
 
@@ -166,13 +180,14 @@ run: all
 test: all lib $(TESTS) $(TOOLS) $(FUZZERS) $(B)/kill/siltfs check-layers
 	@B=$(B) bash tests/run $(T)
 
-unit: $(TESTS) $(if $(THREADS),,$(FUZZERS))
-	@B=$(B) bash tests/run unit $(T)
+unit: $(filter-out $(SKIP:%=$(B)/tests/test_%),$(TESTS)) $(if $(SKIP),,$(FUZZERS))
+	@B=$(B) SKIP="$(SKIP)" bash tests/run unit $(T)
 
 soak: all $(TESTS) $(TOOLS) $(B)/kill/siltfs $(B)/asan/siltfs
 	@B=$(B) bash tests/soak $(MINUTES) $(T)
 
-ASAN = OPT=-O1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -DLOCK_CHECK"
+# Lines and names of functions are all that a report of theirs needs.
+ASAN = OPT=-O1 DEBUG=-g1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -DLOCK_CHECK"
 
 asan:
 	@$(MAKE) --no-print-directory B=$(B)/asan $(ASAN) unit
@@ -181,8 +196,15 @@ asan:
 $(B)/asan/siltfs: ALWAYS
 	@$(MAKE) --no-print-directory B=$(B)/asan $(ASAN) $@
 
+# These have a single thread (workers=0), or look for anything but races: nothing there for
+# TSan to see. Of others, see TEST_CASE_ALONE.
+SINGLE = batch block compress db_crash db_gaps edit env_mem filter_bits format fs_record gaps hostile \
+  manifest manifest_crash merge options pick pick_tree ptr_map rangedel rate stats_print table_damage \
+  version vlog vlog_gc wal manifest_roll power fs_crash fs_power flips env_faults repair fs_repair \
+  fs_lost fs_repair_random fs_hostile
+
 tsan:
-	@THREADS=1 $(MAKE) --no-print-directory B=$(B)/tsan OPT=-O1 \
+	@$(MAKE) --no-print-directory SKIP="$(SINGLE)" B=$(B)/tsan OPT=-O1 DEBUG=-g1 \
 	  SAN="-fsanitize=thread -DLOCK_CHECK" unit
 
 fuzzers: $(FUZZERS)
@@ -191,10 +213,10 @@ fuzzers: $(FUZZERS)
 # with have not got, and it halves the speed.
 fuzz:
 	@sh tests/install clang libclang-rt-14-dev
-	@$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang OPT=-O2 NOWARN=-Wno-unused-but-set-variable \
+	@$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang OPT=-O2 DEBUG=-g1 NOWARN=-Wno-unused-but-set-variable \
 	  SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-coverage=trace-cmp -DLOCK_CHECK" \
 	  FUZZ_MAIN= FUZZ_FLAGS=-fsanitize=fuzzer fuzzers
-	@SECONDS_EACH=$(SECONDS) TOTAL=$(TOTAL) bash tests/fuzz $(B)/fuzz/tests $(T)
+	@SECONDS_EACH=$(SECONDS) bash tests/fuzz $(B)/fuzz/tests $(T)
 
 bench-quick: all
 	@bash bench/quick $(B)

@@ -37,7 +37,7 @@ struct soak {
     uint64_t option_sets, operations, crashes; /* yours to count */
 };
 
-#define soak_begin(s) soak_begin_for(s, SOAK_SANITIZED ? 4 : 6)
+#define soak_begin(s) soak_begin_for(s, SOAK_SANITIZED ? 2 : 3)
 /* In `make test` it has so many seconds. */
 #define soak_begin_for(s, seconds) soak_begin_case(s, __func__, seconds)
 void soak_begin_case(struct soak *s, const char *name, unsigned test_seconds);
@@ -58,6 +58,11 @@ void soak_end(struct soak *s);
 enum { SOAK_SANITIZED = true };
 #else
 enum { SOAK_SANITIZED = false };
+#endif
+#ifdef __SANITIZE_THREAD__
+enum { SOAK_UNDER_TSAN = true };
+#else
+enum { SOAK_UNDER_TSAN = false };
 #endif
 
 /* ---- for test.c ---- */

@@ -94,11 +94,26 @@ bool test_log_has(const char *part)
     return has;
 }
 
+static bool is_due(enum test_when when, bool in_soak)
+{
+    switch (when) {
+    case TEST_NOT_IN_SOAK:
+        return !in_soak;
+    case TEST_NOT_UNDER_TSAN:
+        return !in_soak && !SOAK_UNDER_TSAN;
+    case TEST_ALWAYS:
+        return true;
+    case TEST_ONLY_IN_SOAK:
+        return in_soak;
+    }
+    return false;
+}
+
 int test_main(const char *name, const struct test_case *cases, int n)
 {
     Suite *suite = suite_create(name);
     const char *only = getenv("CHECK");
-    enum test_when not = getenv("SOAK") ? TEST_NOT_IN_SOAK : TEST_ONLY_IN_SOAK;
+    bool in_soak = getenv("SOAK");
     SRunner *runner;
     int i, failed;
 
@@ -107,7 +122,8 @@ int test_main(const char *name, const struct test_case *cases, int n)
     for (i = 0; i < n; i++) {
         TCase *tc;
 
-        if (cases[i].when == not || (only && !strstr(cases[i].tcase->name, only)))
+        if (!is_due(cases[i].when, in_soak) ||
+            (only && !strstr(cases[i].tcase->name, only)))
             continue;
         tc = tcase_create(cases[i].tcase->name);
         tcase_set_timeout(tc, cases[i].timeout_s * (SOAK_SANITIZED ? 4 : 1));

@@ -63,6 +63,7 @@ bool test_log_has(const char *part);
 
 enum test_when {
     TEST_NOT_IN_SOAK,
+    TEST_NOT_UNDER_TSAN, /* nor in soak */
     TEST_ALWAYS,
     TEST_ONLY_IN_SOAK,
 };
@@ -82,6 +83,11 @@ int test_main(const char *name, const struct test_case *cases, int n);
 #define TEST_CASE_SLOW(fn, s)                                                            \
     {                                                                                    \
         .tcase = fn, .timeout_s = (s)                                                    \
+    }
+/* One thread does it all, so there is nothing for TSan to see: not run under it. */
+#define TEST_CASE_ALONE(fn)                                                              \
+    {                                                                                    \
+        .tcase = fn, .timeout_s = 300, .when = TEST_NOT_UNDER_TSAN                       \
     }
 /* It uses soak.h: time is what it is given, and more on a busy machine. */
 #define TEST_CASE_SOAK(fn)                                                               \
