@@ -186,8 +186,8 @@ lives() {
 if [ -n "${SOAK:-}" ]; then least=110; else least=5; fi
 at_points() { lives "$1" "$2" points $least; }
 at_random() { lives "$1" "$2" random $least; }
-load 5 at_points
-load 5 at_random
+load 2 at_points
+load 2 at_random
 echo "$kills kills, $compared files and $((compared_bytes >> 20)) MiB compared; of $in_flight" \
     "calls in flight $happened had happened"
 for p in "${points[@]}"; do

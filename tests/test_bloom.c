@@ -170,7 +170,9 @@ START_TEST(threads_lose_no_bit)
 }
 END_TEST
 
-TEST_MAIN("bloom", TEST_CASE(golden_bits), TEST_CASE(ten_bits_err_in_one_percent),
-          TEST_CASE(more_bits_err_less), TEST_CASE(the_rate_that_is_told_is_the_rate),
-          TEST_CASE(each_bit_saves_less_than_the_one_before),
-          TEST_CASE(sizes_are_whole_lines), TEST_CASE(threads_lose_no_bit))
+TEST_MAIN("bloom", TEST_CASE_ALONE(golden_bits),
+          TEST_CASE_ALONE(ten_bits_err_in_one_percent),
+          TEST_CASE_ALONE(more_bits_err_less),
+          TEST_CASE_ALONE(the_rate_that_is_told_is_the_rate),
+          TEST_CASE_ALONE(each_bit_saves_less_than_the_one_before),
+          TEST_CASE_ALONE(sizes_are_whole_lines), TEST_CASE(threads_lose_no_bit))

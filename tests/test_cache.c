@@ -327,13 +327,13 @@ START_TEST(threads_always_see_the_value_of_their_key)
 }
 END_TEST
 
-TEST_MAIN("cache", TEST_CASE(what_is_put_is_found), TEST_CASE(capacity_holds),
-          TEST_CASE(capacity_holds_for_blocks_of_all_sizes),
-          TEST_CASE(a_smaller_capacity_gives_memory_back_at_once),
-          TEST_CASE(values_made_elsewhere_count_and_are_freed),
-          TEST_CASE(what_is_abandoned_is_not_found_and_takes_nothing),
-          TEST_CASE(pinned_stays_and_is_given_up_when_unpinned),
-          TEST_CASE(the_first_of_two_puts_wins),
-          TEST_CASE(too_large_is_handed_out_but_drives_nothing_out),
-          TEST_CASE(a_scan_does_not_drive_out_what_is_used),
+TEST_MAIN("cache", TEST_CASE_ALONE(what_is_put_is_found), TEST_CASE_ALONE(capacity_holds),
+          TEST_CASE_ALONE(capacity_holds_for_blocks_of_all_sizes),
+          TEST_CASE_ALONE(a_smaller_capacity_gives_memory_back_at_once),
+          TEST_CASE_ALONE(values_made_elsewhere_count_and_are_freed),
+          TEST_CASE_ALONE(what_is_abandoned_is_not_found_and_takes_nothing),
+          TEST_CASE_ALONE(pinned_stays_and_is_given_up_when_unpinned),
+          TEST_CASE_ALONE(the_first_of_two_puts_wins),
+          TEST_CASE_ALONE(too_large_is_handed_out_but_drives_nothing_out),
+          TEST_CASE_ALONE(a_scan_does_not_drive_out_what_is_used),
           TEST_CASE(threads_always_see_the_value_of_their_key))

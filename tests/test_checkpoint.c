@@ -588,15 +588,15 @@ START_TEST(under_load_a_checkpoint_is_one_moment_on_disk)
 }
 END_TEST
 
-TEST_MAIN("checkpoint", TEST_CASE(a_checkpoint_lives_apart_from_its_original),
+TEST_MAIN("checkpoint", TEST_CASE_ALONE(a_checkpoint_lives_apart_from_its_original),
           TEST_CASE(a_checkpoint_lives_apart_from_its_original_on_disk),
-          TEST_CASE(a_checkpoint_survives_the_deletion_of_its_original),
-          TEST_CASE(an_empty_store_has_checkpoints),
-          TEST_CASE(many_checkpoints_do_not_gather_logs),
-          TEST_CASE(a_linked_log_is_not_recycled_after_a_crash_either),
-          TEST_CASE(the_listed_files_of_a_checkpoint_are_the_store),
-          TEST_CASE(verify_finds_damage_in_logs_and_manifest),
-          TEST_CASE_SLOW(a_crash_at_every_call_leaves_a_whole_checkpoint_or_none, 300),
-          TEST_CASE(a_fault_at_any_call_leaves_the_original_alone),
+          TEST_CASE_ALONE(a_checkpoint_survives_the_deletion_of_its_original),
+          TEST_CASE_ALONE(an_empty_store_has_checkpoints),
+          TEST_CASE_ALONE(many_checkpoints_do_not_gather_logs),
+          TEST_CASE_ALONE(a_linked_log_is_not_recycled_after_a_crash_either),
+          TEST_CASE_ALONE(the_listed_files_of_a_checkpoint_are_the_store),
+          TEST_CASE_ALONE(verify_finds_damage_in_logs_and_manifest),
+          TEST_CASE_ALONE(a_crash_at_every_call_leaves_a_whole_checkpoint_or_none),
+          TEST_CASE_ALONE(a_fault_at_any_call_leaves_the_original_alone),
           TEST_CASE(under_load_a_checkpoint_is_one_moment),
           TEST_CASE(under_load_a_checkpoint_is_one_moment_on_disk))

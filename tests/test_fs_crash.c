@@ -19,7 +19,7 @@ enum {
     NAMES = 5,
     OPEN_MAX = 3,
     FILE_MAX = 60000,
-    RUNS = SOAK_SANITIZED ? 60 : 300, /* of one load, each crashing somewhere else */
+    RUNS = SOAK_SANITIZED ? 40 : 150, /* of one load, each crashing somewhere else */
 };
 
 static struct rig rig;

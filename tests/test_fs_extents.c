@@ -757,7 +757,7 @@ START_TEST(lseek_and_copy_refuse_what_is_no_file)
 END_TEST
 
 TEST_MAIN("fs_extents", TEST_CASE_SOAK(ranges_agree_with_memory),
-          TEST_CASE_SLOW(after_a_crash_each_operation_happened_or_not, 600),
+          TEST_CASE_ALONE(after_a_crash_each_operation_happened_or_not),
           TEST_CASE(fallocate_refuses_as_linux_does),
           TEST_CASE(every_range_operation_sets_mtime_and_ctime),
           TEST_CASE(files_are_as_large_as_an_offset_can_be),

@@ -12,8 +12,8 @@
 
 enum {
     CALLS_MAX = 20000,
-    RUNS = SOAK_SANITIZED ? 12 : 200,      /* of a load; in make soak: at all calls */
-    FAULT_STEP = SOAK_SANITIZED ? 97 : 11, /* calls from one that fails to the next */
+    RUNS = SOAK_SANITIZED ? 12 : 100,      /* of a load; in make soak: at all calls */
+    FAULT_STEP = SOAK_SANITIZED ? 97 : 23, /* calls from one that fails to the next */
 };
 
 static struct fs_load l;

@@ -174,9 +174,9 @@ START_TEST(threads_lose_no_number)
 }
 END_TEST
 
-TEST_MAIN("hist", TEST_CASE(an_empty_one_is_zero),
-          TEST_CASE(one_number_is_every_quantile),
-          TEST_CASE(quantiles_are_within_a_sixteenth),
-          TEST_CASE(what_is_beyond_the_last_bucket_reads_as_max),
-          TEST_CASE(merging_is_as_if_one_had_taken_all),
+TEST_MAIN("hist", TEST_CASE_ALONE(an_empty_one_is_zero),
+          TEST_CASE_ALONE(one_number_is_every_quantile),
+          TEST_CASE_ALONE(quantiles_are_within_a_sixteenth),
+          TEST_CASE_ALONE(what_is_beyond_the_last_bucket_reads_as_max),
+          TEST_CASE_ALONE(merging_is_as_if_one_had_taken_all),
           TEST_CASE(threads_lose_no_number))

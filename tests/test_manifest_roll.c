@@ -140,7 +140,7 @@ START_TEST(a_store_opens_after_its_manifest_was_replaced)
 }
 END_TEST
 
-enum { STRIDE = SOAK_SANITIZED ? 4 : 1 };
+enum { STRIDE = SOAK_SANITIZED ? 9 : 2 };
 
 START_TEST(a_crash_while_the_manifest_is_replaced_loses_nothing)
 {

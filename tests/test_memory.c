@@ -23,7 +23,7 @@ enum {
     KEYS = 800000, /* some 330 MiB */
     BATCH = 50,
     FILLERS = 2,
-    RUN_MS = 6000,
+    RUN_MS = 2000,
     SAMPLE_US = 2000,
 };
 

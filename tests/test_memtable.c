@@ -564,17 +564,18 @@ START_TEST(threads_insert_and_read_at_once)
 }
 END_TEST
 
-TEST_MAIN("memtable",
+TEST_MAIN(
+    "memtable",
 
-          TEST_CASE(get_finds_the_newest_version_at_a_sequence),
-          TEST_CASE(iterators_walk_both_ways),
-          TEST_CASE(an_iterator_sees_what_is_inserted_ahead_of_it),
-          TEST_CASE(misses_are_answered_and_memory_is_counted),
-          TEST_CASE(the_last_reference_frees),
-          TEST_CASE(each_segment_referred_to_is_told_once),
-          TEST_CASE(what_is_no_pointer_is_not_inserted_as_one),
-          TEST_CASE(range_deletes_answer_as_each_of_them_would),
-          TEST_CASE(range_deletes_leave_points_to_be_judged_by_sequence),
-          TEST_CASE(too_many_range_deletes_crowd_a_memtable),
-          TEST_CASE(overlapping_range_deletes_are_counted_as_memory_and_do_not_multiply),
-          TEST_CASE(threads_insert_and_read_at_once))
+    TEST_CASE_ALONE(get_finds_the_newest_version_at_a_sequence),
+    TEST_CASE_ALONE(iterators_walk_both_ways),
+    TEST_CASE_ALONE(an_iterator_sees_what_is_inserted_ahead_of_it),
+    TEST_CASE_ALONE(misses_are_answered_and_memory_is_counted),
+    TEST_CASE_ALONE(the_last_reference_frees),
+    TEST_CASE_ALONE(each_segment_referred_to_is_told_once),
+    TEST_CASE_ALONE(what_is_no_pointer_is_not_inserted_as_one),
+    TEST_CASE_ALONE(range_deletes_answer_as_each_of_them_would),
+    TEST_CASE_ALONE(range_deletes_leave_points_to_be_judged_by_sequence),
+    TEST_CASE_ALONE(too_many_range_deletes_crowd_a_memtable),
+    TEST_CASE_ALONE(overlapping_range_deletes_are_counted_as_memory_and_do_not_multiply),
+    TEST_CASE(threads_insert_and_read_at_once))

@@ -23,8 +23,8 @@
 enum {
     CALLS_MAX = 40000,
     DISKS = 4,
-    STRIDE = SOAK_SANITIZED ? 90 : 10,
-    RECOVERIES = SOAK_SANITIZED ? 2 : 12, /* that crash everywhere; in make soak all of
+    STRIDE = SOAK_SANITIZED ? 90 : 20,
+    RECOVERIES = SOAK_SANITIZED ? 2 : 6, /* that crash everywhere; in make soak all of
                                              every NEST-th crash */
     NEST = 60,
 };

@@ -536,17 +536,17 @@ START_TEST(threads_insert_at_one_end_while_others_read)
 }
 END_TEST
 
-TEST_MAIN("skiplist", TEST_CASE(arena_pieces_are_aligned_and_do_not_overlap),
+TEST_MAIN("skiplist", TEST_CASE_ALONE(arena_pieces_are_aligned_and_do_not_overlap),
           TEST_CASE(threads_get_pieces_of_their_own),
-          TEST_CASE(an_empty_list_has_nothing),
-          TEST_CASE(inserts_in_any_order_are_found_in_key_order),
-          TEST_CASE(versions_of_a_key_stand_newest_first),
-          TEST_CASE(types_of_one_sequence_stand_greatest_first),
-          TEST_CASE(keys_and_values_of_any_size_are_kept_whole),
-          TEST_CASE(an_ascending_run_is_in_order),
-          TEST_CASE(a_descending_run_is_in_order),
-          TEST_CASE(ascending_streams_may_be_interleaved),
-          TEST_CASE(runs_may_meet_and_overtake_each_other),
-          TEST_CASE(a_place_in_another_list_is_not_used),
+          TEST_CASE_ALONE(an_empty_list_has_nothing),
+          TEST_CASE_ALONE(inserts_in_any_order_are_found_in_key_order),
+          TEST_CASE_ALONE(versions_of_a_key_stand_newest_first),
+          TEST_CASE_ALONE(types_of_one_sequence_stand_greatest_first),
+          TEST_CASE_ALONE(keys_and_values_of_any_size_are_kept_whole),
+          TEST_CASE_ALONE(an_ascending_run_is_in_order),
+          TEST_CASE_ALONE(a_descending_run_is_in_order),
+          TEST_CASE_ALONE(ascending_streams_may_be_interleaved),
+          TEST_CASE_ALONE(runs_may_meet_and_overtake_each_other),
+          TEST_CASE_ALONE(a_place_in_another_list_is_not_used),
           TEST_CASE(threads_insert_spread_keys_while_others_read),
           TEST_CASE(threads_insert_at_one_end_while_others_read))

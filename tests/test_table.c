@@ -552,15 +552,17 @@ START_TEST(golden_meta)
 }
 END_TEST
 
-TEST_MAIN("table", TEST_CASE_SLOW(what_is_added_is_found, 300),
-          TEST_CASE(on_a_real_directory), TEST_CASE(versions_of_a_key_span_blocks),
-          TEST_CASE(entries_larger_than_a_block),
-          TEST_CASE(a_large_entry_gets_its_own_block),
-          TEST_CASE(blocks_that_shrink_are_compressed_and_random_ones_stay_raw),
-          TEST_CASE(range_deletes_come_back), TEST_CASE(a_table_of_range_deletes_only),
-          TEST_CASE(a_point_at_the_end_of_a_range_closes_the_bounds),
-          TEST_CASE(the_longest_run_of_tombstones_is_told),
-          TEST_CASE(the_filter_turns_strangers_away),
-          TEST_CASE(reads_fill_the_cache_and_compactions_do_not),
+TEST_MAIN("table", TEST_CASE_ALONE(what_is_added_is_found),
+          TEST_CASE_ALONE(on_a_real_directory),
+          TEST_CASE_ALONE(versions_of_a_key_span_blocks),
+          TEST_CASE_ALONE(entries_larger_than_a_block),
+          TEST_CASE_ALONE(a_large_entry_gets_its_own_block),
+          TEST_CASE_ALONE(blocks_that_shrink_are_compressed_and_random_ones_stay_raw),
+          TEST_CASE_ALONE(range_deletes_come_back),
+          TEST_CASE_ALONE(a_table_of_range_deletes_only),
+          TEST_CASE_ALONE(a_point_at_the_end_of_a_range_closes_the_bounds),
+          TEST_CASE_ALONE(the_longest_run_of_tombstones_is_told),
+          TEST_CASE_ALONE(the_filter_turns_strangers_away),
+          TEST_CASE_ALONE(reads_fill_the_cache_and_compactions_do_not),
           TEST_CASE_SLOW(threads_read_one_table_through_a_small_cache, 300),
-          TEST_CASE(golden_meta))
+          TEST_CASE_ALONE(golden_meta))

@@ -565,14 +565,15 @@ START_TEST(mutated_tables_do_no_harm)
 }
 END_TEST
 
-TEST_MAIN("table_dict", TEST_CASE(golden_table),
-          TEST_CASE(what_is_alike_shrinks_and_comes_back),
-          TEST_CASE(another_content_gets_another_dictionary),
-          TEST_CASE(random_content_and_little_content_get_none),
-          TEST_CASE_SLOW(every_mixture_comes_back, 300),
-          TEST_CASE(blocks_are_held_back_for_a_while_only),
-          TEST_CASE(the_cache_holds_dictionaries_and_compactions_do_not_put_them_there),
-          TEST_CASE(threads_share_dictionaries_of_a_small_cache),
-          TEST_CASE(a_damaged_dictionary_is_told_with_its_place),
-          TEST_CASE_SLOW(flips_and_cuts_are_noticed, 300),
-          TEST_CASE_SLOW(mutated_tables_do_no_harm, 300))
+TEST_MAIN(
+    "table_dict", TEST_CASE_ALONE(golden_table),
+    TEST_CASE_ALONE(what_is_alike_shrinks_and_comes_back),
+    TEST_CASE_ALONE(another_content_gets_another_dictionary),
+    TEST_CASE_ALONE(random_content_and_little_content_get_none),
+    TEST_CASE_ALONE(every_mixture_comes_back),
+    TEST_CASE_ALONE(blocks_are_held_back_for_a_while_only),
+    TEST_CASE_ALONE(the_cache_holds_dictionaries_and_compactions_do_not_put_them_there),
+    TEST_CASE(threads_share_dictionaries_of_a_small_cache),
+    TEST_CASE_ALONE(a_damaged_dictionary_is_told_with_its_place),
+    TEST_CASE_ALONE(flips_and_cuts_are_noticed),
+    TEST_CASE_ALONE(mutated_tables_do_no_harm))

@@ -693,15 +693,16 @@ START_TEST(a_table_of_another_size_than_the_manifest_has_is_damage)
 }
 END_TEST
 
-TEST_MAIN("version_read", TEST_CASE(the_newest_table_of_l0_answers_first),
-          TEST_CASE(an_upper_level_answers_before_a_lower_one),
-          TEST_CASE(a_range_delete_hides_what_is_older_and_below),
-          TEST_CASE(lookup_agrees_with_looking_at_everything),
-          TEST_CASE(a_level_is_walked_as_one), TEST_CASE(a_level_without_tables_is_empty),
-          TEST_CASE(tables_without_points_are_stepped_over),
-          TEST_CASE(nothing_below_upper_is_missed),
-          TEST_CASE(a_table_beyond_upper_is_not_opened),
-          TEST_CASE(a_missing_table_is_damage_where_it_is_met),
-          TEST_CASE(a_read_error_of_one_table_ends_the_level),
+TEST_MAIN("version_read", TEST_CASE_ALONE(the_newest_table_of_l0_answers_first),
+          TEST_CASE_ALONE(an_upper_level_answers_before_a_lower_one),
+          TEST_CASE_ALONE(a_range_delete_hides_what_is_older_and_below),
+          TEST_CASE_ALONE(lookup_agrees_with_looking_at_everything),
+          TEST_CASE_ALONE(a_level_is_walked_as_one),
+          TEST_CASE_ALONE(a_level_without_tables_is_empty),
+          TEST_CASE_ALONE(tables_without_points_are_stepped_over),
+          TEST_CASE_ALONE(nothing_below_upper_is_missed),
+          TEST_CASE_ALONE(a_table_beyond_upper_is_not_opened),
+          TEST_CASE_ALONE(a_missing_table_is_damage_where_it_is_met),
+          TEST_CASE_ALONE(a_read_error_of_one_table_ends_the_level),
           TEST_CASE(threads_that_open_a_table_get_the_same),
-          TEST_CASE(a_table_of_another_size_than_the_manifest_has_is_damage))
+          TEST_CASE_ALONE(a_table_of_another_size_than_the_manifest_has_is_damage))

@@ -403,10 +403,11 @@ START_TEST(mutated_logs_give_a_prefix_or_an_error)
 }
 END_TEST
 
-TEST_MAIN("wal_crash",
-          TEST_CASE(power_loss_after_every_call_keeps_a_prefix_with_all_that_was_synced),
-          TEST_CASE(power_loss_in_a_recycled_log_never_brings_old_frames_back),
-          TEST_CASE(process_death_loses_nothing_acknowledged),
-          TEST_CASE(killed_process_loses_nothing_acknowledged_on_disk),
-          TEST_CASE(sync_runs_beside_append), TEST_CASE(sync_runs_beside_append_on_disk),
-          TEST_CASE(mutated_logs_give_a_prefix_or_an_error))
+TEST_MAIN(
+    "wal_crash",
+    TEST_CASE_ALONE(power_loss_after_every_call_keeps_a_prefix_with_all_that_was_synced),
+    TEST_CASE_ALONE(power_loss_in_a_recycled_log_never_brings_old_frames_back),
+    TEST_CASE_ALONE(process_death_loses_nothing_acknowledged),
+    TEST_CASE_ALONE(killed_process_loses_nothing_acknowledged_on_disk),
+    TEST_CASE(sync_runs_beside_append), TEST_CASE(sync_runs_beside_append_on_disk),
+    TEST_CASE_ALONE(mutated_logs_give_a_prefix_or_an_error))

@@ -34,7 +34,7 @@ enum {
     EXIT_DEAD = 3,
     POLL_MS = 5,
     HANGS_AFTER_POLLS = 60 * 1000 / POLL_MS, /* a worker that does not end */
-    SHARED_TURN = 4,    /* one call in so many is in a shared region */
+    SHARED_TURN = 4, /* one call in so many is in a shared region */
     WORKERS_MAX = 256,
 };
 
