@@ -10,12 +10,12 @@
  * *lookups* its user knows of: each call that returns attributes by name
  * (fs_lookup, fs_create, fs_tmpfile, fs_mknod, fs_mkdir, fs_symlink, fs_link, and an
  * entry of fs_readdir that the sink took with FS_TAKEN_LOOKUP) adds one, fs_forget
- * takes them off; and its *opens* (fs_create, fs_tmpfile, fs_open, fs_release).
- * The root needs neither. An inode number is valid while it is referenced.
- * A file without a name lives, contents and all, until it has no reference any
- * more (or until the next mount); only a removed directory is an empty shell at
- * once. So who looked a name up can open what it found, even when the name was
- * unlinked or renamed over meanwhile.
+ * takes them off; and its *opens* (fs_create, fs_open, fs_release), for users who do not
+ * know an inode all the time that they have it open. The root needs neither. An inode
+ * number is valid while it is referenced. A file without a name lives, contents and all,
+ * until it has no reference any more (or until the next mount); only a removed directory
+ * is an empty shell at once. So who looked a name up can open what it found, even when
+ * the name was unlinked or renamed over meanwhile.
  *
  * Permissions are the caller's business (the kernel's, with
  * default_permissions), except where the operation itself changes mode bits:
@@ -145,8 +145,8 @@ int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char
 int fs_create(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
               mode_t mode, struct fs_attr *out);
 /*
- * open(2)'s O_TMPFILE: a regular file made as fs_create would in the directory, and
- * opened, which has no name. fs_link can give it one (unlike a file whose last name was
+ * open(2)'s O_TMPFILE: a regular file made as fs_mknod would in the directory, which has
+ * no name. fs_link can give it one (unlike a file whose last name was
  * removed: -ENOENT); else it goes with its last reference, or at the next mount.
  */
 int fs_tmpfile(struct fs *fs, const struct fs_cred *c, uint64_t parent, mode_t mode,

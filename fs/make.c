@@ -192,7 +192,7 @@ int fs_create(struct fs *fs, const struct fs_cred *c, uint64_t parent, const cha
 int fs_tmpfile(struct fs *fs, const struct fs_cred *c, uint64_t parent, mode_t mode,
                struct fs_attr *out)
 {
-    struct make m = {.cred = c, .mode = S_IFREG | (mode & 07777), .open = true};
+    struct make m = {.cred = c, .mode = S_IFREG | (mode & 07777)};
 
     return make(fs, &m, parent, out);
 }

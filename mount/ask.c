@@ -61,7 +61,7 @@ static int open_orders(const char *mountpoint, struct why *why)
     int fd;
 
     snprintf(path, sizeof(path), "%s/" CONTROL_NAME "/" ORDERS_NAME, mountpoint);
-    fd = open(path, O_RDWR | O_CLOEXEC);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd >= 0)
         return fd;
     if (errno == ENOTCONN)

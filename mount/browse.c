@@ -8,7 +8,6 @@
  */
 #include "browse.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -19,7 +18,7 @@
 enum {
     OPEN_MAX = 64,
     MEMORY_EACH = 4 << 20,
-    IDLE_S = 60,         /* unused for that long: the kernel is asked to forget it */
+    IDLE_S = 60, /* unused for that long: the kernel is asked to forget it */
     CLOSE_WAIT_MS = 1000,
     POLL_MS = 20,
 };
@@ -181,7 +180,8 @@ int browse_root(struct browse *b, const char *name, struct fs_attr *out)
     return err;
 }
 
-/* Without b's locks: the kernel takes the directory's, which who waits for us may have. */
+/* Without b's locks: the kernel takes the directory's, which who waits for us may have.
+ */
 static void ask_to_forget(struct browse *b, const char *name)
 {
     fuse_lowlevel_notify_inval_entry(b->ops->session, b->dir, name, strlen(name));
@@ -414,19 +414,6 @@ int browse_readdir(struct browse *b, fuse_ino_t ino, uint64_t cookie, bool plus,
     struct renumber r = {view_of(b, ino), place_of(ino), fn, arg};
 
     return fs_readdir(r.v->fs, inner(ino), cookie, plus, renumber, &r);
-}
-
-int browse_open(struct browse *b, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC))
-        return -EROFS;
-    fi->keep_cache = 1; /* it never changes */
-    return fs_open(view_of(b, ino)->fs, inner(ino), false);
-}
-
-int browse_release(struct browse *b, fuse_ino_t ino)
-{
-    return fs_release(view_of(b, ino)->fs, inner(ino));
 }
 
 int browse_read(struct browse *b, fuse_ino_t ino, uint64_t off, size_t len, void *to,

@@ -46,8 +46,6 @@ int browse_getattr(struct browse *b, fuse_ino_t ino, struct fs_attr *out);
 int browse_readlink(struct browse *b, fuse_ino_t ino, char *to);
 int browse_readdir(struct browse *b, fuse_ino_t ino, uint64_t cookie, bool plus,
                    fs_dirent_fn *fn, void *arg);
-int browse_open(struct browse *b, fuse_ino_t ino, struct fuse_file_info *fi);
-int browse_release(struct browse *b, fuse_ino_t ino);
 int browse_read(struct browse *b, fuse_ino_t ino, uint64_t off, size_t len, void *to,
                 size_t *got);
 int browse_lseek(struct browse *b, fuse_ino_t ino, uint64_t off, int whence,

@@ -8,13 +8,11 @@
 #include <getopt.h>
 #include <unistd.h>
 
-#include "browse.h"
 #include "command.h"
 #include "control.h"
 #include "launch.h"
 #include "log.h"
 #include "mountpoint.h"
-#include "orders.h"
 #include "session.h"
 #include "snapshots.h"
 #include "store.h"
@@ -107,8 +105,7 @@ static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs
     KILL_POINT("session-made");
     err = session_run(s);
     KILL_POINT("session-ended");
-    orders_end(&ops);
-    browse_free(ops.browse);
+    control_end(&ops);
     session_free(s);
     if (err) {
         why_set(&why, err, "%s: ended early: %s", job->mountpoint, strerror(-err));

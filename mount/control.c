@@ -1,9 +1,15 @@
 /*
  * control.c - see control.h.
+ *
+ * Files are opened without our being asked (ops.c), so nothing can be kept for a handle.
+ * Each lookup of a file therefore leads to an inode of its own, with a text of its own,
+ * and so does each creation of `command`: with no time to live and no links, so that the
+ * kernel forgets it as soon as nobody has it open.
  */
 #include "control.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "browse.h"
@@ -12,28 +18,90 @@
 
 #define DIR_INO       (1ull << 63)
 #define SNAPSHOTS_INO (DIR_INO + 1)
-#define FILE_INO(i)   (DIR_INO + 2 + (i))
+#define FILE_INO(i)   (DIR_INO + 2 + (i)) /* in listings only */
+#define NODE_INO(n)   (DIR_INO + 64 + (n))
 
-struct control_file {
+static const struct control_file {
     const char *name;
-    report_fn *write; /* NULL: it takes orders */
-};
-
-static const struct control_file files[] = {
+    report_fn *write;
+} files[] = {
     {"stats", report_text},
     {"stats.json", report_json},
     {"stats.prom", report_prometheus},
-    {ORDERS_NAME, NULL},
 };
 
 enum { FILES = sizeof(files) / sizeof(files[0]) };
 
-/* What a handle of an open file holds. */
-struct content {
+/* A file that the kernel knows. */
+struct control_node {
+    struct control_node *next;
+    fuse_ino_t ino;
     char *text;
     size_t len;
     struct order *order; /* instead */
 };
+
+static pthread_mutex_t nodes_mu = PTHREAD_MUTEX_INITIALIZER; /* ops->nodes, next_node */
+
+/* ---- files that the kernel knows ---- */
+
+static struct control_node *node_new(struct ops *o)
+{
+    struct control_node *n = calloc(1, sizeof(*n));
+
+    if (!n)
+        return NULL;
+    pthread_mutex_lock(&nodes_mu);
+    n->ino = NODE_INO(o->next_node++);
+    n->next = o->nodes;
+    o->nodes = n;
+    pthread_mutex_unlock(&nodes_mu);
+    return n;
+}
+
+/* It stays as long as the kernel may ask for it. */
+static struct control_node *node_find(struct ops *o, fuse_ino_t ino)
+{
+    struct control_node *n;
+
+    pthread_mutex_lock(&nodes_mu);
+    for (n = o->nodes; n && n->ino != ino; n = n->next)
+        ;
+    pthread_mutex_unlock(&nodes_mu);
+    return n;
+}
+
+static void node_free(struct ops *o, struct control_node *n)
+{
+    struct control_node **at;
+
+    pthread_mutex_lock(&nodes_mu);
+    for (at = &o->nodes; *at != n; at = &(*at)->next)
+        ;
+    *at = n->next;
+    pthread_mutex_unlock(&nodes_mu);
+    if (n->order)
+        order_free(n->order);
+    free(n->text);
+    free(n);
+}
+
+static int write_text(struct ops *o, const struct control_file *file,
+                      struct control_node *n)
+{
+    struct lsm *db = fs_store(o->fs);
+    struct lsm_stats lsm;
+    struct fs_stats fs;
+    struct report report = {.store = lsm_path(db), .fs = &fs, .lsm = &lsm};
+    FILE *out = open_memstream(&n->text, &n->len);
+
+    if (!out)
+        return -ENOMEM;
+    fs_get_stats(o->fs, &fs);
+    lsm_get_stats(db, &lsm);
+    file->write(out, &report);
+    return fclose(out) == 0 ? 0 : -ENOMEM;
+}
 
 /* ---- names and attributes ---- */
 
@@ -42,28 +110,71 @@ static bool is_dir(fuse_ino_t ino)
     return ino == DIR_INO || ino == SNAPSHOTS_INO;
 }
 
-int control_getattr(const struct ops *o, fuse_ino_t ino, struct fs_attr *out)
+static void fill_attr(const struct ops *o, fuse_ino_t ino, mode_t mode,
+                      struct fs_attr *out)
 {
-    bool dir = is_dir(ino);
-
-    if (browse_owns(ino))
-        return browse_getattr(o->browse, ino, out);
-    if (ino > FILE_INO(FILES - 1))
-        return -ENOENT;
     memset(out, 0, sizeof(*out));
     out->st.st_ino = ino;
-    out->st.st_mode = dir ? S_IFDIR | 0500 : S_IFREG | 0400;
-    if (!dir && !files[ino - FILE_INO(0)].write)
-        out->st.st_mode = S_IFREG | 0600;
-    out->st.st_nlink = dir ? 2 : 1;
+    out->st.st_mode = mode;
+    out->st.st_nlink = S_ISDIR(mode) ? 2 : 0;
     out->st.st_uid = o->uid;
     out->st.st_gid = o->gid;
     out->st.st_blksize = 4096;
     out->st.st_atim = out->st.st_mtim = out->st.st_ctim = out->btime = o->mounted;
+}
+
+static void dir_attr(const struct ops *o, fuse_ino_t ino, struct fs_attr *out)
+{
+    /* In the first, whoever gives an order makes a file. */
+    fill_attr(o, ino, S_IFDIR | (ino == DIR_INO ? 0700 : 0500), out);
+}
+
+static void node_attr(const struct ops *o, const struct control_node *n,
+                      struct fs_attr *out)
+{
+    fill_attr(o, n->ino, S_IFREG | (n->order ? 0600 : 0400), out);
+    out->st.st_size = (off_t)n->len;
+}
+
+int control_getattr(struct ops *o, fuse_ino_t ino, struct fs_attr *out)
+{
+    struct control_node *n;
+
+    if (browse_owns(ino))
+        return browse_getattr(o->browse, ino, out);
+    if (is_dir(ino)) {
+        dir_attr(o, ino, out);
+        return 0;
+    }
+    n = node_find(o, ino);
+    if (!n)
+        return -ESTALE;
+    node_attr(o, n, out);
     return 0;
 }
 
-int control_lookup(const struct ops *o, fuse_ino_t parent, const char *name,
+static int lookup_file(struct ops *o, const char *name, struct fs_attr *out)
+{
+    struct control_node *n;
+    unsigned i;
+    int err;
+
+    for (i = 0; i < FILES && strcmp(name, files[i].name) != 0; i++)
+        ;
+    if (i == FILES)
+        return -ENOENT;
+    n = node_new(o);
+    if (!n)
+        return -ENOMEM;
+    err = write_text(o, &files[i], n);
+    if (err)
+        node_free(o, n);
+    else
+        node_attr(o, n, out);
+    return err;
+}
+
+int control_lookup(struct ops *o, fuse_ino_t parent, const char *name,
                    struct fs_attr *out)
 {
     if (browse_owns(parent))
@@ -79,11 +190,32 @@ int control_lookup(const struct ops *o, fuse_ino_t parent, const char *name,
         return o->browse ? browse_root(o->browse, name, out) : -ENOENT;
     if (strcmp(name, BROWSE_NAME) == 0)
         return control_getattr(o, SNAPSHOTS_INO, out);
-    for (unsigned i = 0; i < FILES; i++) {
-        if (strcmp(name, files[i].name) == 0)
-            return control_getattr(o, FILE_INO(i), out);
+    return lookup_file(o, name, out);
+}
+
+/* Its answers come when they come: not through the kernel's pages. */
+int control_create(struct ops *o, uid_t uid, fuse_ino_t parent, const char *name,
+                   struct fuse_file_info *fi, struct fs_attr *out)
+{
+    struct control_node *n;
+    int err;
+
+    if (parent != DIR_INO || strcmp(name, ORDERS_NAME) != 0)
+        return -EPERM;
+    if (!order_allowed(o, uid) || (fi->flags & O_ACCMODE) != O_RDWR)
+        return -EACCES;
+    n = node_new(o);
+    if (!n)
+        return -ENOMEM;
+    err = order_new(o, &n->order);
+    if (err) {
+        node_free(o, n);
+        return err;
     }
-    return -ENOENT;
+    fi->direct_io = 1;
+    fi->nonseekable = 1;
+    node_attr(o, n, out);
+    return 0;
 }
 
 int control_browse(struct ops *o)
@@ -91,10 +223,24 @@ int control_browse(struct ops *o)
     return browse_new(o, SNAPSHOTS_INO, &o->browse);
 }
 
-void control_forget(const struct ops *o, fuse_ino_t ino, uint64_t lookups)
+void control_forget(struct ops *o, fuse_ino_t ino, uint64_t lookups)
 {
-    if (browse_owns(ino))
+    struct control_node *n;
+
+    if (browse_owns(ino)) {
         browse_forget(o->browse, ino, lookups);
+    } else if (!is_dir(ino)) {
+        n = node_find(o, ino);
+        if (n)
+            node_free(o, n);
+    }
+}
+
+void control_end(struct ops *o)
+{
+    while (o->nodes)
+        node_free(o, o->nodes);
+    browse_free(o->browse);
 }
 
 static const char *entry(const struct ops *o, fuse_ino_t dir, uint64_t place,
@@ -102,24 +248,23 @@ static const char *entry(const struct ops *o, fuse_ino_t dir, uint64_t place,
 {
     switch (place) {
     case 0:
-        control_getattr(o, dir, attr);
+        dir_attr(o, dir, attr);
         return ".";
     case 1:
-        control_getattr(o, DIR_INO, attr);
-        if (dir == DIR_INO)
-            attr->st.st_ino = FS_ROOT;
+        dir_attr(o, dir == DIR_INO ? FS_ROOT : DIR_INO, attr);
         return "..";
     case 2:
-        control_getattr(o, SNAPSHOTS_INO, attr);
+        dir_attr(o, SNAPSHOTS_INO, attr);
         return BROWSE_NAME;
     default:
-        control_getattr(o, FILE_INO(place - 3), attr);
+        /* No links: its name only, as what it leads to is made by a lookup. */
+        fill_attr(o, FILE_INO(place - 3), S_IFREG, attr);
         return files[place - 3].name;
     }
 }
 
 /* The cookie after an entry is its place, from 1: the list never changes. */
-int control_readdir(const struct ops *o, fuse_ino_t ino, uint64_t cookie, bool plus,
+int control_readdir(struct ops *o, fuse_ino_t ino, uint64_t cookie, bool plus,
                     fs_dirent_fn *fn, void *arg)
 {
     uint64_t entries = ino == DIR_INO ? 2 + 1 + FILES : 2;
@@ -160,72 +305,21 @@ int control_listxattr(const struct ops *o, const struct fs_cred *c, fuse_ino_t i
 
 /* ---- contents ---- */
 
-static int write_content(const struct ops *o, const struct control_file *file,
-                         struct content *c)
+int control_read(struct ops *o, fuse_ino_t ino, uint64_t off, size_t len, void *to,
+                 size_t *got)
 {
-    struct lsm *db = fs_store(o->fs);
-    struct lsm_stats lsm;
-    struct fs_stats fs;
-    struct report report = {.store = lsm_path(db), .fs = &fs, .lsm = &lsm};
-    FILE *out = open_memstream(&c->text, &c->len);
-
-    if (!out)
-        return -ENOMEM;
-    fs_get_stats(o->fs, &fs);
-    lsm_get_stats(db, &lsm);
-    file->write(out, &report);
-    return fclose(out) == 0 ? 0 : -ENOMEM;
-}
-
-/* The kernel has checked the mode; orders are worth a second look. */
-static int open_orders(struct ops *o, uid_t uid, const struct fuse_file_info *fi,
-                       struct content *c)
-{
-    if (!order_allowed(o, uid) || (fi->flags & O_ACCMODE) != O_RDWR)
-        return -EACCES;
-    return order_new(o, &c->order);
-}
-
-int control_open(struct ops *o, uid_t uid, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    const struct control_file *file;
-    struct content *c;
-    int err;
-
-    if (browse_owns(ino))
-        return browse_open(o->browse, ino, fi);
-    if (is_dir(ino) || ino > FILE_INO(FILES - 1))
-        return is_dir(ino) ? -EISDIR : -ENOENT;
-    file = &files[ino - FILE_INO(0)];
-    if (file->write && (fi->flags & O_ACCMODE) != O_RDONLY)
-        return -EACCES;
-    c = calloc(1, sizeof(*c));
-    if (!c)
-        return -ENOMEM;
-    err = file->write ? write_content(o, file, c) : open_orders(o, uid, fi, c);
-    if (err) {
-        free(c->text);
-        free(c);
-        return err;
-    }
-    fi->fh = (uintptr_t)c;
-    fi->direct_io = 1; /* the size in its attributes is 0: read on to the end */
-    fi->nonseekable = file->write == NULL;
-    return 0;
-}
-
-int control_read(const struct ops *o, fuse_ino_t ino, const struct fuse_file_info *fi,
-                 uint64_t off, size_t len, void *to, size_t *got)
-{
-    const struct content *c = (const struct content *)(uintptr_t)fi->fh;
+    struct control_node *n;
 
     if (browse_owns(ino))
         return browse_read(o->browse, ino, off, len, to, got);
-    if (c->order)
-        return order_read(c->order, to, len, got);
-    *got = off >= c->len ? 0 : len < c->len - off ? len : c->len - off;
+    n = node_find(o, ino);
+    if (!n)
+        return -ESTALE;
+    if (n->order)
+        return order_read(n->order, to, len, got);
+    *got = off >= n->len ? 0 : len < n->len - off ? len : n->len - off;
     if (*got)
-        memcpy(to, c->text + off, *got);
+        memcpy(to, n->text + off, *got);
     return 0;
 }
 
@@ -235,23 +329,19 @@ int control_lseek(const struct ops *o, fuse_ino_t ino, uint64_t off, int whence,
     return browse_owns(ino) ? browse_lseek(o->browse, ino, off, whence, out) : -EINVAL;
 }
 
-/* What can be open for writing is a control file. */
-int control_write(const struct fuse_file_info *fi, struct slice data)
+int control_refusal(fuse_ino_t ino)
 {
-    const struct content *c = (const struct content *)(uintptr_t)fi->fh;
-
-    return c->order ? order_give(c->order, data) : -EACCES;
+    return browse_owns(ino) ? -EROFS : -EPERM;
 }
 
-int control_release(const struct ops *o, fuse_ino_t ino, struct fuse_file_info *fi)
+int control_write(struct ops *o, fuse_ino_t ino, struct slice data)
 {
-    struct content *c = (struct content *)(uintptr_t)fi->fh;
+    struct control_node *n;
 
     if (browse_owns(ino))
-        return browse_release(o->browse, ino);
-    if (c->order)
-        order_free(c->order);
-    free(c->text);
-    free(c);
-    return 0;
+        return control_refusal(ino);
+    n = node_find(o, ino);
+    if (!n)
+        return -ESTALE;
+    return n->order ? order_give(n->order, data) : -EACCES;
 }

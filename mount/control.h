@@ -1,7 +1,7 @@
 /*
  * control.h - `.siltfs`, the directory at the root of a mount that no listing
  * shows: how a mount tells about itself and is told what to do. Its files are for root
- * and whoever mounted; those to read are made when opened, `command` is in orders.h.
+ * and whoever mounted; those to read are made when looked up, `command` is in orders.h.
  */
 #ifndef MOUNT_CONTROL_H
 #define MOUNT_CONTROL_H
@@ -16,15 +16,17 @@ static inline bool control_owns(fuse_ino_t ino)
     return ino >> 63;
 }
 
-/* Show the snapshots, too; browse_free(o->browse) ends it. */
+/* Show the snapshots, too. */
 int control_browse(struct ops *o);
+/* Nobody asks any more. */
+void control_end(struct ops *o);
 
 /* The calls of fs/fs.h of these names, for the control directory and all below it. */
-int control_lookup(const struct ops *o, fuse_ino_t parent, const char *name,
+int control_lookup(struct ops *o, fuse_ino_t parent, const char *name,
                    struct fs_attr *out);
-void control_forget(const struct ops *o, fuse_ino_t ino, uint64_t lookups);
-int control_getattr(const struct ops *o, fuse_ino_t ino, struct fs_attr *out);
-int control_readdir(const struct ops *o, fuse_ino_t ino, uint64_t cookie, bool plus,
+void control_forget(struct ops *o, fuse_ino_t ino, uint64_t lookups);
+int control_getattr(struct ops *o, fuse_ino_t ino, struct fs_attr *out);
+int control_readdir(struct ops *o, fuse_ino_t ino, uint64_t cookie, bool plus,
                     fs_dirent_fn *fn, void *arg);
 int control_readlink(const struct ops *o, fuse_ino_t ino, char *to);
 int control_getxattr(const struct ops *o, fuse_ino_t ino, const char *name, void *to,
@@ -34,13 +36,16 @@ int control_listxattr(const struct ops *o, const struct fs_cred *c, fuse_ino_t i
 int control_lseek(const struct ops *o, fuse_ino_t ino, uint64_t off, int whence,
                   uint64_t *out);
 
-/* Makes the content, which fi carries until release. uid asks. */
-int control_open(struct ops *o, uid_t uid, fuse_ino_t ino, struct fuse_file_info *fi);
+/* CREATE: the only file that can be made is for orders; it counts as a lookup. uid asks.
+ */
+int control_create(struct ops *o, uid_t uid, fuse_ino_t parent, const char *name,
+                   struct fuse_file_info *fi, struct fs_attr *out);
 /* Into `to`, of len bytes. */
-int control_read(const struct ops *o, fuse_ino_t ino, const struct fuse_file_info *fi,
-                 uint64_t off, size_t len, void *to, size_t *got);
+int control_read(struct ops *o, fuse_ino_t ino, uint64_t off, size_t len, void *to,
+                 size_t *got);
+/* What a change of an inode gets. */
+int control_refusal(fuse_ino_t ino);
 /* All of data or nothing. */
-int control_write(const struct fuse_file_info *fi, struct slice data);
-int control_release(const struct ops *o, fuse_ino_t ino, struct fuse_file_info *fi);
+int control_write(struct ops *o, fuse_ino_t ino, struct slice data);
 
 #endif

@@ -3,7 +3,7 @@
  * INIT, and the replies.
  *
  * Left out on purpose, so that the kernel gets ENOSYS once and never asks again:
- * flush (closing a file needs nothing from us), access (it checks itself).
+ * release and flush (closing a file needs nothing from us), access (it checks itself).
  */
 #include "ops_impl.h"
 
@@ -47,15 +47,16 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->max_background = MAX_BACKGROUND;
     conn->congestion_threshold = CONGESTION;
     set_wanted(conn,
-               FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_ATOMIC_O_TRUNC |
-                   FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS |
-                   FUSE_CAP_EXPORT_SUPPORT,
+               FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS |
+                   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPORT_SUPPORT,
                true);
     set_wanted(conn, FUSE_CAP_READDIRPLUS_AUTO, false); /* plus.h knows better */
     /* The kernel checks ACLs. It must not apply the umask: where a default ACL is
      * inherited it does not count, and only we know where. */
     set_wanted(conn, FUSE_CAP_DONT_MASK, true);
     set_wanted(conn, FUSE_CAP_POSIX_ACL, !o->options->noacl && !o->options->noxattr);
+    /* With OPEN not asked for O_TRUNC would be lost: so a SETATTR follows instead. */
+    set_wanted(conn, FUSE_CAP_ATOMIC_O_TRUNC, false);
     /* Nobody else changes files: what the kernel has cached stays right. */
     set_wanted(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
     set_wanted(conn, FUSE_CAP_WRITEBACK_CACHE, o->options->writeback);
@@ -84,7 +85,6 @@ const struct fuse_lowlevel_ops ops_table = {
     .open = op_open,
     .read = op_read,
     .write = op_write,
-    .release = op_release,
     .fsync = op_fsync,
     .fsyncdir = op_fsync,
     .opendir = op_opendir,
@@ -175,7 +175,8 @@ void entry_fill(const struct ops *o, const struct fs_attr *attr,
         .ino = attr->st.st_ino,
         .attr = attr->st,
         .attr_timeout = o->options->attr_timeout,
-        .entry_timeout = o->options->entry_timeout,
+        /* What has no name is not found a second time. */
+        .entry_timeout = attr->st.st_nlink ? o->options->entry_timeout : 0,
     };
 }
 

@@ -14,8 +14,8 @@
 
 #include "options.h"
 
-struct order;
 struct browse;
+struct control_node;
 
 enum { OPS_LOOKUPS = 256 };
 
@@ -27,9 +27,10 @@ struct ops {
     uid_t uid;                    /* who mounted: the control files are theirs */
     gid_t gid;
     struct timespec mounted;
-    struct order *orders;   /* under way; orders.c */
-    struct browse *browse;  /* of the snapshots; NULL: they are not shown */
-    bool ready;           /* INIT was answered */
+    struct browse *browse;      /* of the snapshots; NULL: they are not shown */
+    struct control_node *nodes; /* control.c */
+    uint64_t next_node;
+    bool ready;                            /* INIT was answered */
     _Atomic uint32_t lookups[OPS_LOOKUPS]; /* requests, by the directory's number */
 };
 

@@ -3,8 +3,6 @@
  */
 #include "ops_impl.h"
 
-#include <fcntl.h>
-
 #include "session.h"
 #include "wire.h"
 
@@ -67,6 +65,18 @@ static int clear_suid(struct fs *fs, const struct caller *c, fuse_ino_t ino,
     return fs_setattr(fs, &c->cred, ino, FS_SET_UID, &attr->st, attr);
 }
 
+/*
+ * Whether a truncation clears suid and sgid is up to what the caller may do, of which the
+ * kernel tells the outcome.
+ */
+static void judge_truncation(struct fs_cred *c, bool kills)
+{
+    if (!kills)
+        c->uid = 0; /* whom fs_setattr leaves both */
+    else if (c->uid == 0)
+        c->uid = NOBODY; /* root, but without the capability */
+}
+
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
                 struct fuse_file_info *fi)
 {
@@ -77,8 +87,11 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
     int err;
 
     caller_init(&c, req);
+    if ((set & FS_SET_SIZE) && !(set & FS_SET_MODE))
+        judge_truncation(&c.cred,
+                         wire_truncate_kills(session_request(), fuse_req_ctx(req)));
     if (control_owns(ino))
-        err = -EPERM;
+        err = control_refusal(ino);
     else if (!set)
         err = clear_suid(fs, &c, ino, &attr);
     else
@@ -99,87 +112,16 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
         fuse_reply_readlink(req, target);
 }
 
-/* ---- open and release ---- */
+/* ---- contents ---- */
 
 /*
- * O_TRUNC of a file with suid or sgid. What the opener may keep depends on the
- * groups he is in, which fs_open does not know. The reply to OPEN has no room for
- * the new mode, so that the kernel must be told to ask for it.
+ * The kernel never asks again, nor does it tell when files are closed. There is nothing
+ * to keep for an open file: it lives as long as the kernel knows its inode.
  */
-static int open_truncate_suid(fuse_req_t req, fuse_ino_t ino)
-{
-    static const struct stat empty = {.st_size = 0};
-    bool kills = wire_open_kills(session_request(), fuse_req_ctx(req));
-    struct ops *o = ops_of(req);
-    struct fs_attr attr;
-    struct caller c;
-    int err = fs_open(o->fs, ino, false);
-
-    if (err)
-        return err;
-    caller_init(&c, req);
-    if (!kills)
-        c.cred.uid = 0; /* whom fs_setattr leaves both */
-    else if (c.cred.uid == 0)
-        c.cred.uid = NOBODY; /* root, but without the capability */
-    err = fs_setattr(o->fs, &c.cred, ino, FS_SET_SIZE, &empty, &attr);
-    if (err)
-        fs_release(o->fs, ino);
-    else if (kills)
-        fuse_lowlevel_notify_inval_inode(o->session, ino, -1, 0);
-    return err;
-}
-
-static int open_file(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    struct fs *fs = ops_of(req)->fs;
-    struct fs_attr attr;
-    int err;
-
-    fi->keep_cache = 1;
-#if FUSE_VERSION >= 315
-    fi->parallel_direct_writes = 1;
-#endif
-    if (!(fi->flags & O_TRUNC))
-        return fs_open(fs, ino, false);
-    err = fs_getattr(fs, ino, &attr);
-    if (err)
-        return err;
-    if (attr.st.st_mode & (S_ISUID | S_ISGID))
-        return open_truncate_suid(req, ino);
-    return fs_open(fs, ino, true);
-}
-
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct ops *o = ops_of(req);
-    int err = control_owns(ino) ? control_open(o, fuse_req_ctx(req)->uid, ino, fi)
-                                : open_file(req, ino, fi);
-
-    if (err) {
-        /* Gone since its name was looked up, as by a rename over it: so told, the
-         * kernel looks the name up again. */
-        reply_err(req, err == -ENOENT ? -ESTALE : err);
-        return;
-    }
-    if (fuse_reply_open(req, fi) == 0)
-        return;
-    /* Nobody took it, so nobody will close it. */
-    if (control_owns(ino))
-        control_release(o, ino, fi);
-    else
-        fs_release(o->fs, ino);
+    reply_err(req, -ENOSYS);
 }
-
-void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    struct ops *o = ops_of(req);
-
-    reply_err(req, control_owns(ino) ? control_release(o, ino, fi)
-                                     : fs_release(o->fs, ino));
-}
-
-/* ---- contents ---- */
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
              struct fuse_file_info *fi)
@@ -193,7 +135,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     if (!buf)
         err = -ENOMEM;
     else if (control_owns(ino))
-        err = control_read(o, ino, fi, (uint64_t)off, size, buf, &got);
+        err = control_read(o, ino, (uint64_t)off, size, buf, &got);
     else
         err = fs_read(o->fs, ino, (uint64_t)off, size, buf, &got);
     if (err)
@@ -206,12 +148,13 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
               struct fuse_file_info *fi)
 {
     bool kills = wire_write_kills(session_request(), fuse_req_ctx(req));
-    struct fs *fs = ops_of(req)->fs;
+    struct ops *o = ops_of(req);
+    struct fs *fs = o->fs;
     uint64_t room;
     int err;
 
     if (control_owns(ino))
-        err = control_write(fi, slice_of(data, size));
+        err = control_write(o, ino, slice_of(data, size));
     else
         err = fs_write(fs, ino, (uint64_t)off, slice_of(data, size), kills);
     /* At the limit, as much as there is room for, as write(2) has it. Not of the kernel's

@@ -137,31 +137,42 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
     reply_entry(req, err, &attr);
 }
 
+static int create(struct ops *o, const struct caller *c, fuse_ino_t parent,
+                  const char *name, mode_t mode, struct fuse_file_info *fi,
+                  struct fs_attr *attr)
+{
+    int err;
+
+    if (control_owns(parent))
+        return control_create(o, c->cred.uid, parent, name, fi, attr);
+    err = refuse_new(parent, name);
+    if (err)
+        return err;
+    fi->keep_cache = 1;
+    if (wire_is_tmpfile(name))
+        return fs_tmpfile(o->fs, &c->cred, parent, mode, attr);
+    return fs_mknod(o->fs, &c->cred, parent, name, S_IFREG | (mode & 07777), 0, attr);
+}
+
+/* Also opens, for the kernel: of that we know nothing (ops.c). */
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                struct fuse_file_info *fi)
 {
     struct ops *o = ops_of(req);
-    int err = refuse_new(parent, name);
     struct fuse_entry_param e;
     struct fs_attr attr;
     struct caller c;
+    int err;
 
     caller_init(&c, req);
-    if (!err && wire_is_tmpfile(name))
-        err = fs_tmpfile(o->fs, &c.cred, parent, mode, &attr);
-    else if (!err)
-        err = fs_create(o->fs, &c.cred, parent, name, mode, &attr);
+    err = create(o, &c, parent, name, mode, fi, &attr);
     if (err) {
         reply_err(req, err);
         return;
     }
     entry_fill(o, &attr, &e);
-    fi->keep_cache = 1;
-    if (fuse_reply_create(req, &e, fi) < 0) {
-        /* Nobody took it, so nobody will close or forget it. */
-        fs_release(o->fs, e.ino);
-        fs_forget(o->fs, e.ino, 1);
-    }
+    if (fuse_reply_create(req, &e, fi) < 0)
+        forget(o, e.ino, 1); /* nobody took it */
 }
 
 /* ---- old names ---- */

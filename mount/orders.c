@@ -22,7 +22,6 @@ enum {
 
 struct order {
     struct ops *ops;
-    struct order *next;
     pthread_t thread;
     char line[LINE_BYTES + 1];
     _Atomic bool off; /* called off */
@@ -33,8 +32,6 @@ struct order {
     bool given, over;
     struct buf out;
 };
-
-static pthread_mutex_t all_mu = PTHREAD_MUTEX_INITIALIZER; /* over ops->orders */
 
 /* ---- answering ---- */
 
@@ -227,10 +224,6 @@ int order_new(struct ops *o, struct order **out)
     r->ops = o;
     pthread_mutex_init(&r->mu, NULL);
     pthread_cond_init(&r->more, NULL);
-    pthread_mutex_lock(&all_mu);
-    r->next = o->orders;
-    o->orders = r;
-    pthread_mutex_unlock(&all_mu);
     *out = r;
     return 0;
 }
@@ -300,24 +293,10 @@ static void call_off(struct order *r)
 
 void order_free(struct order *r)
 {
-    struct order **at;
-
-    pthread_mutex_lock(&all_mu);
-    for (at = &r->ops->orders; *at != r; at = &(*at)->next)
-        ;
-    *at = r->next;
-    pthread_mutex_unlock(&all_mu);
     env_about_to_block();
     call_off(r);
     buf_release(&r->out);
     pthread_cond_destroy(&r->more);
     pthread_mutex_destroy(&r->mu);
     free(r);
-}
-
-/* The session is over: nobody opens or closes any more. */
-void orders_end(struct ops *o)
-{
-    while (o->orders)
-        order_free(o->orders);
 }

@@ -2,8 +2,9 @@
  * orders.h - `.siltfs/command`: work that a mount is told to do while it serves.
  *
  * For root and whoever mounted; what each command is: the table in orders.c. Who
- * gives an order opens the file to read and write, writes one line, a command and its
- * arguments, and reads lines until the end of the file:
+ * gives an order makes the file (O_RDWR | O_CREAT; each time it is another, and no
+ * listing shows it), writes one line, a command and its arguments, and reads lines until
+ * the end of the file:
  *
  *     say TEXT                    for the user
  *     progress DONE TOTAL WHERE   numbers; WHERE is the command's own
@@ -34,8 +35,5 @@ int order_give(struct order *r, struct slice line);
 int order_read(struct order *r, void *to, size_t len, size_t *got);
 /* Calls it off, and waits for that. */
 void order_free(struct order *r);
-
-/* All that are under way: before what they work on goes. */
-void orders_end(struct ops *o);
 
 #endif

@@ -3,8 +3,8 @@
  *
  * With them an entry takes a request less when it is looked at (find, du, ls -l, grep,
  * tar, rm -r), and makes the kernel keep an inode of 1 KiB that a plain `ls` has no use
- * for. Whether they were used is not to be seen, only that they were missed: then names of
- * the directory are looked up. So the first entries come with them, as many as fts(3),
+ * for. Whether they were used is not to be seen, only that they were missed: then names
+ * of the directory are looked up. So the first entries come with them, as many as fts(3),
  * which most of those programs walk by, reads before it looks at any; and then
  * again as many whenever names were looked up since the last without.
  *

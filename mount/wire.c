@@ -28,14 +28,14 @@ bool wire_write_kills(const void *request, const struct fuse_ctx *ctx)
     return write->write_flags & FUSE_WRITE_KILL_SUIDGID;
 }
 
-bool wire_open_kills(const void *request, const struct fuse_ctx *ctx)
+bool wire_truncate_kills(const void *request, const struct fuse_ctx *ctx)
 {
     const struct fuse_in_header *in = request;
-    const struct fuse_open_in *open = (const void *)(in + 1);
+    const struct fuse_setattr_in *set = (const void *)(in + 1);
 
-    if (!in || in->opcode != FUSE_OPEN)
+    if (!in || in->opcode != FUSE_SETATTR)
         return ctx->uid != 0;
-    return open->open_flags & FUSE_OPEN_KILL_SUIDGID;
+    return set->valid & FATTR_KILL_SUIDGID;
 }
 
 /*

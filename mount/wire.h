@@ -21,11 +21,11 @@ void wire_init(struct fuse_conn_info *conn);
 
 /*
  * Does this request ask us to clear suid and sgid? `request` is what was read
- * from the kernel, a WRITE, or an OPEN that truncates. NULL: it came by another
+ * from the kernel, a WRITE, or a SETATTR that truncates. NULL: it came by another
  * way; then for anybody but root.
  */
 bool wire_write_kills(const void *request, const struct fuse_ctx *ctx);
-bool wire_open_kills(const void *request, const struct fuse_ctx *ctx);
+bool wire_truncate_kills(const void *request, const struct fuse_ctx *ctx);
 
 /*
  * Answers this thread's request when it is statx(2)'s, which asks for the time of birth

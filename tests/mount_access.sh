@@ -104,7 +104,7 @@ for what in 'chmod(".siltfs", 0o777)' 'chmod(".siltfs/stats", 0o644)' 'chown(".s
     case $said in ok) fail "not even root changes it: $what" ;; *) pass ;; esac
 done
 same "root reads the statistics" "$(head -c 1 "$MNT/.siltfs/stats.json")" "{"
-same "... whose mode says for whom they are" "$(stat -c '%a %u' "$MNT/.siltfs" "$MNT/.siltfs/stats" | xargs)" "500 0 400 0"
+same "... whose mode says for whom they are" "$(stat -c '%a %u' "$MNT/.siltfs" "$MNT/.siltfs/stats" | xargs)" "700 0 400 0"
 
 # ---- what the kernel has cached ----
 

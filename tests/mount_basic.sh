@@ -259,7 +259,7 @@ END
 )" "True True False"
 same ".siltfs is not listed" "$(ls -a | grep -c siltfs)" 0
 ok ".siltfs is there" test -d .siltfs -a -f .siltfs/stats
-same ".siltfs is private" "$(stat -c %a .siltfs .siltfs/stats | xargs)" "500 400"
+same ".siltfs is private" "$(stat -c %a .siltfs .siltfs/stats | xargs)" "700 400"
 ok "stats says what there is" grep -q "inodes" .siltfs/stats
 ok "stats as JSON" python3 -m json.tool .siltfs/stats.json
 ok "... of the store that is mounted too" python3 -c '
