@@ -11,7 +11,7 @@
 #   make bench-quick    first figures, under two minutes
 #   make bench-kv       the engine beside RocksDB, LevelDB and LMDB  [MATRIX=--quick]
 #   make bench-fs       the filesystem beside its peers, and beside none at all [MATRIX=--quick]
-#   make bench          both, into bench/RESULTS.md with charts: some 90 minutes; in pieces:
+#   make bench          both, into bench/RESULTS.md with charts: some 80 minutes; in pieces:
 #                       make bench-fs MATRIX="--only meta,free" ..., make bench-report
 #   make install        the program and the library   [PREFIX=/usr/local DESTDIR=]; uninstall
 #   make check-layers   no include points upward

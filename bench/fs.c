@@ -248,6 +248,7 @@ static void check_parts(const char *list)
 struct args {
     struct fs_config config;
     const char *parts;
+    bool asked; /* for these parts */
     const char *json;
 };
 
@@ -257,7 +258,7 @@ static void set_option(struct args *a, const struct option *o, const char *arg)
 
     switch (o->val) {
     case 'p':
-        a->parts = arg, c->asked = true;
+        a->parts = arg, a->asked = true;
         break;
     case 'n':
         c->files = number(o->name, arg, 100000000);
@@ -338,6 +339,25 @@ static void parse(struct args *a, int argc, char **argv)
     a->config.dir = argv[optind];
 }
 
+/* Whether a part can be done; what cannot be, and was asked for, ends the program before
+ * anything is measured. */
+static bool possible(const struct args *a, const char *part)
+{
+    const struct fs_config *c = &a->config;
+    const char *missing = NULL;
+
+    if (strcmp(part, "fio") == 0 && !fs_has_program("fio"))
+        missing = "fio";
+    if (strcmp(part, "tree") == 0 && access(c->tree, R_OK | X_OK) != 0)
+        missing = c->tree;
+    if (!missing)
+        return true;
+    if (a->asked)
+        bench_die(-ENOENT, "part %s needs %s", part, missing);
+    fprintf(stderr, "bench-fs: no %s: part %s is left out\n", missing, part);
+    return false;
+}
+
 static void check_space(const struct fs_config *c, const char *list)
 {
     double files = (double)c->files * (double)(c->bytes / 4096 + 1) * 4096;
@@ -356,12 +376,15 @@ int main(int argc, char **argv)
                                 .mib = 256,
                                 .seconds = 2},
                      .parts = "meta,fio,tree"};
+    bool run[PARTS];
     FILE *json = NULL;
     char dir[4096];
 
     parse(&a, argc, argv);
     choose_caches(&a.config);
     check_space(&a.config, a.parts);
+    for (unsigned i = 0; i < PARTS; i++)
+        run[i] = has_part(a.parts, parts[i].name) && possible(&a, parts[i].name);
     if (a.json && !(json = fopen(a.json, "w")))
         bench_die(-errno, "%s", a.json);
     bench_host(a.config.dir);
@@ -370,7 +393,7 @@ int main(int argc, char **argv)
     printf("%-6s%-16s%-24s%14s %-5s%10s%10s%12s\n", "part", "phase", "variant", "", "",
            "p50 us", "p99 us", "max us");
     for (unsigned i = 0; i < PARTS; i++) {
-        if (has_part(a.parts, parts[i].name))
+        if (run[i])
             parts[i].run(&a.config, dir);
     }
     if (json)

@@ -16,7 +16,6 @@ struct fs_config {
     size_t bytes; /* of a file */
     bool warm;    /* the reading phases as they come: the kernel knows what was written */
     bool cold;    /* the reading phases with empty caches */
-    bool asked;   /* the parts were asked for: each has to be possible */
     const char
         *remount;      /* shell command that empties the caches of what is at dir, for
                         * systems that have some of their own; NULL: the kernel's only */
