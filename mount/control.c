@@ -23,11 +23,11 @@
 
 static const struct control_file {
     const char *name;
-    report_fn *write;
+    report_fn *report; /* NULL: the options */
 } files[] = {
-    {"stats", report_text},
-    {"stats.json", report_json},
-    {"stats.prom", report_prometheus},
+    {"stats", report_text},        {"stats.json", report_json},
+    {"stats.prom", report_prometheus}, {"metrics", report_prometheus},
+    {"config", NULL},
 };
 
 enum { FILES = sizeof(files) / sizeof(files[0]) };
@@ -92,14 +92,19 @@ static int write_text(struct ops *o, const struct control_file *file,
     struct lsm *db = fs_store(o->fs);
     struct lsm_stats lsm;
     struct fs_stats fs;
-    struct report report = {.store = lsm_path(db), .fs = &fs, .lsm = &lsm};
+    struct report report = {
+        .store = lsm_path(db), .fs = &fs, .lsm = &lsm, .meter = &o->meter};
     FILE *out = open_memstream(&n->text, &n->len);
 
     if (!out)
         return -ENOMEM;
-    fs_get_stats(o->fs, &fs);
-    lsm_get_stats(db, &lsm);
-    file->write(out, &report);
+    if (file->report) {
+        fs_get_stats(o->fs, &fs);
+        lsm_get_stats(db, &lsm);
+        file->report(out, &report);
+    } else {
+        mount_options_print(out, o->options);
+    }
     return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 

@@ -145,10 +145,21 @@ void caller_init(struct caller *c, fuse_req_t req)
 
 /* ---- replies ---- */
 
+static __thread int last_error;
+
+int ops_take_error(void)
+{
+    int error = last_error;
+
+    last_error = 0;
+    return error;
+}
+
 void reply_err(fuse_req_t req, int err)
 {
     /* "Structure needs cleaning" tells a user nothing; the log has the place. */
-    fuse_reply_err(req, err == -EUCLEAN ? EIO : -err);
+    last_error = err == -EUCLEAN ? EIO : -err;
+    fuse_reply_err(req, last_error);
 }
 
 void reply_uncounted(struct ops *o, int err, const struct fs_attr *attr)

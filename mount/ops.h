@@ -12,6 +12,7 @@
 #include <fuse_lowlevel.h>
 #include <stdatomic.h>
 
+#include "meter.h"
 #include "options.h"
 
 struct browse;
@@ -30,6 +31,7 @@ struct ops {
     struct browse *browse;      /* of the snapshots; NULL: they are not shown */
     struct control_node *nodes; /* control.c */
     uint64_t next_node;
+    struct meter meter;                    /* of the requests */
     bool ready;                            /* INIT was answered */
     _Atomic uint32_t lookups[OPS_LOOKUPS]; /* requests, by the directory's number */
 };

@@ -138,10 +138,12 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         err = control_read(o, ino, (uint64_t)off, size, buf, &got);
     else
         err = fs_read(o->fs, ino, (uint64_t)off, size, buf, &got);
-    if (err)
+    if (err) {
         reply_err(req, err);
-    else
-        fuse_reply_buf(req, buf, got);
+        return;
+    }
+    atomic_fetch_add_explicit(&o->meter.read_bytes, got, memory_order_relaxed);
+    fuse_reply_buf(req, buf, got);
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
@@ -163,10 +165,12 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         size = (size_t)room;
         err = fs_write(fs, ino, (uint64_t)off, slice_of(data, size), kills);
     }
-    if (err)
+    if (err) {
         reply_err(req, err);
-    else
-        fuse_reply_write(req, size);
+        return;
+    }
+    atomic_fetch_add_explicit(&o->meter.write_bytes, size, memory_order_relaxed);
+    fuse_reply_write(req, size);
 }
 
 /*

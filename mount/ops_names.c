@@ -37,7 +37,7 @@ static void reply_negative(fuse_req_t req)
     if (e.entry_timeout > 0)
         fuse_reply_entry(req, &e);
     else
-        fuse_reply_err(req, ENOENT);
+        reply_err(req, -ENOENT);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

@@ -39,6 +39,7 @@ struct option {
     const char *help;       /* NULL: not worth a line */
     const char *value_name; /* in the help; and: does it take a value? */
     int (*set)(void *into, const char *value, struct why *why);
+    void (*print)(FILE *out, const struct mount_options *o); /* of a SPECIAL: its value */
     unsigned least, most;
 };
 
@@ -215,6 +216,38 @@ static int set_strictatime(void *into, const char *value, struct why *why)
     return tell_kernel(o, "atime");
 }
 
+/* ---- printing ---- */
+
+static void print_read_only(FILE *out, const struct mount_options *o)
+{
+    fputs(o->fs.read_only ? "ro" : "rw", out);
+}
+
+static void print_atime(FILE *out, const struct mount_options *o)
+{
+    static const char *const words[] = {
+        [FS_RELATIME] = "relatime", [FS_NOATIME] = "noatime", [FS_STRICTATIME] = "strictatime"};
+
+    fputs(words[o->fs.atime], out);
+}
+
+static void print_compression(FILE *out, const struct mount_options *o)
+{
+    static const char *const words[] = {
+        [0] = "none", [LSM_LZ4] = "lz4", [LSM_ZSTD] = "zstd"};
+
+    fprintf(out, "compression=%s:%s", words[o->lsm.compression[0]],
+            words[o->lsm.compression[LSM_LEVELS - 1]]);
+}
+
+static void print_strategy(FILE *out, const struct mount_options *o)
+{
+    static const char *const words[] = {
+        [LSM_LEVELED] = "leveled", [LSM_TIERED] = "tiered", [LSM_HYBRID] = "hybrid"};
+
+    fprintf(out, "strategy=%s", words[o->lsm.strategy]);
+}
+
 /* ---- the tables ---- */
 
 /* clang-format off */
@@ -224,7 +257,7 @@ static int set_strictatime(void *into, const char *value, struct why *why)
 #define SKIPPED(word)   {.name = word, .kind = IGNORED}
 
 static const struct option mount_table[] = {
-    {.name = "ro", .kind = SPECIAL, .set = set_read_only,
+    {.name = "ro", .kind = SPECIAL, .set = set_read_only, .print = print_read_only,
      .help = "read only; nothing in STORE is changed"},
     {.name = "rw", .kind = SPECIAL, .set = set_read_write},
     {.name = "snapshot", .kind = SPECIAL, .set = set_snapshot, .value_name = "NAME",
@@ -233,7 +266,7 @@ static const struct option mount_table[] = {
      .help = "keep no access times (default: relatime)"},
     {.name = "nodiratime", .kind = YES, .offset = IN(fs.nodiratime),
      .help = "... of directories"},
-    {.name = "relatime", .kind = SPECIAL, .set = set_relatime},
+    {.name = "relatime", .kind = SPECIAL, .set = set_relatime, .print = print_atime},
     {.name = "atime", .kind = SPECIAL, .set = set_relatime},
     {.name = "strictatime", .kind = SPECIAL, .set = set_strictatime,
      .help = "set them at each read that the kernel does not answer itself"},
@@ -251,9 +284,11 @@ static const struct option mount_table[] = {
     {.name = "sync_interval", .kind = MILLIS, .offset = IN(lsm.sync_interval_ms),
      .value_name = "SECONDS", .help = "sync what nobody synced this often; 0: never"},
     {.name = "compression", .kind = SPECIAL, .set = set_compression,
+     .print = print_compression,
      .value_name = "KIND[:LAST]",
      .help = "none, lz4, zstd; LAST: of the last level (default: lz4:zstd)"},
-    {.name = "strategy", .kind = SPECIAL, .set = set_strategy, .value_name = "NAME",
+    {.name = "strategy", .kind = SPECIAL, .set = set_strategy, .print = print_strategy,
+     .value_name = "NAME",
      .help = "leveled (default: least space), tiered (least written), hybrid"},
     {.name = "background_rate", .kind = SIZE, .offset = IN(lsm.background_bytes_per_s),
      .value_name = "SIZE", .help = "compact no faster, a second (default: as needed)"},
@@ -493,4 +528,43 @@ int limits_parse(struct fs_limits *limits, const char *list, struct why *why)
 void limits_help(FILE *out)
 {
     help(limits_table, "words of their own", out);
+}
+
+static void print_value(FILE *out, const struct option *opt, const void *at)
+{
+    switch (opt->kind) {
+    case SIZE:
+        fprintf(out, "%s=%zu\n", opt->name, *(const size_t *)at);
+        break;
+    case SIZE32:
+    case COUNT:
+        fprintf(out, "%s=%u\n", opt->name, *(const unsigned *)at);
+        break;
+    case MILLIS:
+        fprintf(out, "%s=%g\n", opt->name, *(const unsigned *)at / 1000.0);
+        break;
+    case SECONDS:
+        fprintf(out, "%s=%g\n", opt->name, *(const double *)at);
+        break;
+    case YES:
+        if (*(const bool *)at)
+            fprintf(out, "%s\n", opt->name);
+        break;
+    default:
+        break;
+    }
+}
+
+void mount_options_print(FILE *out, const struct mount_options *o)
+{
+    const struct option *opt;
+
+    for (opt = mount_table; opt->name; opt++) {
+        if (opt->print) {
+            opt->print(out, o);
+            fputc('\n', out);
+        } else {
+            print_value(out, opt, (const char *)o + opt->offset);
+        }
+    }
 }

@@ -32,6 +32,8 @@ void mount_options_release(struct mount_options *o);
 /* A comma-separated list; later words win. 0, or -EINVAL or -ENOMEM with why. */
 int mount_options_parse(struct mount_options *o, const char *list, struct why *why);
 void mount_options_help(FILE *out);
+/* Each with its value, a line each, as mount_options_parse would take it. */
+void mount_options_print(FILE *out, const struct mount_options *o);
 
 struct mkfs_options {
     struct fs_limits limits;

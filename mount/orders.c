@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "accesslog.h"
 #include "browse.h"
 #include "snapshots.h"
 
@@ -144,6 +145,34 @@ static void scrub(struct order *r, char *arguments)
         end(r, "%d", problems ? 1 : 0);
 }
 
+/* ---- accesslog: until it is called off ---- */
+
+static void accesslog(struct order *r, char *arguments)
+{
+    struct access_reader *reader;
+    struct buf lines = {0};
+    int err = access_open(&r->ops->meter, &reader);
+
+    if (err) {
+        refuse(r, "the access log: %s", strerror(-err));
+        return;
+    }
+    while (!err && !atomic_load(&r->off)) {
+        char *rest, *line;
+
+        buf_clear(&lines);
+        err = access_read(reader, &lines);
+        buf_append(&lines, "", 1);
+        err = err ? err : buf_error(&lines);
+        rest = err ? NULL : (char *)lines.data;
+        while ((line = strsep(&rest, "\n")))
+            if (*line)
+                say(r, "%s", line);
+    }
+    access_close(&r->ops->meter, reader);
+    buf_release(&lines);
+}
+
 /* ---- snapshot NAME; unsnapshot NAME, which ends with EBUSY when it is in use ---- */
 
 static const char *store_of(const struct order *r)
@@ -181,6 +210,7 @@ static const struct {
     void (*run)(struct order *r, char *arguments);
 } commands[] = {
     {"scrub", scrub},
+    {"accesslog", accesslog},
     {"snapshot", snapshot},
     {"unsnapshot", unsnapshot},
 };

@@ -18,6 +18,47 @@ static void limits_text(FILE *out, const struct fs_stats *fs)
     fprintf(out, "\n");
 }
 
+static void meter_text(FILE *out, const struct meter *m)
+{
+    struct meter_row r;
+    unsigned i;
+
+    fprintf(out, "contents read %.1f MiB, written %.1f MiB\n",
+            (double)atomic_load(&m->read_bytes) / 1048576,
+            (double)atomic_load(&m->write_bytes) / 1048576);
+    fprintf(out, "%-16s %12s %8s %10s %10s %10s %10s\n", "requests", "count", "failed",
+            "mean us", "p50 us", "p99 us", "max us");
+    for (i = 0; i < METER_KINDS; i++)
+        if (meter_row(m, i, &r))
+            fprintf(out,
+                    "%-16s %12" PRIu64 " %8" PRIu64 " %10.1f %10.1f %10.1f %10.1f\n",
+                    r.name, r.count, r.failed, (double)r.mean_ns / 1e3,
+                    (double)r.p50_ns / 1e3, (double)r.p99_ns / 1e3,
+                    (double)r.max_ns / 1e3);
+}
+
+static void meter_json(FILE *out, const struct meter *m)
+{
+    const char *comma = "";
+    struct meter_row r;
+    unsigned i;
+
+    fprintf(out, "\"read_bytes\": %" PRIu64 ", \"write_bytes\": %" PRIu64 ",\n",
+            atomic_load(&m->read_bytes), atomic_load(&m->write_bytes));
+    fprintf(out, "\"requests\": {");
+    for (i = 0; i < METER_KINDS; i++) {
+        if (!meter_row(m, i, &r))
+            continue;
+        fprintf(out,
+                "%s\n\"%s\": {\"count\": %" PRIu64 ", \"failed\": %" PRIu64
+                ", \"sum_ns\": %" PRIu64 ", \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64
+                ", \"max_ns\": %" PRIu64 "}",
+                comma, r.name, r.count, r.failed, r.sum_ns, r.p50_ns, r.p99_ns, r.max_ns);
+        comma = ",";
+    }
+    fprintf(out, "},\n");
+}
+
 void report_text(FILE *out, const struct report *r)
 {
     if (r->fs)
@@ -27,6 +68,8 @@ void report_text(FILE *out, const struct report *r)
                 r->fs->inodes, r->fs->live_inodes, r->fs->orphans_removed);
     if (r->fs && (r->fs->limits.bytes || r->fs->limits.inodes))
         limits_text(out, r->fs);
+    if (r->meter)
+        meter_text(out, r->meter);
     lsm_print_stats(r->lsm, out);
 }
 
@@ -40,17 +83,66 @@ void report_json(FILE *out, const struct report *r)
                 ", \"limit_bytes\": %" PRIu64 ", \"limit_inodes\": %" PRIu64 "},\n",
                 r->fs->inodes, r->fs->live_inodes, r->fs->orphans_removed,
                 r->fs->used_bytes, r->fs->limits.bytes, r->fs->limits.inodes);
+    if (r->meter)
+        meter_json(out, r->meter);
     fprintf(out, "\"engine\": ");
     lsm_print_stats_json(r->lsm, out);
     fprintf(out, "}\n");
 }
 
-static void gauge(FILE *out, const char *name, const char *labels, const char *help,
-                  uint64_t value)
+static void value(FILE *out, const char *type, const char *name, const char *labels,
+                  const char *help, uint64_t n)
 {
-    fprintf(out,
-            "# HELP siltfs_%s %s\n# TYPE siltfs_%s gauge\nsiltfs_%s{%s} %" PRIu64 "\n",
-            name, help, name, name, labels, value);
+    fprintf(out, "# HELP siltfs_%s %s\n# TYPE siltfs_%s %s\nsiltfs_%s{%s} %" PRIu64 "\n",
+            name, help, name, type, name, labels, n);
+}
+
+static void counter(FILE *out, const char *name, const char *labels, const char *help,
+                    uint64_t n)
+{
+    value(out, "counter", name, labels, help, n);
+}
+
+static void gauge(FILE *out, const char *name, const char *labels, const char *help,
+                  uint64_t n)
+{
+    value(out, "gauge", name, labels, help, n);
+}
+
+static void sample(FILE *out, const char *name, const char *labels, const char *kind,
+                   double value)
+{
+    fprintf(out, "siltfs_%s{%s%skind=\"%s\"} %.9g\n", name, labels, *labels ? "," : "",
+            kind, value);
+}
+
+/* Three families, each of all kinds together, as the format wants it. */
+static void meter_prometheus(FILE *out, const struct meter *m, const char *labels)
+{
+    static const struct {
+        const char *name, *help;
+    } family[] = {
+        {"requests_total", "Requests of the kernel that were served."},
+        {"requests_failed_total", "Those that were answered with an error."},
+        {"request_seconds_total", "Time that serving them took."},
+    };
+    struct meter_row r;
+    unsigned f, i;
+
+    counter(out, "read_bytes_total", labels, "Bytes of contents read.",
+            atomic_load(&m->read_bytes));
+    counter(out, "write_bytes_total", labels, "Bytes of contents written.",
+            atomic_load(&m->write_bytes));
+    for (f = 0; f < 3; f++) {
+        fprintf(out, "# HELP siltfs_%s %s\n# TYPE siltfs_%s counter\n", family[f].name,
+                family[f].help, family[f].name);
+        for (i = 0; i < METER_KINDS; i++)
+            if (meter_row(m, i, &r))
+                sample(out, family[f].name, labels, r.name,
+                       f == 0   ? (double)r.count
+                       : f == 1 ? (double)r.failed
+                                : (double)r.sum_ns / 1e9);
+    }
 }
 
 void report_prometheus(FILE *out, const struct report *r)
@@ -76,6 +168,8 @@ void report_prometheus(FILE *out, const struct report *r)
             gauge(out, "limit_inodes", labels, "Inodes that there may be; 0: no limit.",
                   fs->limits.inodes);
         }
+        if (r->meter)
+            meter_prometheus(out, r->meter, labels);
         lsm_print_stats_prometheus(r->lsm, labels, out);
     }
     free(labels);

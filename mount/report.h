@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "../fs/fs.h"
+#include "meter.h"
 
 /* In the JSON, as "format": another number when a member changes its meaning or
  * goes; members may be added without. */
@@ -17,6 +18,7 @@ struct report {
     const char *store;         /* its path */
     const struct fs_stats *fs; /* NULL: it holds no filesystem */
     const struct lsm_stats *lsm;
+    const struct meter *meter; /* NULL: it is not mounted */
 };
 
 typedef void report_fn(FILE *out, const struct report *r);

@@ -95,6 +95,7 @@ const void *session_request(void)
 static bool serve_one(struct session *s, struct worker *w)
 {
     int n = fuse_session_receive_buf(s->fuse, &w->request);
+    uint64_t begun;
 
     if (n == 0 || fuse_session_exited(s->fuse)) {
         session_stop(s, 0);
@@ -108,7 +109,10 @@ static bool serve_one(struct session *s, struct worker *w)
         return false;
     }
     w->busy = true;
+    begun = meter_begin();
     fuse_session_process_buf(s->fuse, &w->request);
+    meter_end(&s->config->ops->meter, begun, w->request.mem, w->request.size,
+              ops_take_error());
     w->busy = false;
     return true;
 }

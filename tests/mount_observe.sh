@@ -1,0 +1,82 @@
+#!/bin/bash
+# What a mount tells of its work: the access log, metrics, statistics, config.
+. "$(dirname "$0")/mount_lib.sh"
+
+fresh -o memory=64M,noatime,sync_interval=2.5 || { fail "a fresh store mounts"; finish; }
+C=$MNT/.siltfs
+
+# ---- accesslog ----
+
+cat "$C/accesslog" >"$T/log" 2>/dev/null & reader=$!
+wait_until 10 [ -s "$T/log" ] # its first "#"
+mkdir "$MNT/dir" && echo hello >"$MNT/dir/a file" && mv "$MNT/dir/a file" "$MNT/dir/b" && cat "$MNT/dir/b" >/dev/null
+cat "$MNT/dir/none" 2>/dev/null
+mv "$MNT/dir/b" "$MNT/dir/$(printf 'new\nline"q\\')" 2>/dev/null
+touch "$C/stats" 2>/dev/null; cat "$C/stats" >/dev/null
+logged() { grep -qE "^20[0-9-]{8} [0-9:]{8}\.[0-9]{6} uid=$(id -u) pid=[0-9]+ $1: [A-Z]+ <[0-9]+\.[0-9]{6}>$" "$T/log"; }
+for line in 'mkdir \(1, "dir"\)' 'create \([0-9]+, "a file"\)' 'write \([0-9]+, 0, 6\)' 'rename2? \([0-9]+, "a file"\)' 'rename2? \([0-9]+, "b"\)'; do
+    ok "logged: $line" wait_until 10 logged "$line"
+done
+ok "logged: the lookup of a name that is not there" grep -q 'lookup .*"none")' "$T/log"
+not "nothing of .siltfs is logged" grep -qE '"stats"|\(9223372' "$T/log"
+same "each line is whole" "$(grep -cvE '^(#.*|20.*>)$' "$T/log")" 0
+kill $reader && wait $reader 2>/dev/null
+ok "nine readers: one is refused" bash -c "
+    for i in 1 2 3 4 5 6 7 8; do exec {fd}<'$C/accesslog' || exit 1; done
+    ! cat '$C/accesslog' 2>/dev/null"
+ok "... and then there is room again" bash -c "exec 3<'$C/accesslog'"
+
+# A name with what would break a line is escaped.
+cat "$C/accesslog" >"$T/log" 2>/dev/null & reader=$!
+wait_until 10 [ -s "$T/log" ]
+mkdir "$MNT/$(printf 'a\nb"c')"
+ok "names are escaped" wait_until 10 grep -qF '"a\012b\042c"' "$T/log"
+kill $reader && wait $reader 2>/dev/null
+
+# ---- statistics ----
+
+requests() { python3 -c "import json; print(json.load(open('$C/stats.json'))['requests'].get('$1', {}).get('$2', 0))"; }
+before=$(requests mkdir count)
+mkdir "$MNT/one" "$MNT/two" "$MNT/three"
+same "requests are counted by kind" "$(($(requests mkdir count) - before))" 3
+failed=$(requests unlink failed) && mkdir "$MNT/full" "$MNT/full/x" && before=$(requests rmdir failed)
+rmdir "$MNT/full" 2>/dev/null
+same "... and those that fail" "$(($(requests rmdir failed) - before))" 1
+head -c 100000 /dev/zero >"$MNT/zero"
+ok "... and bytes" python3 -c "import json; assert json.load(open('$C/stats.json'))['write_bytes'] >= 100006"
+ok "durations make sense" python3 - "$C/stats.json" <<'END'
+import json, sys
+for name, r in json.load(open(sys.argv[1]))["requests"].items():
+    assert 0 < r["p50_ns"] <= 1.26 * r["p99_ns"] and r["p99_ns"] <= 1.26 * r["max_ns"] and r["sum_ns"] >= r["max_ns"], (name, r)
+END
+ok "people are told, too" grep -qE '^mkdir +[0-9]+ +[0-9]+ +[0-9.]+' "$C/stats"
+ok "metrics are what Prometheus reads" python3 - "$C/metrics" <<'END'
+import re, sys
+families, seen = {}, []
+for line in open(sys.argv[1]):
+    line = line.rstrip("\n")
+    if line.startswith("# TYPE "):
+        name, kind = line.split()[2:]
+        assert name not in families, name
+        families[name] = kind
+    elif not line.startswith("#"):
+        m = re.fullmatch(r'([a-z_]+)\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\} (\S+)', line)
+        assert m, line
+        float(m[3])
+        base = m[1] if m[1] in families else re.sub("_(bucket|sum|count)$", "", m[1])
+        assert base in families, line
+        if not seen or seen[-1] != base:
+            assert base not in seen, ("scattered", base)
+            seen.append(base)
+assert {"siltfs_requests_total", "siltfs_write_bytes_total", "lsm_level_bytes"} <= set(seen)
+END
+same "metrics and stats.prom are the same families" "$(grep '^# TYPE' "$C/metrics")" "$(grep '^# TYPE' "$C/stats.prom")"
+
+# ---- config ----
+
+for line in rw noatime memory=67108864 sync_interval=2.5 compression=lz4:zstd strategy=leveled threads=16; do
+    ok "config says $line" grep -qx "$line" "$C/config"
+done
+ok "it can be given to -o" bash -c "'$SILTFS' umount '$MNT' && '$SILTFS' mount '$STORE' '$MNT' && '$SILTFS' umount '$MNT'"
+
+finish
