@@ -48,6 +48,11 @@ static const struct command commands[] = {
      "for programs. A mount also has them as files: MNT/.siltfs/stats, stats.json and\n"
      "stats.prom. Counters begin when the store is opened.\n",
      cmd_stats, NULL},
+    {"top", "MNT [-d SECONDS] [-n TIMES]", "watch what a mount does, live",
+     "Requests a second by kind and what they take, levels, garbage, caches, stalls, each\n"
+     "second or as -d says. q ends it. Into a pipe it writes one such page after the\n"
+     "other; with -n only so many.\n",
+     cmd_top, NULL},
     {"fsck", "[-n|--repair] [-c] STORE", "check the filesystem in STORE, unmounted",
      "Prints a line for each problem, and changes nothing. A crash leaves none.\n"
      "  --repair, -y   mend them: what has no name goes to /lost+found, what makes no\n"

@@ -72,6 +72,21 @@ assert {"siltfs_requests_total", "siltfs_write_bytes_total", "lsm_level_bytes"} 
 END
 same "metrics and stats.prom are the same families" "$(grep '^# TYPE' "$C/metrics")" "$(grep '^# TYPE' "$C/stats.prom")"
 
+# ---- top ----
+
+(while [ ! -e "$T/stop" ]; do cp lsm/*.h "$MNT/dir/"; done) & load=$!
+"$SILTFS" top -n 2 -d 0.5 "$MNT" >"$T/top" 2>&1 || fail "top shows two pages" "$(cat "$T/top")"
+touch "$T/stop" && wait $load
+same "top shows two pages" "$(grep -c '^siltfs top' "$T/top")" 2
+ok "each in 24 lines of 80" awk 'length > 80 { bad = 1 } END { exit bad || NR > 49 }' "$T/top"
+ok "requests are seen" awk '/^create / && $2 > 10 { found = 1 } END { exit !found }' "$T/top"
+same "all levels are" "$(grep -c '^L[0-4] ' "$T/top")" 10
+ok "by the store's name, too" "$SILTFS" top -n 1 -d 0.1 "$STORE"
+says "top of nothing" 'no such store' "$SILTFS" top -n 1 "$T/none"
+says "top of what is not mounted" 'not mounted' "$SILTFS" top -n 1 "$T"
+for bad in "-n 0" "-n x" "-d 0" "-d x" "-z"; do says "top $bad" 'usage: siltfs top' "$SILTFS" top $bad "$MNT"; done
+ok "on a terminal it ends with q" timeout 20 script -qec "'$SILTFS' top '$MNT'" /dev/null <<<qqq
+
 # ---- config ----
 
 for line in rw noatime memory=67108864 sync_interval=2.5 compression=lz4:zstd strategy=leveled threads=16; do
