@@ -53,6 +53,10 @@ static const struct command commands[] = {
      "second or as -d says. q ends it. Into a pipe it writes one such page after the\n"
      "other; with -n only so many.\n",
      cmd_top, NULL},
+    {"accesslog", "MNT", "print each request that a mount serves, with its duration",
+     "When it ended, who asked, what of which inode, how it went, seconds it took; until\n"
+     "Ctrl-C. Costs nothing while nobody does it.\n",
+     cmd_accesslog, NULL},
     {"fsck", "[-n|--repair] [-c] STORE", "check the filesystem in STORE, unmounted",
      "Prints a line for each problem, and changes nothing. A crash leaves none.\n"
      "  --repair, -y   mend them: what has no name goes to /lost+found, what makes no\n"

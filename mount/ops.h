@@ -39,6 +39,9 @@ struct ops {
 /* Of a zeroed struct: fs and options are borrowed. */
 void ops_init(struct ops *o, struct fs *fs, const struct mount_options *options);
 
+/* What this thread last answered with an error, a positive errno, since it was asked. */
+int ops_take_error(void);
+
 extern const struct fuse_lowlevel_ops ops_table;
 
 #endif
