@@ -48,8 +48,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->congestion_threshold = CONGESTION;
     set_wanted(conn,
                FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS |
-                   FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPORT_SUPPORT,
+                   FUSE_CAP_EXPORT_SUPPORT,
                true);
+    set_wanted(conn, FUSE_CAP_CACHE_SYMLINKS, kernel_may_answer(o));
     set_wanted(conn, FUSE_CAP_READDIRPLUS_AUTO, false); /* plus.h knows better */
     /* The kernel checks ACLs. It must not apply the umask: where a default ACL is
      * inherited it does not count, and only we know where. */

@@ -116,11 +116,15 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 /*
  * The kernel never asks again, nor does it tell when files are closed. There is nothing
- * to keep for an open file: it lives as long as the kernel knows its inode.
+ * to keep for an open file: it lives as long as the kernel knows its inode. Unless we have
+ * to hear of each reader: then opening makes it drop what it has read (no keep_cache).
  */
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    reply_err(req, -ENOSYS);
+    if (kernel_may_answer(ops_of(req)))
+        reply_err(req, -ENOSYS);
+    else
+        fuse_reply_open(req, fi);
 }
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

@@ -19,6 +19,13 @@ static inline struct ops *ops_of(fuse_req_t req)
     return fuse_req_userdata(req);
 }
 
+/* May the kernel answer who opens a file (a directory, a symbolic link) from what it has
+ * read before? With strictatime we have to hear of each. */
+static inline bool kernel_may_answer(const struct ops *o)
+{
+    return o->options->fs.atime != FS_STRICTATIME;
+}
+
 void caller_init(struct caller *c, fuse_req_t req);
 
 /* err is 0 or -errno, as fs/ gives it. */

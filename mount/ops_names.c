@@ -305,6 +305,7 @@ static bool is_at_rest(struct ops *o, fuse_ino_t ino)
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct plus *plus = calloc(1, sizeof(*plus));
+    struct ops *o = ops_of(req);
 
     if (!plus) {
         reply_err(req, -ENOMEM);
@@ -312,7 +313,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     fi->fh = (uintptr_t)plus;
     fi->keep_cache = 1; /* or it forgets what it has at every opening */
-    fi->cache_readdir = is_at_rest(ops_of(req), ino);
+    fi->cache_readdir = kernel_may_answer(o) && is_at_rest(o, ino);
     if (fuse_reply_open(req, fi) < 0)
         free(plus);
 }
