@@ -3,15 +3,15 @@
  *
  * The manifest tells which tables and sealed segments there are; all of them
  * must be there, whole. The logs from the manifest's log number on are replayed
- * into one memtable. Each log's header names the log before it and how far that
+ * into a memtable. Each log's header names the log before it and how far that
  * one reached, so the logs form a chain: replay ends at the first tear, and
  * nothing later is taken, unless a later frame proves that what is torn had
  * been synced: then it is damage, and the store is not opened (db_replay.c).
  *
- * Nothing is changed on disk before all that has succeeded, and the user (o.accept)
- * wants the store. Then: what was
- * replayed is synced, a new log and a new manifest are started, and files that
- * are not part of the store are deleted.
+ * Nothing of the store is changed before all that has succeeded, and the user (o.accept)
+ * wants it. (Logs that hold more than memory may are made tables of meanwhile, which go
+ * again if not.) Then: what was replayed is synced, a new log and a new manifest are
+ * started, and files that are not part of the store are deleted.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -365,6 +365,7 @@ static void remove_unwanted(const struct recovery *r)
 
 static int start_writing(struct recovery *r)
 {
+    bool logs_needed = r->n_logs && !r->made.n_added;
     struct lsm *db = r->db;
     uint64_t log_number;
     int rc = make_durable(r);
@@ -375,13 +376,17 @@ static int start_writing(struct recovery *r)
         rc = db_new_log_locked(db);
     if (rc)
         return rc;
-    log_number = r->n_logs ? r->log[0].r.number : wal_number(db->wal);
+    r->made_durable = true;
+    log_number = logs_needed ? r->log[0].r.number : wal_number(db->wal);
     memtable_place(r->mem)->log_number = log_number;
     rc = start_manifest(r, log_number);
     if (rc)
         return rc;
     KILL_POINT("recovery-manifest");
     remove_unwanted(r);
+    /* Not before: until the manifest says so the new log's header leads to them. */
+    if (r->made.n_added)
+        db_drop_logs(db, log_number, false);
     atomic_store(&db->purge_due, true);
     return 0;
 }
@@ -427,13 +432,14 @@ static void recovery_release(struct recovery *r)
     free(r->durable);
     free(r->file);
     tally_release(&r->tally);
+    edit_release(&r->made);
     memtable_unref(r->mem);
     version_unref(r->version);
 }
 
 int db_recover(struct lsm *db)
 {
-    struct recovery r = {.db = db, .next_number = 2};
+    struct recovery r = {.db = db, .next_number = 2, .stay = db->o.read_only};
     int rc;
 
     r.mem = db_memtable_new(db, db->o.memtable_bytes);
@@ -460,6 +466,8 @@ int db_recover(struct lsm *db)
         rc = db->o.accept(db->o.accept_arg, db);
     if (!rc && !db->o.read_only)
         rc = start_writing(&r);
+    if (rc && !r.made_durable)
+        compact_undo(db, &r.made);
     recovery_release(&r);
     return rc;
 }

@@ -38,6 +38,9 @@ struct recovery {
     struct edit_log *durable;    /* what the manifest tells of logs; sorted, once read */
     size_t n_durable, cap_durable;
     struct memtable *mem;
+    struct edit made;  /* tables made of what did not fit into memory */
+    bool stay;         /* none are to be made: it is read only, or there was no room */
+    bool made_durable; /* they belong to the store: do not take them back */
     uint64_t old_manifest, manifest_length; /* of it: its good edits */
 };
 
@@ -52,7 +55,8 @@ int recovery_log_order(const void *a, const void *b);
 
 /* The chain of logs from the manifest's on into r->log. */
 int replay_find_chain(struct recovery *r);
-/* Their batches into r->mem. */
+/* Their batches into r->mem; or, when that gets larger than all memtables together may
+ * be, into tables of r->version that no manifest knows yet, and then no log is needed. */
 int replay_run(struct recovery *r);
 
 #endif

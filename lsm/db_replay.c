@@ -188,6 +188,70 @@ static int check_batch(struct recovery *r, struct slice wire, bool check_values,
     return rc ? rc : r->n_ranges > RANGES_LOGGED ? -EUCLEAN : 0;
 }
 
+/* ---- more than memory is to hold ---- */
+
+/* A store's own logs hold no more than its memtables did, and a batch each. Others do
+ * that were written with larger ones, or to harm: they hold keys so small that they take
+ * twenty times their bytes here. */
+static bool is_too_much(const struct recovery *r)
+{
+    const struct lsm_options *o = &r->db->o;
+
+    return !r->stay && memtable_bytes(r->mem) > (o->memtables + 1) * o->memtable_bytes;
+}
+
+static int write_tables(struct recovery *r, struct edit *e)
+{
+    struct compact_job job = {
+        .db = r->db, .flush = r->mem, .version = r->version, .e = e};
+    struct range_tombstone *ranges = NULL;
+    int rc;
+
+    job.input = memtable_iter_new(r->mem);
+    rc = job.input ? memtable_range_deletes(r->mem, &ranges, &job.n_ranges) : -ENOMEM;
+    job.ranges = ranges;
+    if (!rc)
+        rc = compact_run(&job);
+    iter_free(job.input);
+    free(ranges);
+    return rc;
+}
+
+/* r->mem becomes a table in front of r->version's, and is empty. */
+static int spill(struct recovery *r)
+{
+    struct lsm *db = r->db;
+    struct memtable *fresh = db_memtable_new(db, db->o.memtable_bytes);
+    struct version *v = NULL;
+    struct edit e = {0};
+    size_t i;
+    int rc = fresh ? 0 : -ENOMEM;
+
+    atomic_store(&db->next_number, r->next_number);
+    atomic_store(&db->visible_seq, r->replayed_seq);
+    if (!rc)
+        rc = write_tables(r, &e);
+    r->next_number = atomic_load(&db->next_number);
+    if (!rc)
+        rc = version_apply(r->version, &e, &db->tables, db->dir, &v);
+    for (i = 0; i < e.n_added && !rc; i++)
+        rc = edit_add_table(&r->made, e.added[i].level, &e.added[i].meta);
+    if (rc) {
+        compact_undo(db, &e);
+        memtable_unref(fresh);
+        version_unref(v);
+    } else {
+        memtable_unref(r->mem);
+        r->mem = fresh;
+        version_unref(r->version);
+        r->version = v;
+    }
+    edit_release(&e);
+    atomic_store(&db->flush_done_bytes, 0);
+    KILL_POINT("recovery-spilled");
+    return rc;
+}
+
 static int replay_batch(void *arg, struct slice payload, uint64_t end)
 {
     struct recovery *r = arg;
@@ -209,6 +273,12 @@ static int replay_batch(void *arg, struct slice payload, uint64_t end)
         r->last_seq = last;
     r->db->recovered_batches++;
     r->db->recovered_bytes += payload.len;
+    if (!is_too_much(r))
+        return 0;
+    rc = spill(r);
+    if (rc != -ENOSPC || r->made.n_added)
+        return rc;
+    r->stay = true; /* it may fit all the same */
     return 0;
 }
 
@@ -254,5 +324,6 @@ int replay_run(struct recovery *r)
             log->r.length = log->limit;
         }
     }
-    return rc;
+    /* What is left becomes a table too: no log number says where it begins in a log. */
+    return !rc && r->made.n_added ? spill(r) : rc;
 }
