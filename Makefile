@@ -196,12 +196,13 @@ asan:
 $(B)/asan/siltfs: ALWAYS
 	@$(MAKE) --no-print-directory B=$(B)/asan $(ASAN) $@
 
-# These have a single thread (workers=0), or look for anything but races: nothing there for
-# TSan to see. Of others, see TEST_CASE_ALONE.
-SINGLE = batch block compress db_crash db_gaps edit env_mem filter_bits format fs_record gaps hostile \
-  manifest manifest_crash merge options pick pick_tree ptr_map rangedel rate stats_print table_damage \
-  version vlog vlog_gc wal manifest_roll power fs_crash fs_power flips env_faults repair fs_repair \
-  fs_lost fs_repair_random fs_hostile
+# Nothing in these for TSan: they have a single thread (workers=0), or one beside the engine's,
+# as test_fs_stress has many, or look for anything but races. Of others, see TEST_CASE_ALONE.
+SINGLE = batch block compress db_crash db_gaps edit env_faults env_mem faults filter_bits flips format \
+  fs_attr fs_check fs_circles fs_crash fs_file fs_hostile fs_lost fs_names fs_power fs_readdir \
+  fs_record fs_rename fs_repair fs_repair_random fs_scrub fs_tmpfile fs_xattr gaps hostile manifest \
+  manifest_crash manifest_roll memory merge options pick pick_tree power ptr_map rangedel rate repair \
+  stats_print table_damage version vlog vlog_gc wal
 
 tsan:
 	@$(MAKE) --no-print-directory SKIP="$(SINGLE)" B=$(B)/tsan OPT=-O1 DEBUG=-g1 \

@@ -84,7 +84,7 @@ int test_main(const char *name, const struct test_case *cases, int n);
     {                                                                                    \
         .tcase = fn, .timeout_s = (s)                                                    \
     }
-/* One thread does it all, so there is nothing for TSan to see: not run under it. */
+/* Nothing in it for TSan: one thread does it all, or it looks for anything but races. */
 #define TEST_CASE_ALONE(fn)                                                              \
     {                                                                                    \
         .tcase = fn, .timeout_s = 300, .when = TEST_NOT_UNDER_TSAN                       \

@@ -582,9 +582,9 @@ TEST_MAIN("compact", TEST_CASE_ALONE(a_compaction_in_parts_gives_what_one_in_who
           TEST_CASE_ALONE(a_snapshot_older_than_the_tables_does_not),
           TEST_CASE_ALONE(a_hole_between_range_deletes_keeps_a_table),
           TEST_CASE_ALONE(range_deletes_side_by_side_cover_a_table_together),
-          TEST_CASE(a_failed_compaction_is_not_tried_again_at_once),
-          TEST_CASE(a_damaged_table_keeps_only_itself_from_being_compacted),
+          TEST_CASE_ALONE(a_failed_compaction_is_not_tried_again_at_once),
+          TEST_CASE_ALONE(a_damaged_table_keeps_only_itself_from_being_compacted),
           TEST_CASE(a_table_that_the_disk_does_not_read_does_so_for_as_long),
-          TEST_CASE(a_damaged_table_keeps_nobody_from_overwriting_values),
+          TEST_CASE_ALONE(a_damaged_table_keeps_nobody_from_overwriting_values),
           TEST_CASE_ALONE(tiered_writes_less_than_leveled_and_takes_more_space),
           TEST_CASE_ALONE(a_store_may_change_its_strategy_at_every_opening))
