@@ -33,6 +33,8 @@ LSM_LIBS = -lxxhash -llz4 -lzstd
 # Looked up when first used: pkg-config itself may have to be installed first.
 FUSE_CFLAGS  = $(shell pkg-config --cflags fuse3) -DFUSE_USE_VERSION=314
 FUSE_LIBS    = $(shell pkg-config --libs fuse3)
+HTTP_CFLAGS  = $(shell pkg-config --exists libmicrohttpd && echo -DHAVE_MICROHTTPD `pkg-config --cflags libmicrohttpd`)
+HTTP_LIBS    = $(shell pkg-config --libs libmicrohttpd 2>/dev/null)
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS   = $(shell pkg-config --libs check)
 
@@ -57,7 +59,7 @@ all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv $(B)/bench-fs $(B)/ceili
 
 # ---- packages ----
 
-PACKAGES = gcc make libc6-dev pkg-config libfuse3-dev fuse3 libxxhash-dev check liblz4-dev libzstd-dev
+PACKAGES = gcc make libc6-dev pkg-config libfuse3-dev fuse3 libxxhash-dev check liblz4-dev libzstd-dev libmicrohttpd-dev
 
 # Cheap when everything is there; asks apt only for what is missing.
 deps $(B)/.deps:
@@ -76,9 +78,15 @@ $(B)/libfs.a: $(FS_OBJ)
 	@echo "  AR $@"
 	$(Q)$(AR) rcs $@ $^
 
-$(B)/siltfs: $(MOUNT_OBJ) $(B)/libfs.a $(B)/liblsm.a
+$(B)/siltfs: $(MOUNT_OBJ) $(B)/mount/page.o $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(LSM_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(HTTP_LIBS) $(LSM_LIBS)
+
+# The page of `siltfs mount --metrics`, as it is.
+$(B)/mount/page.o: mount/page.html
+	@mkdir -p $(@D)
+	@echo "  BIN $<"
+	$(Q)$(LD) -r -b binary -z noexecstack -o $@ $<
 
 $(B)/tests/%: $(B)/tests/%.o $(TEST_OBJ) $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"
@@ -107,9 +115,10 @@ KILL_OBJ = $(patsubst %.c,$(B)/kill/%.o,$(shell grep -lw 'KILL_POINTS*' lsm/*.c 
 
 $(KILL_OBJ): CFLAGS += -DKILL_POINTS
 
-$(B)/kill/siltfs: $(KILL_OBJ) $(filter-out $(KILL_OBJ:$(B)/kill/%=$(B)/%),$(MOUNT_OBJ) $(FS_OBJ) $(LSM_OBJ))
+$(B)/kill/siltfs: $(KILL_OBJ) $(filter-out $(KILL_OBJ:$(B)/kill/%=$(B)/%),$(MOUNT_OBJ) $(FS_OBJ) $(LSM_OBJ)) \
+                 $(B)/mount/page.o
 	@echo "  LD $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(LSM_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(FUSE_LIBS) $(HTTP_LIBS) $(LSM_LIBS)
 
 # bench-kv has the peers whose headers are there; .peers remembers which these were, so
 # that it is built anew when they are others.
@@ -148,6 +157,7 @@ $(B)/bench-kv: $(KV_OBJ) $(B)/liblsm.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LSM_LIBS) $(KV_PEERS:%=-l%)
 
 $(B)/mount/%.o $(B)/kill/mount/%.o: EXTRA = $(FUSE_CFLAGS)
+$(B)/mount/http.o: EXTRA += $(HTTP_CFLAGS)
 $(B)/tests/%.o: EXTRA = $(CHECK_CFLAGS) -I.
 $(B)/bench/%.o: EXTRA = -I. $(KV_DEFS)
 

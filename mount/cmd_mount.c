@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "http.h"
 #include "control.h"
 #include "launch.h"
 #include "log.h"
@@ -77,6 +78,15 @@ static void mark(const struct mount_job *job, const char *word)
         store_mark(job->store, word);
 }
 
+/* What has threads of its own. */
+static int begin_services(struct ops *o, const struct mount_job *job, struct http **http,
+                          struct why *why)
+{
+    if (control_browse(o))
+        err_log("%s: no thread: its snapshots are not shown", job->store);
+    return job->options.metrics[0] ? http_start(job->options.metrics, o, http, why) : 0;
+}
+
 /* Mount, and serve until the end. */
 static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs)
 {
@@ -89,6 +99,7 @@ static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs
         .ready = ready,
         .arg = l,
     };
+    struct http *http = NULL;
     struct session *s;
     struct why why;
     int err;
@@ -99,12 +110,18 @@ static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs
         launch_failed(l, &why);
         return err;
     }
-    if (control_browse(&ops))
-        err_log("%s: no thread: its snapshots are not shown", job->store);
+    err = begin_services(&ops, job, &http, &why);
+    if (err) {
+        launch_failed(l, &why);
+        control_end(&ops);
+        session_free(s);
+        return err;
+    }
     mark(job, "mounted");
     KILL_POINT("session-made");
     err = session_run(s);
     KILL_POINT("session-ended");
+    http_stop(http);
     control_end(&ops);
     session_free(s);
     if (err) {
@@ -185,15 +202,22 @@ static int find_store(struct mount_job *job, const char *arg, struct why *why)
 static int parse(int argc, char **argv, struct mount_job *job, bool *foreground)
 {
     struct why why;
+    static const struct option long_options[] = {
+        {"metrics", required_argument, NULL, 'm'}, {0}};
+    char list[128];
     int c;
 
     if (mount8_defaults(argv[0], &job->options, &why))
         return fail("%s", why.text);
     opterr = 0;
-    while ((c = getopt(argc, argv, "fo:")) != -1) {
+    while ((c = getopt_long(argc, argv, "fo:", long_options, NULL)) != -1) {
+        if (c == 'm') {
+            snprintf(list, sizeof(list), "metrics=%s", optarg);
+            optarg = list;
+        }
         if (c == 'f')
             *foreground = true;
-        else if (c != 'o')
+        else if (c != 'o' && c != 'm')
             return usage("mount");
         else if (mount_options_parse(&job->options, optarg, &why))
             return fail("%s", why.text);

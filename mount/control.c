@@ -86,26 +86,38 @@ static void node_free(struct ops *o, struct control_node *n)
     free(n);
 }
 
-static int write_text(struct ops *o, const struct control_file *file,
-                      struct control_node *n)
+int control_report(struct ops *o, report_fn *report, char **text, size_t *len)
 {
     struct lsm *db = fs_store(o->fs);
     struct lsm_stats lsm;
     struct fs_stats fs;
-    struct report report = {
+    struct report r = {
         .store = lsm_path(db), .fs = &fs, .lsm = &lsm, .meter = &o->meter};
-    FILE *out = open_memstream(&n->text, &n->len);
+    FILE *out = open_memstream(text, len);
 
     if (!out)
         return -ENOMEM;
-    if (file->report) {
-        fs_get_stats(o->fs, &fs);
-        lsm_get_stats(db, &lsm);
-        file->report(out, &report);
-    } else {
-        mount_options_print(out, o->options);
-    }
+    fs_get_stats(o->fs, &fs);
+    lsm_get_stats(db, &lsm);
+    report(out, &r);
     return fclose(out) == 0 ? 0 : -ENOMEM;
+}
+
+static int write_config(struct ops *o, char **text, size_t *len)
+{
+    FILE *out = open_memstream(text, len);
+
+    if (!out)
+        return -ENOMEM;
+    mount_options_print(out, o->options);
+    return fclose(out) == 0 ? 0 : -ENOMEM;
+}
+
+static int write_text(struct ops *o, const struct control_file *file,
+                      struct control_node *n)
+{
+    return file->report ? control_report(o, file->report, &n->text, &n->len)
+                        : write_config(o, &n->text, &n->len);
 }
 
 /* ---- names and attributes ---- */

@@ -7,6 +7,7 @@
 #define MOUNT_CONTROL_H
 
 #include "ops.h"
+#include "report.h"
 
 #define CONTROL_NAME ".siltfs"
 
@@ -20,6 +21,9 @@ static inline bool control_owns(fuse_ino_t ino)
 int control_browse(struct ops *o);
 /* Nobody asks any more. */
 void control_end(struct ops *o);
+
+/* What such a file says now; *text is the caller's to free, also after an error. */
+int control_report(struct ops *o, report_fn *report, char **text, size_t *len);
 
 /* The calls of fs/fs.h of these names, for the control directory and all below it. */
 int control_lookup(struct ops *o, fuse_ino_t parent, const char *name,

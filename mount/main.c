@@ -25,7 +25,7 @@ static const struct command commands[] = {
      "STORE is made, or must be an empty directory. Everything lives in it: to copy it\n"
      "(unmounted) is to copy the filesystem, to remove it, to remove the filesystem.\n",
      cmd_mkfs, mkfs_options_help},
-    {"mount", "STORE MNT [-f] [-o OPTIONS]", "mount the filesystem in STORE on MNT",
+    {"mount", "STORE MNT [-f] [--metrics=ADDRESS:PORT] [-o OPTIONS]", "mount the filesystem in STORE on MNT",
      "Returns when MNT answers; a daemon goes on serving it and logs to syslog. With\n"
      "-f it stays in the foreground and logs to stderr. SIGTERM, SIGINT and SIGHUP\n"
      "unmount. What returned from fsync survives power loss; what merely returned\n"

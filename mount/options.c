@@ -183,6 +183,17 @@ static int set_snapshot(void *into, const char *value, struct why *why)
     return set_read_only(o, NULL, why);
 }
 
+static int set_metrics(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    if (!strchr(value, ':') || strlen(value) >= sizeof(o->metrics))
+        return why_set(why, -EINVAL, "metrics=%s: give ADDRESS:PORT, as 127.0.0.1:9090",
+                       value);
+    strcpy(o->metrics, value);
+    return 0;
+}
+
 static int set_read_write(void *into, const char *value, struct why *why)
 {
     struct mount_options *o = into;
@@ -300,6 +311,8 @@ static const struct option mount_table[] = {
      .help = "keep ACLs, but check the mode only: quicker for all but owners"},
     {.name = "noxattr", .kind = YES, .offset = IN(noxattr),
      .help = "no extended attributes, no ACLs: making files is quicker"},
+    {.name = "metrics", .kind = SPECIAL, .set = set_metrics, .value_name = "ADDRESS:PORT",
+     .help = "serve statistics there: / for browsers, /metrics for Prometheus"},
     {.name = "threads", .kind = COUNT, .offset = IN(threads), .value_name = "N",
      .least = 1, .most = THREADS_MAX, .help = "requests handled at once, at most"},
     {.name = "entry_timeout", .kind = SECONDS, .offset = IN(entry_timeout),

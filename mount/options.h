@@ -21,6 +21,7 @@ struct mount_options {
     bool writeback;          /* the kernel's writeback cache */
     bool nonempty;           /* mount over what is there */
     char snapshot[256];      /* mount that instead; "": the store */
+    char metrics[64];        /* ADDRESS:PORT to serve them on; "": nowhere */
     bool remount;            /* it is mounted: only change what the kernel checks */
     bool noacl;              /* the kernel does not check ACLs... */
     bool noxattr;            /* ...nor knows of any attribute; those there are kept */

@@ -73,9 +73,24 @@ void report_text(FILE *out, const struct report *r)
     lsm_print_stats(r->lsm, out);
 }
 
+static void json_string(FILE *out, const char *s)
+{
+    fputc('"', out);
+    for (; *s; s++) {
+        if ((unsigned char)*s < ' ' || *s == '"' || *s == '\\' || *s == 127)
+            fprintf(out, "\\u%04x", (unsigned char)*s);
+        else
+            fputc(*s, out);
+    }
+    fputc('"', out);
+}
+
 void report_json(FILE *out, const struct report *r)
 {
     fprintf(out, "{\n\"format\": %d,\n", REPORT_FORMAT);
+    fputs("\"store\": ", out);
+    json_string(out, r->store);
+    fputs(",\n", out);
     if (r->fs)
         fprintf(out,
                 "\"filesystem\": {\"inodes\": %" PRIu64 ", \"live_inodes\": %" PRIu64

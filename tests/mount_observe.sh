@@ -93,4 +93,47 @@ for line in rw noatime memory=67108864 sync_interval=2.5 compression=lz4:zstd st
 done
 ok "it can be given to -o" bash -c "'$SILTFS' umount '$MNT' && '$SILTFS' mount '$STORE' '$MNT' && '$SILTFS' umount '$MNT'"
 
+# ---- --metrics ----
+
+for bad in 9090 nowhere:80 127.0.0.1:x 1.2.3.4.5:80; do
+    says "--metrics=$bad" 'give ADDRESS:PORT' "$SILTFS" mount --metrics=$bad "$STORE" "$MNT"
+    not "... and nothing is mounted" mounted
+done
+says "an address that is not ours" 'Cannot assign' "$SILTFS" mount --metrics=192.0.2.1:1 "$STORE" "$MNT"
+port=$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")
+ok "a mount with metrics" "$SILTFS" mount --metrics=127.0.0.1:$port "$STORE" "$MNT"
+says "a port that is taken" 'Address already in use' "$SILTFS" mount -o ro,metrics=127.0.0.1:$port,snapshot=s "$(
+    "$SILTFS" snapshot create "$MNT" s; echo "$STORE")" "$(mkdir -p "$T/mnt2"; echo "$T/mnt2")"
+echo x >"$MNT/more"
+ok "the page, the metrics and the statistics are served" python3 - $port "$STORE" <<'END'
+import http.client, json, sys, urllib.error, urllib.request
+at = "http://127.0.0.1:" + sys.argv[1]
+def get(path):
+    with urllib.request.urlopen(at + path, timeout=20) as r:
+        return r.headers, r.read().decode()
+headers, page = get("/")
+assert headers["Content-Type"].startswith("text/html") and page.startswith("<!doctype html>") and page.endswith("</html>\n")
+assert "//" not in page.replace("</", "").split("<script>")[0], "it needs nothing from elsewhere"
+assert "default-src 'none'" in headers["Content-Security-Policy"]
+headers, text = get("/metrics")
+assert headers["Content-Type"].startswith("text/plain; version=0.0.4") and "siltfs_requests_total{" in text
+stats = json.loads(get("/stats.json")[1])
+assert stats["store"] == sys.argv[2] and stats["requests"]["create"]["count"] == 1, stats["store"]
+for path in "/none", "/../etc/passwd", "/metrics/x":
+    try: get(path); raise SystemExit(path + " was served")
+    except urllib.error.HTTPError as e: assert e.code == 404, e
+c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=20)
+c.request("POST", "/metrics", b"x" * 100000); assert c.getresponse().status == 405; c.close()
+c.request("HEAD", "/metrics"); r = c.getresponse(); assert r.status == 200 and not r.read(); c.close()
+END
+ok "many at once, and slow ones, do not hold it up" python3 - $port "$MNT" <<'END'
+import os, socket, sys
+open_ones = [socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) for _ in range(40)]
+for s in open_ones: s.sendall(b"GET /me")
+open(sys.argv[2] + "/written", "w").write("x")
+assert os.stat(sys.argv[2] + "/written").st_size == 1
+END
+ok "it is unmounted beside them" "$SILTFS" umount "$MNT"
+not "and nobody listens any more" python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), timeout=5)"
+
 finish
