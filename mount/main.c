@@ -76,6 +76,11 @@ static const struct command commands[] = {
      "check\n"
      "could not be made.\n",
      cmd_fsck, NULL},
+    {"compact", "STORE|MNT", "make the store as small and quick to read as it gets, now",
+     "What is deleted and overwritten goes, and each name has one place: what is done in\n"
+     "the background anyhow, bit by bit. Reads and writes all names and small contents\n"
+     "once; a mount goes on meanwhile.\n",
+     cmd_compact, NULL},
     {"scrub", "STORE|MNT [--rate=50M] [--resume]",
      "read and check every byte, also while it is mounted and in use",
      "Tells what is damaged by the files concerned, a line each. Exit code 0: none, 1:\n"

@@ -145,6 +145,26 @@ static void scrub(struct order *r, char *arguments)
         end(r, "%d", problems ? 1 : 0);
 }
 
+/* ---- compact ---- */
+
+static void compact(struct order *r, char *arguments)
+{
+    struct lsm *db = fs_store(r->ops->fs);
+    struct lsm_stats before, after;
+    int err;
+
+    lsm_get_stats(db, &before);
+    err = lsm_compact(db, true);
+    lsm_get_stats(db, &after);
+    if (err) {
+        refuse(r, "the compaction stopped: %s", strerror(-err));
+        return;
+    }
+    say(r, "%.1f MB on disk, before %.1f", (double)after.disk_bytes / 1e6,
+        (double)before.disk_bytes / 1e6);
+    end(r, "0");
+}
+
 /* ---- accesslog: until it is called off ---- */
 
 static void accesslog(struct order *r, char *arguments)
@@ -210,6 +230,7 @@ static const struct {
     void (*run)(struct order *r, char *arguments);
 } commands[] = {
     {"scrub", scrub},
+    {"compact", compact},
     {"accesslog", accesslog},
     {"snapshot", snapshot},
     {"unsnapshot", unsnapshot},
