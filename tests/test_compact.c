@@ -366,16 +366,25 @@ START_TEST(a_failed_compaction_is_not_tried_again_at_once)
 }
 END_TEST
 
-/* Flips a byte in the middle of the largest table. */
-static void damage_largest_table(struct rig *r)
+/* A store with KEYS keys, and its largest table, which nobody is compacting just now.
+ * Opened anew with a worker. */
+static void fill_at_rest(struct rig *r, struct largest *l, bool damage)
 {
-    struct largest l = {0};
     char path[300];
 
-    ck_ok(lsm_files(r->db, note_largest, &l));
-    ck_assert_uint_gt(l.size, 0);
-    snprintf(path, sizeof(path), "%s/%s", lsm_path(r->db), l.name);
-    ck_ok(env_mem_flip(r->env, path, l.size / 3, 1));
+    r->o.workers = 0;
+    rig_open(r);
+    fill(r);
+    *l = (struct largest){0};
+    ck_ok(lsm_files(r->db, note_largest, l));
+    ck_assert_uint_gt(l->size, 0);
+    snprintf(path, sizeof(path), "%s/%s", lsm_path(r->db), l->name);
+    ck_ok(lsm_close(r->db));
+    if (damage) /* a byte in the middle */
+        ck_ok(env_mem_flip(r->env, path, l->size / 3, 1));
+    r->o.workers = 1;
+    r->o.verify_bytes = 0; /* or it would not open */
+    rig_open(r);
 }
 
 /* Regression: each compaction with that table failed, and after each failure there was
@@ -383,20 +392,20 @@ static void damage_largest_table(struct rig *r)
 START_TEST(a_damaged_table_keeps_only_itself_from_being_compacted)
 {
     struct lsm_value v = {0};
+    struct largest l;
     struct lsm_stats s;
     struct rig r;
     unsigned i, round, lost = 0;
 
     test_log_capture();
     rig_init(&r, "damaged");
-    r.o.workers = 1;
-    rig_open(&r);
-    fill(&r);
-    damage_largest_table(&r);
+    fill_at_rest(&r, &l, true);
     for (round = 1; round < 40; round++)
         for (i = 0; i < KEYS; i += 2)
             put(&r, i * 7919 % KEYS, round); /* the even ones */
-    for (i = 0; i < 1000 && (s = stats(&r)).level[0].tables > 3 * r.o.l0_trigger; i++)
+    for (i = 0; i < 1000 && ((s = stats(&r)).level[0].tables > 3 * r.o.l0_trigger ||
+                             !s.damaged_tables);
+         i++)
         env_sleep_ns(env_posix(), 10000000);
     ck_assert_uint_ge(s.damaged_tables, 1);
     ck_assert_uint_le(s.level[0].tables, 3 * r.o.l0_trigger);
@@ -426,16 +435,13 @@ END_TEST
  * any more when the disk does. */
 START_TEST(a_table_that_the_disk_does_not_read_does_so_for_as_long)
 {
-    struct largest l = {0};
+    struct largest l;
     struct rig r;
     unsigned i, round;
 
     test_log_capture();
     rig_init(&r, "unreadable");
-    r.o.workers = 1;
-    rig_open(&r);
-    fill(&r);
-    ck_ok(lsm_files(r.db, note_largest, &l));
+    fill_at_rest(&r, &l, false);
     env_mem_fail_only(r.env, l.name);
     env_mem_fail_at(r.env, 1, EIO, ENV_MEM_OPEN_READ | ENV_MEM_READ, ENV_MEM_FOREVER);
     for (round = 1; round < 20; round++)
@@ -469,26 +475,23 @@ static void overwrite_values_beside_damage(enum lsm_strategy strategy, size_t se
     enum { HOT = 1000, EVERY = KEYS / HOT };
     unsigned at[HOT] = {0};
     uint64_t rng = test_seed();
+    struct largest l;
     struct lsm_stats s;
     struct rig r;
     unsigned i, round;
 
     rig_init(&r, "values");
-    r.o.workers = 1;
     r.o.strategy = strategy;
     r.o.table_bytes = 64 << 10;
     r.o.separate_bytes = separate;
     r.o.segment_bytes = 64 << 10;
     r.o.l1_bytes = 4 << 20; /* what is damaged is in the way of L0 */
-    rig_open(&r);
-    fill(&r);
-    damage_largest_table(&r);
+    fill_at_rest(&r, &l, true);
     for (i = 0; i < HOT; i++)
         put(&r, i * EVERY, at[i] = 1);
     ck_ok(lsm_close(r.db));
     r.o.separate_bytes = 64;
     r.o.vlog = LSM_RAW;
-    r.o.verify_bytes = 0; /* or it would not open */
     rig_open(&r);
     (void)lsm_compact(r.db, true); /* fails, or finds that a worker's did */
     ck_assert_uint_ge(stats(&r).damaged_tables, 1);

@@ -254,8 +254,8 @@ START_TEST(any_call_may_fail_and_the_next_open_has_it_all)
 }
 END_TEST
 
-TEST_MAIN("db_spill", TEST_CASE(what_logs_hold_beyond_memory_becomes_tables),
-          TEST_CASE(who_may_not_write_reads_it_all_the_same),
-          TEST_CASE(nothing_of_it_stays_when_the_store_is_not_wanted),
-          TEST_CASE(a_crash_after_any_call_loses_nothing),
-          TEST_CASE(any_call_may_fail_and_the_next_open_has_it_all))
+TEST_MAIN("db_spill", TEST_CASE_ALONE(what_logs_hold_beyond_memory_becomes_tables),
+          TEST_CASE_ALONE(who_may_not_write_reads_it_all_the_same),
+          TEST_CASE_ALONE(nothing_of_it_stays_when_the_store_is_not_wanted),
+          TEST_CASE_ALONE(a_crash_after_any_call_loses_nothing),
+          TEST_CASE_ALONE(any_call_may_fail_and_the_next_open_has_it_all))

@@ -243,6 +243,6 @@ START_TEST(who_waits_for_the_value_log_hears_of_a_collection_that_fails)
 }
 END_TEST
 
-TEST_MAIN("full", TEST_CASE(closing_succeeds_whenever_the_disk_gets_full),
+TEST_MAIN("full", TEST_CASE_ALONE(closing_succeeds_whenever_the_disk_gets_full),
           TEST_CASE(who_waits_for_a_memtable_hears_that_the_disk_is_full),
           TEST_CASE(who_waits_for_the_value_log_hears_of_a_collection_that_fails))
