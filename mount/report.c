@@ -127,7 +127,7 @@ static void gauge(FILE *out, const char *name, const char *labels, const char *h
 static void sample(FILE *out, const char *name, const char *labels, const char *kind,
                    double value)
 {
-    fprintf(out, "siltfs_%s{%s%skind=\"%s\"} %.9g\n", name, labels, *labels ? "," : "",
+    fprintf(out, "siltfs_%s{%s%skind=\"%s\"} %.9f\n", name, labels, *labels ? "," : "",
             kind, value);
 }
 

@@ -132,8 +132,8 @@ static void make_or_find(struct worker *w, unsigned kind)
         rc = fs_mknod(r->fs, &r->cred, dir, name,
                       (below(w, 4) ? S_IFREG : S_IFIFO) | 0644, 0, &a);
     } else if (kind == 4) {
-        open = true; /* it may get a name when it is linked */
-        rc = fs_tmpfile(r->fs, &r->cred, dir, 0644, &a);
+        rc = fs_tmpfile(r->fs, &r->cred, dir, 0644, &a); /* it may get a name by a link */
+        open = !rc && below(w, 2) && fs_open(r->fs, a.st.st_ino, false) == 0;
     } else {
         rc = fs_lookup(r->fs, dir, name, &a);
         if (!rc && S_ISREG(a.st.st_mode) && below(w, 3) == 0)

@@ -207,7 +207,7 @@ static void fill_store(struct store *s)
 /* All in `make soak`; sanitizers take ten times as long. */
 static uint64_t scaled(uint64_t writes)
 {
-    return getenv("SOAK") ? writes : writes / (SOAK_SANITIZED ? 20 : 4);
+    return getenv("SOAK") ? writes : writes / (SOAK_SANITIZED ? 10 : 4);
 }
 
 static uint32_t any_key(struct store *s)
