@@ -599,6 +599,11 @@ int fs_scrub(struct lsm *db, const struct fs_scrub_options *o, uint64_t *problem
     return -EOPNOTSUPP;
 }
 
+int fs_info(struct fs *fs, uint64_t ino, struct fs_info *out)
+{
+    return -EOPNOTSUPP;
+}
+
 int fs_unmount(struct fs *fs)
 {
     return 0; /* the program ends */

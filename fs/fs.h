@@ -294,6 +294,28 @@ struct fs_statfs {
 };
 int fs_statfs(struct fs *fs, struct fs_statfs *out);
 
+/* How an inode is kept. Of a file, ranges of the first `segments_told` segments that hold
+ * bytes of it are told. */
+enum { FS_INFO_SEGMENTS = 16 };
+struct fs_info {
+    uint64_t ino;
+    mode_t mode;
+    bool embedded;  /* its record is in its entry; else it has a key of its own */
+    bool xattrs;    /* it has extended attributes */
+    uint64_t entries, subdirs; /* of a directory */
+    /* The rest of a file. */
+    uint64_t size, extents, bytes, unwritten;
+    uint64_t inline_extents, inline_bytes; /* among names and attributes, in tables */
+    /* In the value log: the contents' bytes there, and what the records they are in
+     * take; those of copies that share a record count for each. */
+    uint64_t separated_bytes, stored_bytes, raw_bytes;
+    uint64_t segment[FS_INFO_SEGMENTS];
+    unsigned segments_told;
+    uint64_t segments_more; /* extents in others */
+};
+/* Reads where the contents are, not the contents. */
+int fs_info(struct fs *fs, uint64_t ino, struct fs_info *out);
+
 struct fs_stats {
     uint64_t inodes;          /* in the filesystem */
     uint64_t live_inodes;     /* in memory */

@@ -365,6 +365,16 @@ size_t lsm_iter_value_len(const struct lsm_iter *it)
     return pointer(it, &p) ? 0 : p.len;
 }
 
+bool lsm_iter_place(const struct lsm_iter *it, struct lsm_place *out)
+{
+    struct vptr p;
+
+    if (it->type != IKEY_PUT_REF || pointer(it, &p))
+        return false;
+    *out = (struct lsm_place){p.segment, p.stored, p.raw};
+    return true;
+}
+
 int lsm_iter_value(struct lsm_iter *it, struct slice *value)
 {
     struct vptr p;

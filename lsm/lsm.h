@@ -232,6 +232,13 @@ int lsm_iter_error(const struct lsm_iter *it);
 struct slice lsm_iter_key(const struct lsm_iter *it);
 /* Length of the value; never reads a separated value. */
 size_t lsm_iter_value_len(const struct lsm_iter *it);
+/* Is it in the value log? Then where: the segment's number, and the bytes that the record
+ * it is (a part of) takes there for how many of value. */
+struct lsm_place {
+    uint64_t segment;
+    uint64_t stored, raw;
+};
+bool lsm_iter_place(const struct lsm_iter *it, struct lsm_place *out);
 /* The whole value, borrowed until the iterator moves. */
 int lsm_iter_value(struct lsm_iter *it, struct slice *value);
 /*

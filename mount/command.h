@@ -21,6 +21,7 @@ int cmd_receive(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_accesslog(int argc, char **argv);
 int cmd_compact(int argc, char **argv);
+int cmd_info(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_kv(int argc, char **argv);
 

@@ -76,6 +76,10 @@ static const struct command commands[] = {
      "check\n"
      "could not be made.\n",
      cmd_fsck, NULL},
+    {"info", "PATH...", "how files and directories of a mount are kept",
+     "The inode, its extents, where they are (in tables, or in which segments of the value\n"
+     "log), and what they take there.\n",
+     cmd_info, NULL},
     {"compact", "STORE|MNT", "make the store as small and quick to read as it gets, now",
      "What is deleted and overwritten goes, and each name has one place: what is done in\n"
      "the background anyhow, bit by bit. Reads and writes all names and small contents\n"

@@ -145,6 +145,60 @@ static void scrub(struct order *r, char *arguments)
         end(r, "%d", problems ? 1 : 0);
 }
 
+/* ---- info INO ---- */
+
+static void file_lines(struct order *r, const struct fs_info *i)
+{
+    char list[24 * FS_INFO_SEGMENTS + 32] = "";
+    size_t at = 0;
+    unsigned n;
+
+    say(r, "size          %" PRIu64, i->size);
+    say(r, "extents       %" PRIu64 ", %" PRIu64 " bytes, holes not counted", i->extents,
+        i->bytes);
+    if (i->unwritten)
+        say(r, "unwritten     %" PRIu64 " bytes set aside, read as zeros", i->unwritten);
+    if (i->inline_extents)
+        say(r, "in tables     %" PRIu64 " extents, %" PRIu64 " bytes, compressed with what "
+               "is beside them",
+            i->inline_extents, i->inline_bytes);
+    if (!i->separated_bytes)
+        return;
+    say(r, "in value log  %" PRIu64 " bytes; records take %" PRIu64 " for %" PRIu64
+           ": %.2f of them",
+        i->separated_bytes, i->stored_bytes, i->raw_bytes,
+        (double)i->stored_bytes / (double)i->raw_bytes);
+    for (n = 0; n < i->segments_told; n++)
+        at += (size_t)snprintf(list + at, sizeof(list) - at, " %06" PRIu64, i->segment[n]);
+    if (i->segments_more)
+        snprintf(list + at, sizeof(list) - at, ", and more");
+    say(r, "segments     %s", list);
+}
+
+static void info(struct order *r, char *arguments)
+{
+    struct fs_info i;
+    uint64_t ino;
+    int err = sscanf(arguments, "%" SCNu64, &ino) == 1 ? 0 : -EINVAL;
+
+    if (!err)
+        err = fs_info(r->ops->fs, ino, &i);
+    if (err) {
+        refuse(r, "%s", err == -EUCLEAN ? "its records are damaged" : strerror(-err));
+        return;
+    }
+    say(r, "inode         %" PRIu64, i.ino);
+    say(r, "its record    %s", i.embedded ? "in its name's" : "under a key of its own");
+    if (S_ISDIR(i.mode))
+        say(r, "entries       %" PRIu64 ", %" PRIu64 " of them directories", i.entries,
+            i.subdirs);
+    if (S_ISREG(i.mode))
+        file_lines(r, &i);
+    if (i.xattrs)
+        say(r, "attributes    yes");
+    end(r, "0");
+}
+
 /* ---- compact ---- */
 
 static void compact(struct order *r, char *arguments)
@@ -230,6 +284,7 @@ static const struct {
     void (*run)(struct order *r, char *arguments);
 } commands[] = {
     {"scrub", scrub},
+    {"info", info},
     {"compact", compact},
     {"accesslog", accesslog},
     {"snapshot", snapshot},

@@ -86,6 +86,23 @@ says "top of what is not mounted" 'not mounted' "$SILTFS" top -n 1 "$T"
 for bad in "-n 0" "-n x" "-d 0" "-d x" "-z"; do says "top $bad" 'usage: siltfs top' "$SILTFS" top $bad "$MNT"; done
 ok "on a terminal it ends with q" timeout 20 script -qec "'$SILTFS' top '$MNT'" /dev/null <<<qqq
 
+# ---- info ----
+
+info() { "$SILTFS" info "$@" 2>&1; }
+yes text | head -c 1000000 >"$MNT/text" && echo small >"$MNT/small" && head -c 300000 /dev/urandom >"$MNT/random"
+truncate -s 1M "$MNT/hole" && mkdir "$MNT/d1" "$MNT/d1/x" && touch "$MNT/d1/y" && ln -s text "$MNT/link"
+ok "info of a text: its size and how small it is" bash -c "'$SILTFS' info '$MNT/text' | tr '\n' ' ' | grep -qE 'inode +[0-9]+ .*size +1000000 .*extents +[0-9]+, 1000000 bytes.*in value log +[0-9]+ bytes; records take [0-9]+ for [0-9]+: 0\.[0-2][0-9] .*segments +[0-9]{6}'"
+ok "... of what does not shrink" bash -c "'$SILTFS' info '$MNT/random' | grep -qE 'for [0-9]+: 1\.0'"
+ok "... of a small file: in tables" bash -c "'$SILTFS' info '$MNT/small' | grep -qE 'in tables +1 extents, 6 bytes'"
+ok "... of a hole: no extents" bash -c "'$SILTFS' info '$MNT/hole' | grep -qE 'extents +0, 0 bytes'"
+ok "... of a directory" bash -c "'$SILTFS' info '$MNT/d1' | grep -qE 'entries +2, 1 of them directories'"
+ok "... of a symbolic link itself" bash -c "! '$SILTFS' info '$MNT/link' | grep -q size"
+same "... of several, one of them missing" "$(info "$MNT/small" "$MNT/none" "$MNT/d1" | grep -c -e "^$MNT" -e "^siltfs: $MNT/none: No such file")" 3
+ok "... the number is the inode's" [ "$(info "$MNT/small" | awk '$1 == "inode" { print $2 }')" = "$(stat -c %i "$MNT/small")" ]
+says "info of what is elsewhere" 'not in a siltfs mount' "$SILTFS" info "$STORE"
+says "info of the control directory" 'control directory' "$SILTFS" info "$C"
+says "info of nothing" 'usage: siltfs info' "$SILTFS" info
+
 # ---- compact ----
 
 for i in 1 2 3; do head -c 2000000 /dev/urandom >"$MNT/big"; done && rm "$MNT/big" && for f in lsm/*.h; do cp "$f" "$MNT/"; done
