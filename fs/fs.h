@@ -210,7 +210,8 @@ int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned se
 /*
  * Namespaces user. (files and directories only, else -EPERM), trusted., security., and
  * the two names of POSIX ACLs; -EOPNOTSUPP for others, -EINVAL for a namespace
- * alone. -ENODATA: there is none.
+ * alone. -ENODATA: there is none. To get security.selinux of an inode without any
+ * attributes is -EOPNOTSUPP: then ls does not ask for it of each file.
  *
  * An ACL is kept in step with the mode, both ways: setting system.posix_acl_access sets
  * the mode's bits, and is not stored when the mode says it all; fs_setattr changes it.

@@ -47,6 +47,17 @@ static int space_fits(int space, const struct record *rec)
 
 /* ---- reading ---- */
 
+/*
+ * `ls -l` asks for the label of each file, unless the first says that there are no such
+ * things here. The kernel does not remember that there is none.
+ */
+static int absent(const struct record *rec, const char *name)
+{
+    bool label = strcmp(name, "security.selinux") == 0;
+
+    return label && !(rec->flags & REC_XATTR) ? -EOPNOTSUPP : -ENODATA;
+}
+
 static int read_locked(struct fs *fs, struct inode *in, const char *name, void *to,
                        size_t size, size_t *len)
 {
@@ -55,6 +66,8 @@ static int read_locked(struct fs *fs, struct inode *in, const char *name, void *
 
     if (!(in->state & INODE_GONE))
         rc = xattr_read(fs, in->ino, &in->rec, name, &value);
+    if (rc == -ENODATA)
+        rc = absent(&in->rec, name);
     if (!rc) {
         *len = value.value.len;
         if (size && *len > size)

@@ -28,6 +28,7 @@ END
 
 asks 20 find few -newermt 2100-01-01
 asks 20 du -s few
+asks 530 ls -l few # for their ACLs, which the kernel then knows
 asks 20 bash -c "cat few/*" # opening asks nothing, but for the first time
 # fts looks at the first 10,000 names after reading them, and only then reads on.
 asks 2200 find many -newermt 2100-01-01

@@ -730,7 +730,27 @@ START_TEST(an_orphan_that_cannot_be_read_waits_for_another_mount)
 }
 END_TEST
 
+START_TEST(what_has_no_attributes_says_that_there_are_no_labels)
+{
+    uint64_t f;
+
+    rig_init(r, "s");
+    f = rig_file(r, FS_ROOT, "f");
+    ck_err(none(f, "security.selinux"), EOPNOTSUPP);
+    ck_ok(set(f, "user.a", "x", 0));
+    ck_err(none(f, "security.selinux"), ENODATA);
+    ck_ok(set(f, "security.selinux", "label", 0));
+    ck_value(f, "security.selinux", "label");
+    ck_ok(fs_removexattr(r->fs, f, "user.a"));
+    ck_ok(fs_removexattr(r->fs, f, "security.selinux"));
+    ck_err(none(f, "security.selinux"), EOPNOTSUPP);
+    ck_err(fs_removexattr(r->fs, f, "security.selinux"), ENODATA);
+    rig_release(r);
+}
+END_TEST
+
 TEST_MAIN("fs_xattr", TEST_CASE(set_get_list_remove),
+          TEST_CASE(what_has_no_attributes_says_that_there_are_no_labels),
           TEST_CASE(names_and_values_have_limits),
           TEST_CASE(a_file_without_attributes_has_no_flag_and_no_keys),
           TEST_CASE(attributes_go_with_the_inode),
