@@ -50,6 +50,7 @@ struct run {
 
     struct buf value;     /* of an entry that moves */
     struct buf pointer;   /* where it went */
+    struct buf key;       /* of an entry whose value was separated */
     struct ptr_map moved; /* what parts of records moved, and where to */
 };
 
@@ -253,6 +254,12 @@ static int close_output(struct run *r, const struct slice *upper)
     }
     if (!r->builder)
         return 0;
+    /* A table that is whole is taken by lsm_repair for the end of a flush, after which
+     * the log is not needed. */
+    if (j->separate && j->moved)
+        rc = vlog_sync_moved(j->db->vlog);
+    if (rc)
+        return db_fail(j->db, rc, "syncing the value log");
     rc = table_builder_finish(r->builder, &meta);
     r->builder = NULL;
     KILL_POINT("output-finished");
@@ -398,6 +405,34 @@ static int move_value(struct run *r, struct slice *value)
     return buf_error(&r->pointer);
 }
 
+/* A large value that came with its log entry (db_sync.c) goes where the others are;
+ * *key and *value become those of a pointer. */
+static int separate_value(struct run *r, struct slice *key, struct slice *value)
+{
+    struct vptr to;
+    int rc = vlog_append_moved(r->job->db->vlog, *value, &to);
+
+    KILL_POINT("value-separated");
+    if (rc)
+        return rc;
+    r->job->moved += to.stored;
+    buf_clear(&r->pointer);
+    vptr_append(&r->pointer, &to);
+    buf_clear(&r->key);
+    ikey_append(&r->key, ikey_user(*key), ikey_seq(*key), IKEY_PUT_REF);
+    *key = buf_slice(&r->key);
+    *value = buf_slice(&r->pointer);
+    rc = buf_error(&r->key);
+    return rc ? rc : buf_error(&r->pointer);
+}
+
+static bool is_to_be_separated(const struct run *r, struct slice key, struct slice value)
+{
+    size_t large = r->job->db->o.separate_bytes;
+
+    return r->job->separate && large && value.len >= large && ikey_type(key) == IKEY_PUT;
+}
+
 static int add_entry(struct run *r, struct slice key, struct slice value, bool new_user)
 {
     struct slice user = ikey_user(key);
@@ -411,6 +446,8 @@ static int add_entry(struct run *r, struct slice key, struct slice value, bool n
         rc = open_output(r);
     if (!rc && r->job->c && r->job->c->victims.n && ikey_type(key) == IKEY_PUT_REF)
         rc = move_value(r, &value);
+    if (!rc && is_to_be_separated(r, key, value))
+        rc = separate_value(r, &key, &value);
     return rc ? rc : table_builder_add(r->builder, key, value);
 }
 
@@ -516,6 +553,7 @@ int compact_run(struct compact_job *job)
     buf_release(&r.lower);
     buf_release(&r.value);
     buf_release(&r.pointer);
+    buf_release(&r.key);
     ptr_map_release(&r.moved);
     return rc;
 }

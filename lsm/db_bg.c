@@ -62,7 +62,8 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
                      uint64_t log_number)
 {
     struct edit e = {.has_log_number = true, .log_number = log_number};
-    struct compact_job job = {.db = db, .flush = m, .version = v, .e = &e};
+    struct compact_job job = {
+        .db = db, .flush = m, .separate = true, .version = v, .e = &e};
     uint64_t start = env_now_ns(db->env), bytes = memtable_bytes(m), took;
     struct range_tombstone *ranges = NULL;
     bool unsure = false;
@@ -109,14 +110,16 @@ int db_flush_one(struct lsm *db)
     struct memtable *oldest = NULL;
     struct version *version = NULL;
     struct view *v;
-    uint64_t log_number = 0;
+    uint64_t log_number = 0, floor;
     int rc = 0;
 
     mutex_lock(&db->state_mu);
     while (db->flushing)
         cond_wait(&db->room, &db->state_mu);
     v = atomic_load(&db->view);
-    if (v->n_imm) {
+    if (v->n_imm)
+        rc = db_moving_begin_locked(db, &floor); /* values that are in the memtable */
+    if (v->n_imm && !rc) {
         struct memtable *after = v->n_imm > 1 ? v->imm[v->n_imm - 2] : v->mem;
 
         oldest = v->imm[v->n_imm - 1];
@@ -135,8 +138,10 @@ int db_flush_one(struct lsm *db)
     memtable_unref(oldest);
     version_unref(version);
     mutex_lock(&db->state_mu);
-    if (oldest)
+    if (oldest) {
         db->flushing = false;
+        db_moving_end_locked(db, floor);
+    }
     db->flush_error = rc;
     if (rc)
         atomic_fetch_add(&db->count.failures, 1);

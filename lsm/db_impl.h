@@ -137,6 +137,9 @@ struct lsm {
     uint64_t unpriced_bytes; /* and since it was looked at; stall.c */
     _Atomic uint64_t visible_seq;
     _Atomic uint64_t last_write_ns; /* coarse: set by the timer */
+    /* Changed under write_mu: */
+    _Atomic uint64_t unsynced_bytes; /* users', since a sync was asked for */
+    _Atomic bool often_synced;       /* so it is asked for after few of them */
 
     struct mutex sync_mu;
     pthread_cond_t sync_done;
@@ -375,10 +378,20 @@ int db_new_log_locked(struct lsm *db);
 /* Make the active memtable a waiting one, with a new log. Under write_mu.
  * -EAGAIN when too many are waiting: from now on writers wait until one is flushed. */
 int db_switch_locked(struct lsm *db);
-/* Everything up to seq survives power loss when it returns 0. */
-int db_sync_to(struct lsm *db, uint64_t seq);
 /* Wait until every batch up to seq is in its memtable. */
 void db_wait_visible(struct lsm *db, uint64_t seq);
+
+/* ---- db_sync.c ---- */
+
+/* Everything up to seq survives power loss when it returns 0. */
+int db_sync_to(struct lsm *db, uint64_t seq);
+/* The same, as somebody who writes wants it: such syncs are what is to be expected. */
+int db_sync_asked(struct lsm *db, uint64_t seq);
+/* Is b, written as d says, likely to be synced before much else is? Then its values
+ * travel in the log. */
+bool db_sync_is_near(struct lsm *db, const struct lsm_batch *b, enum lsm_durability d);
+/* So many user's bytes were written. Under write_mu. */
+void db_note_unsynced_locked(struct lsm *db, size_t bytes);
 
 /* ---- stall.c ---- */
 
@@ -463,6 +476,7 @@ struct compact_job {
     const struct slice *lower, *upper; /* NULL: open */
     unsigned output_level;
     struct memtable *flush;        /* whose content it is: one output, never cut */
+    bool separate;                 /* its large values go to the value log */
     const struct version *version; /* for the bottom and the grandparents */
     const struct compaction *c;    /* NULL for a flush */
     struct edit *e;

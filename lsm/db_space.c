@@ -438,7 +438,8 @@ uint64_t lsm_space_bound(const struct lsm_options *o, uint64_t values, uint64_t 
     if (o->garbage_ratio <= 0)
         return UINT64_MAX;
     return vlog_gc_limit(&gc, values) + 3 * tables +
-           (o->memtables + 1) * db_log_chunk(o) + db_reserve_bytes(o);
+           (o->memtables + 1) * db_log_chunk(o) + 2 * o->memtable_bytes +
+           db_reserve_bytes(o);
 }
 
 /* ---- deleting ---- */

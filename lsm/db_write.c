@@ -4,8 +4,8 @@
  *
  * A short mutex gives a batch its sequence numbers and its place in the log
  * (Pebble's commit pipeline); inserting into the memtable happens outside, in
- * parallel; then each batch waits for its predecessor to be visible. Syncs are
- * shared: one thread syncs for all who wait.
+ * parallel; then each batch waits for its predecessor to be visible. Syncs:
+ * db_sync.c.
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -15,7 +15,6 @@
 enum {
     LOG_CHUNK = 4 << 20, /* preallocated at a time */
     SPINS = 64,
-    SYNC_AHEAD = 256, /* logs that one sync covers */
 };
 
 /* ---- logs and memtables ---- */
@@ -78,6 +77,7 @@ int db_new_log_locked(struct lsm *db)
     db->log_end = wal_length(log->wal);
     log = NULL;
     mutex_unlock(&db->sync_mu);
+    wal_often_synced(db->wal, atomic_load(&db->often_synced));
 out:
     free(log);
     free(path);
@@ -136,12 +136,14 @@ static bool is_large(const struct lsm *db, const struct batch_op *op)
            op->value_len >= db->o.separate_bytes;
 }
 
-static bool touches_values(const struct lsm *db, const struct lsm_batch *b)
+/* Does b write values to the value log, or read where some are? in_log: its own large
+ * ones travel in the log. */
+static bool touches_values(const struct lsm *db, const struct lsm_batch *b, bool in_log)
 {
     size_t i;
 
     for (i = 0; i < b->n; i++)
-        if (b->ops[i].kind == BATCH_SHARE || is_large(db, &b->ops[i]))
+        if (b->ops[i].kind == BATCH_SHARE || (!in_log && is_large(db, &b->ops[i])))
             return true;
     return false;
 }
@@ -156,8 +158,22 @@ static int set_pointer(struct lsm_batch *b, struct batch_op *op, const struct vp
     return b->err;
 }
 
-/* The part [off, off + len) of what a lookup found becomes op's value. */
-static int take_part(struct lsm_batch *b, struct batch_op *op, const struct lookup *l)
+static int separate(struct lsm *db, struct lsm_batch *b, struct batch_op *op,
+                    struct slice value)
+{
+    struct vptr p;
+    int rc = vlog_append(db->vlog, value, &p);
+
+    KILL_POINT("value-written");
+    return rc ? rc : set_pointer(b, op, &p);
+}
+
+/*
+ * The part [off, off + len) of what a lookup found becomes op's value. A large one that
+ * is in a memtable itself is written: a batch of shares stays small.
+ */
+static int take_part(struct lsm *db, struct lsm_batch *b, struct batch_op *op,
+                     const struct lookup *l)
 {
     size_t off = op->share_off, len = op->share_len;
     struct slice in = l->value, part;
@@ -167,6 +183,8 @@ static int take_part(struct lsm_batch *b, struct batch_op *op, const struct look
         if (off > in.len || len > in.len - off)
             return -EINVAL;
         part = slice_of(in.data + off, len);
+        if (db->o.separate_bytes && len >= db->o.separate_bytes)
+            return separate(db, b, op, part);
         batch_set_value(b, op, BATCH_PUT, part);
         return b->err;
     }
@@ -199,7 +217,7 @@ static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *o
     if (!rc)
         rc = db_find(v, &l);
     if (!rc)
-        rc = take_part(b, op, &l);
+        rc = take_part(db, b, op, &l);
     table_unpin(&l.pin);
     db_view_done(s, v);
     buf_release(&key);
@@ -207,24 +225,20 @@ static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *o
     return rc;
 }
 
-/* Shares and large values become pointers. `values` is held. */
-static int resolve_values(struct lsm *db, struct lsm_batch *b)
+/* Shares and, unless they travel in the log, large values become pointers. `values` is
+ * held. */
+static int resolve_values(struct lsm *db, struct lsm_batch *b, bool in_log)
 {
     size_t i;
     int rc = 0;
 
     for (i = 0; i < b->n && !rc; i++) {
         struct batch_op *op = &b->ops[i];
-        struct vptr p;
 
-        if (op->kind == BATCH_SHARE) {
+        if (op->kind == BATCH_SHARE)
             rc = resolve_share(db, b, op);
-        } else if (is_large(db, op)) {
-            rc = vlog_append(db->vlog, batch_value(b, op), &p);
-            KILL_POINT("value-written");
-            if (!rc)
-                rc = set_pointer(b, op, &p);
-        }
+        else if (!in_log && is_large(db, op))
+            rc = separate(db, b, op, batch_value(b, op));
     }
     return rc;
 }
@@ -285,6 +299,7 @@ static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64
         db->last_seq += b->n;
         *mem = db->mem;
         db_price_flush_locked(db, b->user_bytes);
+        db_note_unsynced_locked(db, b->user_bytes);
     }
     mutex_unlock(&db->write_mu);
     return rc;
@@ -357,15 +372,15 @@ static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t 
     return rc;
 }
 
-static int write_values_and_commit(struct lsm *db, struct lsm_batch *b, uint64_t since,
-                                   uint64_t *last)
+static int write_values_and_commit(struct lsm *db, struct lsm_batch *b,
+                                   enum lsm_durability d, uint64_t since, uint64_t *last)
 {
-    bool values = touches_values(db, b);
+    bool in_log = db_sync_is_near(db, b, d), values = touches_values(db, b, in_log);
     int rc = 0;
 
     if (values) {
         rwlock_read(&db->values);
-        rc = resolve_values(db, b);
+        rc = resolve_values(db, b, in_log);
     }
     if (!rc)
         rc = commit(db, b, since, last);
@@ -393,12 +408,12 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
         rc = db_wait_for_room(db);
     if (rc)
         return rc;
-    rc = write_values_and_commit(db, b, since, &last);
+    rc = write_values_and_commit(db, b, d, since, &last);
     /* Nothing was applied. A batch that deletes gets a second chance. */
     if (rc == -ENOSPC && db_reserve_release(db) && db_reserve_admits(db, b))
-        rc = write_values_and_commit(db, b, since, &last);
+        rc = write_values_and_commit(db, b, d, since, &last);
     if (!rc && d == LSM_SYNC)
-        rc = db_sync_to(db, last);
+        rc = db_sync_asked(db, last);
     if (!db->o.workers)
         db_bg_inline(db);
     return rc;
@@ -445,104 +460,4 @@ int lsm_put(struct lsm *db, struct slice key, struct slice value)
 int lsm_delete(struct lsm *db, struct slice key)
 {
     return write_one(db, key, NULL);
-}
-
-/* ---- sync ---- */
-
-/*
- * What was appended up to now: the values, then the logs in order, then the
- * active log. Frames claim to be synced only up to `end`, the length before the
- * values were synced. The leader alone runs this; logs are not dropped
- * meanwhile (db_drop_logs waits).
- */
-static int sync_all(struct lsm *db, uint64_t end, struct wal *active, bool dir_dirty)
-{
-    struct log *log[SYNC_AHEAD];
-    size_t n = 0, i;
-    int rc = vlog_sync(db->vlog);
-
-    KILL_POINT("values-synced");
-    mutex_lock(&db->sync_mu);
-    for (struct log *l = db->logs; l && n < SYNC_AHEAD && l->wal != active; l = l->next)
-        if (!l->synced)
-            log[n++] = l;
-    mutex_unlock(&db->sync_mu);
-    for (i = 0; i < n && !rc; i++) {
-        if (log[i]->wal)
-            rc = wal_sync(log[i]->wal);
-        log[i]->synced = rc == 0;
-    }
-    if (!rc && dir_dirty)
-        rc = env_sync_dir(db->env, db->dir);
-    return rc ? rc : wal_sync_upto(active, end);
-}
-
-/* A sync came to its end, which covered the active log up to `end`. */
-static void note_durable_locked(struct lsm *db, const struct wal *active, uint64_t end)
-{
-    struct log *l;
-
-    for (l = db->logs; l && l->wal != active; l = l->next)
-        if (l->synced && l->wal)
-            l->durable = wal_length(l->wal);
-    if (l)
-        l->durable = end;
-}
-
-int db_sync_to(struct lsm *db, uint64_t seq)
-{
-    uint64_t target, end, start;
-    struct wal *active;
-    bool dir_dirty;
-    int rc;
-
-    mutex_lock(&db->sync_mu);
-    while (db->syncing && db->synced_seq < seq) {
-        mutex_unlock(&db->sync_mu);
-        env_about_to_block();
-        mutex_lock(&db->sync_mu);
-        if (db->syncing && db->synced_seq < seq)
-            cond_wait(&db->sync_done, &db->sync_mu);
-    }
-    rc = atomic_load(&db->error);
-    if (rc || db->synced_seq >= seq) {
-        mutex_unlock(&db->sync_mu);
-        return rc;
-    }
-    db->syncing = true;
-    mutex_unlock(&db->sync_mu);
-
-    mutex_lock(&db->write_mu);
-    target = db->last_seq;
-    active = db->wal;
-    end = db->log_end;
-    mutex_lock(&db->sync_mu);
-    dir_dirty = db->dir_dirty;
-    db->dir_dirty = false;
-    mutex_unlock(&db->sync_mu);
-    mutex_unlock(&db->write_mu);
-    start = env_now_ns(db->env);
-    rc = sync_all(db, end, active, dir_dirty);
-    KILL_POINT("log-synced");
-    db_took(db, LSM_TIME_SYNC, env_now_ns(db->env) - start);
-    atomic_fetch_add(&db->count.syncs, 1);
-    if (rc)
-        db_fail(db, rc, "syncing");
-
-    mutex_lock(&db->sync_mu);
-    db->syncing = false;
-    if (!rc) {
-        db->synced_seq = target;
-        note_durable_locked(db, active, end);
-    }
-    pthread_cond_broadcast(&db->sync_done);
-    mutex_unlock(&db->sync_mu);
-    return rc;
-}
-
-int lsm_sync(struct lsm *db)
-{
-    if (db->o.read_only)
-        return 0;
-    return db_sync_to(db, atomic_load(&db->visible_seq));
 }

@@ -48,6 +48,7 @@ struct env_file_ops {
     void (*writeback)(struct env_file *f, uint64_t off, size_t len); /* may be NULL */
     uint64_t (*next_data)(struct env_file *f, uint64_t off);         /* may be NULL */
     void (*forget)(struct env_file *f, uint64_t off, size_t len);    /* may be NULL */
+    void (*often_synced)(struct env_file *f, bool often);            /* may be NULL */
     int (*close)(struct env_file *f);
 };
 
@@ -175,6 +176,16 @@ static inline void env_file_forget(struct env_file *f, uint64_t off, size_t len)
 {
     if (f->ops->forget)
         f->ops->forget(f, off, len);
+}
+
+/*
+ * A hint to who appends: a sync follows every few appends to this preallocated file, or
+ * none is near. To be given like an append, one thread at a time.
+ */
+static inline void env_file_often_synced(struct env_file *f, bool often)
+{
+    if (f->ops->often_synced)
+        f->ops->often_synced(f, often);
 }
 
 /* Frees f in any case. NULL is fine. */

@@ -3,7 +3,8 @@
  *
  * Appends to a preallocated file (a log) are copies into a mapping
  * (env_window.h): a tenth of the cost of write(), with the same safety. All
- * other appends are pwritev. A read first asks for what is cached, so that the
+ * other appends are pwritev, also those to a file that is often synced, in which blocks
+ * are written ahead. A read first asks for what is cached, so that the
  * block hook is called only when the thread is really about to wait.
  */
 #include "env_posix_impl.h"
@@ -25,7 +26,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_PARTS = 64 /* of one pwritev */ };
+enum {
+    MAX_PARTS = 64,     /* of one pwritev */
+    SETTLE = 256 << 10, /* bytes written ahead at a time, in pieces of */
+    SETTLE_PIECE = 32 << 10,
+};
 
 struct posix_file {
     struct env_file base;
@@ -33,6 +38,8 @@ struct posix_file {
     bool cannot_nowait; /* the filesystem has no RWF_NOWAIT; a hint, atomic */
     uint64_t pos;       /* where the next append goes */
     uint64_t chunk;     /* preallocated at a time; 0: never */
+    bool often_synced;
+    uint64_t settled; /* blocks before it have been written to, mostly */
     struct env_window window;
 };
 
@@ -171,17 +178,44 @@ static void grow_window(struct posix_file *f, uint64_t end)
         f->window.limit += done;
 }
 
+/*
+ * Zeros where the next appends go. A block that is preallocated and not written to yet
+ * becomes a written one by the sync, which is a transaction of the filesystem's journal.
+ * By write() and not through the window: a store to a page of a large folio makes all of
+ * it dirty, and each sync would write it whole.
+ */
+static void settle(struct posix_file *f, uint64_t end)
+{
+    static uint8_t zeros[SETTLE_PIECE];
+    uint64_t at = f->settled > f->pos ? f->settled : f->pos, upto = at + SETTLE;
+    struct iovec iov[SETTLE / SETTLE_PIECE];
+    int n = 0;
+
+    if (!f->often_synced || end <= f->settled)
+        return;
+    upto = upto > f->window.limit ? f->window.limit : upto;
+    for (uint64_t i = at; i < upto; i += SETTLE_PIECE)
+        iov[n++] =
+            (struct iovec){zeros, upto - i < SETTLE_PIECE ? upto - i : SETTLE_PIECE};
+    if (posix_write_all(f->fd, iov, n, at))
+        f->often_synced = false; /* slower; an append will tell what is wrong */
+    else if (upto > at)
+        f->settled = upto;
+}
+
 static int posix_append(struct env_file *file, const struct slice *parts, unsigned n)
 {
     struct posix_file *f = posix_file(file);
-    uint64_t pos = f->pos, end = pos;
+    uint64_t pos = f->pos, end = pos, mapped;
     unsigned i;
     int rc = 0;
 
     for (i = 0; i < n; i++)
         end += parts[i].len;
     grow_window(f, end);
-    for (i = 0; i < n && pos + parts[i].len <= f->window.limit; i++) {
+    settle(f, end);
+    mapped = f->often_synced ? 0 : f->window.limit;
+    for (i = 0; i < n && pos + parts[i].len <= mapped; i++) {
         if (env_window_copy(&f->window, f->fd, pos, parts[i].data, parts[i].len) <
             parts[i].len)
             break;
@@ -254,6 +288,11 @@ static void posix_forget(struct env_file *file, uint64_t off, size_t len)
     posix_fadvise(posix_file(file)->fd, (off_t)off, (off_t)len, POSIX_FADV_DONTNEED);
 }
 
+static void posix_often_synced(struct env_file *file, bool often)
+{
+    posix_file(file)->often_synced = often;
+}
+
 static int posix_close(struct env_file *file)
 {
     struct posix_file *f = posix_file(file);
@@ -277,6 +316,7 @@ static const struct env_file_ops file_ops = {
     .writeback = posix_writeback,
     .next_data = posix_next_data,
     .forget = posix_forget,
+    .often_synced = posix_often_synced,
     .close = posix_close,
 };
 
@@ -355,6 +395,8 @@ int posix_open(struct env *e, const char *path, enum env_mode mode, uint64_t pre
         free(f);
         return rc;
     }
+    if (mode == ENV_REUSE)
+        (void)posix_size(&f->base, &f->settled);
     if (mode != ENV_READ) {
         rc = preallocate_fd(f->fd, 0, preallocate, &allocated);
         f->chunk = allocated;

@@ -86,7 +86,8 @@ struct lsm_options {
     unsigned filter_bits;   /* of bloom filters, per key, on the average over the
                                store: upper levels get more, the last one less;
                                0: no filters, of memtables neither */
-    size_t separate_bytes;  /* values this large go to the value log; 0: none */
+    size_t separate_bytes;  /* values this large go to the value log, at once or, while
+                               syncs are near, when the memtable is flushed; 0: none */
     uint64_t segment_bytes; /* a value-log segment is sealed at this size, or earlier
                                while there are few */
     double garbage_ratio;   /* garbage in the value log over live bytes, at most;

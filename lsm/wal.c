@@ -148,6 +148,11 @@ int wal_sync(struct wal *w)
     return wal_sync_upto(w, wal_length(w));
 }
 
+void wal_often_synced(struct wal *w, bool often)
+{
+    env_file_often_synced(w->file, often);
+}
+
 uint64_t wal_length(const struct wal *w)
 {
     return __atomic_load_n(&w->length, __ATOMIC_ACQUIRE);

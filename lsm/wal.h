@@ -47,6 +47,9 @@ int wal_sync(struct wal *w);
  */
 int wal_sync_upto(struct wal *w, uint64_t upto);
 
+/* Is the log to be synced after every few appends? Beside no append. */
+void wal_often_synced(struct wal *w, bool often);
+
 uint64_t wal_length(const struct wal *w);
 uint64_t wal_number(const struct wal *w);
 

@@ -210,6 +210,39 @@ FACT(preallocated_file_is_appended_within_and_beyond)
     free(data);
 }
 
+/* By turns often synced and not, in a new file and over an old one. */
+FACT(often_synced_file_has_what_was_appended)
+{
+    enum { ALLOCATED = 1 << 20, TOTAL = 3 << 20 };
+    uint8_t *data = calloc(1, TOTAL);
+    uint64_t rng = test_seed();
+    size_t i, n, done;
+    int life;
+
+    for (life = 0; life < 2; life++) {
+        struct env_file *f = open_file(p, "f", life ? ENV_REUSE : ENV_CREATE, ALLOCATED);
+
+        for (i = 0; i < TOTAL; i++)
+            data[i] = (uint8_t)test_random(&rng);
+        for (done = 0; done < TOTAL; done += n) {
+            n = 1 + (size_t)test_below(&rng, test_below(&rng, 4) ? 5000 : 300000);
+            n = n > TOTAL - done ? TOTAL - done : n;
+            if (test_below(&rng, 8) == 0)
+                env_file_often_synced(f, test_below(&rng, 4) > 0);
+            append(f, data + done, n);
+        }
+        check_content(f, 0, data, TOTAL);
+        ck_ok(env_file_sync(f));
+        ck_ok(env_file_truncate(f, TOTAL));
+        ck_ok(env_file_close(f));
+        f = open_file(p, "f", ENV_READ, 0);
+        ck_assert_uint_eq(file_size(f), TOTAL);
+        check_content(f, 0, data, TOTAL);
+        ck_ok(env_file_close(f));
+    }
+    free(data);
+}
+
 FACT(reused_file_keeps_old_bytes_until_overwritten)
 {
     struct env_file *f;
@@ -548,6 +581,7 @@ END_TEST
 TEST_MAIN("env", BOTH(appended_parts_are_read_back), BOTH(many_parts_are_one_append),
           BOTH(open_says_what_is_wrong),
           BOTH(preallocated_file_is_appended_within_and_beyond),
+          BOTH(often_synced_file_has_what_was_appended),
           BOTH(reused_file_keeps_old_bytes_until_overwritten),
           BOTH(truncate_cuts_extends_and_moves_the_position),
           BOTH(names_are_renamed_linked_and_removed),
