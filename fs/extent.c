@@ -84,6 +84,11 @@ int extent_scan_open(struct fs *fs, struct extent_scan *s, uint64_t ino, uint64_
 
 int extent_scan_next(struct extent_scan *s)
 {
+    /* Extents do not overlap. The next key may lie in a block that is not in memory. */
+    if (s->end >= s->to) {
+        s->valid = false;
+        return 0;
+    }
     lsm_iter_next(s->it);
     return scan_load(s);
 }
