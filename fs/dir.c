@@ -50,7 +50,7 @@ static int lookup_entry(struct fs *fs, struct inode *dir, const char *name,
         rc = entry_find(fs, dir, name, &e);
         if (!rc)
             rc = e.found ? entry_inode(fs, &e, out) : -ENOENT;
-        entry_release(&e);
+        entry_release(fs, &e);
     }
     /* Under the lock: who unlinks it next decides by this whether it lives on. */
     if (!rc)
@@ -99,7 +99,7 @@ static void link_promote(struct fs *fs, struct inode *in)
 
     if (!was)
         return;
-    inode_move(in, 0, 0, NULL);
+    itable_move(&fs->inodes, in, 0, 0, NULL);
     itable_note(&fs->inodes, was);
 }
 
@@ -126,7 +126,7 @@ static int link_locked(struct fs *fs, struct inode *in, struct inode *dir,
     rec.ctime = now;
     dir_changed(&dir_rec, now, 1, 0);
     txn_put_inode(t, dir, &dir_rec);
-    txn_put_seqs(t, dir->ino, e->hash, &e->seqs);
+    entry_put_seqs(fs, t, dir, e->hash, &e->seqs);
     txn_put_ref(t, dir->ino, seq, e->name, in->ino, type);
     if (in->home.parent)
         txn_put_ref(t, in->home.parent, in->home.seq, in->home.name, in->ino, type);
@@ -164,7 +164,7 @@ static int link_in(struct fs *fs, struct inode *in, uint64_t parent, const char 
             rc = link_locked(fs, in, dir, &e);
         rwlock_unlock(&in->lock);
     }
-    entry_release(&e);
+    entry_release(fs, &e);
     dir_end(fs, dir);
     return rc;
 }
@@ -210,7 +210,7 @@ static int remove_locked(struct fs *fs, struct inode *dir, struct entry *e,
     seqs_remove(&e->seqs, e->seq);
     dir_changed(&dir_rec, now, -1, record_is_dir(&in->rec) ? -1 : 0);
     txn_put_inode(t, dir, &dir_rec);
-    txn_put_seqs(t, dir->ino, e->hash, &e->seqs);
+    entry_put_seqs(fs, t, dir, e->hash, &e->seqs);
     txn_delete_dentry(t, dir->ino, e->seq);
     rc = unlink_inode(fs, t, in, now, &rec, &fate);
     rc = txn_end(fs, t, rc);
@@ -245,7 +245,9 @@ static int remove_entry(struct fs *fs, uint64_t parent, const char *name, bool w
         return rc;
     rc = entry_find(fs, dir, name, &e);
     if (!rc)
-        rc = e.found ? entry_inode(fs, &e, &in) : -ENOENT;
+        rc = e.found ? entry_seqs(fs, &e) : -ENOENT;
+    if (!rc)
+        rc = entry_inode(fs, &e, &in);
     if (!rc) {
         rwlock_write_nested(&in->lock);
         rc = remove_check(in, want_dir);
@@ -253,7 +255,7 @@ static int remove_entry(struct fs *fs, uint64_t parent, const char *name, bool w
             rc = remove_locked(fs, dir, &e, in);
         rwlock_unlock(&in->lock);
     }
-    entry_release(&e);
+    entry_release(fs, &e);
     dir_end(fs, dir);
     inode_put(fs, in);
     return rc;

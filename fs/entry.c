@@ -14,12 +14,11 @@ static int read_seqs(struct fs *fs, struct entry *e)
     int rc = lsm_get(fs->db, NULL, key_names(&k, e->dir, e->hash), &e->value);
 
     e->seqs.n = 0;
-    if (rc == -ENOENT)
-        return 0;
-    if (rc)
+    if (rc && rc != -ENOENT)
         return rc;
-    if (seqs_decode(e->value.value, &e->seqs))
+    if (!rc && seqs_decode(e->value.value, &e->seqs))
         return fs_corrupt("bad name list", e->dir, e->hash);
+    e->seqs_known = true;
     return 0;
 }
 
@@ -34,34 +33,99 @@ static int read_dentry(struct fs *fs, uint64_t dir, uint64_t seq, struct dentry 
     if (rc)
         return rc;
     /* An entry of the directory itself would make us lock it twice. */
-    if (dentry_decode(value->value, d) || d->ino == dir)
+    if (dentry_decode_name(value->value, d) || d->ino == dir)
         return fs_corrupt("bad directory entry", dir, seq);
     return 0;
 }
 
-int entry_find(struct fs *fs, const struct inode *dir, const char *name, struct entry *e)
+/* In memory? Then the store need not be asked: it says the same. */
+static bool find_live(struct fs *fs, struct entry *e)
+{
+    bool sole;
+
+    e->live = itable_find_name(&fs->inodes, e->dir, e->hash, slice_str(e->name), &e->seq,
+                               &sole);
+    if (!e->live)
+        return false;
+    e->found = true;
+    e->d.ino = e->live->ino;
+    e->d.type = (uint32_t)atomic_load_explicit(&e->live->kin, memory_order_relaxed);
+    e->d.type &= S_IFMT;
+    e->seqs_known = sole;
+    e->seqs.n = 1;
+    e->seqs.seq[0] = e->seq;
+    return true;
+}
+
+static int find_stored(struct fs *fs, struct entry *e)
 {
     unsigned i;
     int rc;
 
-    e->value = (struct lsm_value){0};
-    e->name = name;
-    e->dir = dir->ino;
-    e->hash = name_hash(fs->hash_seed, slice_str(name));
-    e->found = false;
-    e->sample = itable_sample(&fs->inodes, dir->ino);
+    e->sample = itable_sample(&fs->inodes, e->dir);
     rc = read_seqs(fs, e);
     for (i = 0; !rc && i < e->seqs.n && !e->found; i++) {
         e->seq = e->seqs.seq[i];
         rc = read_dentry(fs, e->dir, e->seq, &e->d, &e->value);
-        e->found = !rc && slice_eq(e->d.name, slice_str(name));
+        e->found = !rc && slice_eq(e->d.name, slice_str(e->name));
     }
     return rc;
 }
 
-void entry_release(struct entry *e)
+/* The kernel looks for a name before it makes it: so the last that was missing is
+ * remembered. */
+static bool is_missing(struct inode *dir, uint64_t hash)
+{
+    return hash && atomic_load_explicit(&dir->missing, memory_order_relaxed) == hash;
+}
+
+int entry_find(struct fs *fs, struct inode *dir, const char *name, struct entry *e)
+{
+    int rc;
+
+    e->value = (struct lsm_value){.owned = NULL};
+    e->name = name;
+    e->dir = dir->ino;
+    e->hash = name_hash(fs->inodes.hash_seed, slice_str(name));
+    e->found = false;
+    e->live = NULL;
+    e->seqs_known = is_missing(dir, e->hash);
+    e->seqs.n = 0;
+    if (e->seqs_known || find_live(fs, e))
+        return 0;
+    rc = find_stored(fs, e);
+    if (!rc && !e->seqs.n)
+        atomic_store_explicit(&dir->missing, e->hash, memory_order_relaxed);
+    return rc;
+}
+
+int entry_seqs(struct fs *fs, struct entry *e)
+{
+    int rc;
+
+    if (e->seqs_known)
+        return 0;
+    rc = read_seqs(fs, e);
+    if (!rc && e->seqs.n == 1)
+        itable_set_sole(&fs->inodes, e->dir, e->hash, e->d.ino);
+    return rc;
+}
+
+void entry_put_seqs(struct fs *fs, struct txn *t, struct inode *dir, uint64_t hash,
+                    const struct seqs *s)
+{
+    if (s->n > 1)
+        itable_set_sole(&fs->inodes, dir->ino, hash, 0);
+    if (s->n && is_missing(dir, hash))
+        atomic_store_explicit(&dir->missing, 0, memory_order_relaxed);
+    txn_put_seqs(t, dir->ino, hash, s);
+}
+
+void entry_release(struct fs *fs, struct entry *e)
 {
     lsm_value_release(&e->value);
+    inode_put(fs, e->live);
+    e->live = NULL;
 }
 
 /* ---- the inode ---- */
@@ -115,6 +179,8 @@ int entry_load(struct fs *fs, uint64_t dir, uint64_t seq, struct dentry *d,
             return check_kin(fs, dir, d, out);
         if (!d->embedded)
             return load_ref(fs, dir, d, out);
+        if (dentry_decode_inode(d))
+            return fs_corrupt("bad directory entry", dir, seq);
         in = inode_new(d->ino, &d->rec, dir, seq, &d->name);
         if (!in)
             return -ENOMEM;
@@ -130,7 +196,17 @@ int entry_load(struct fs *fs, uint64_t dir, uint64_t seq, struct dentry *d,
 
 int entry_inode(struct fs *fs, struct entry *e, struct inode **out)
 {
-    return entry_load(fs, e->dir, e->seq, &e->d, e->sample, &e->value, out);
+    int rc;
+
+    if (e->live) {
+        *out = e->live;
+        e->live = NULL;
+        return 0;
+    }
+    rc = entry_load(fs, e->dir, e->seq, &e->d, e->sample, &e->value, out);
+    if (!rc && e->seqs.n == 1)
+        itable_set_sole(&fs->inodes, e->dir, e->hash, e->d.ino);
+    return rc;
 }
 
 /* ---- directories ---- */
@@ -215,5 +291,5 @@ void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,
         return;
     }
     in->state |= fate == FATE_ORPHAN ? INODE_ORPHAN : INODE_GONE;
-    inode_move(in, 0, 0, NULL);
+    itable_move(&fs->inodes, in, 0, 0, NULL);
 }

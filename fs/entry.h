@@ -15,20 +15,29 @@ struct entry {
     const char *name; /* asked for; borrowed */
     uint64_t dir;
     uint64_t hash;
-    struct seqs seqs; /* all entries with that hash */
+    struct seqs seqs; /* all entries with that hash, if they are known; entry_seqs */
+    bool seqs_known;
     bool found;
-    uint64_t seq; /* these when found */
+    uint64_t seq; /* these when found; of d only ino and type when live */
     struct dentry d;
-    uint64_t sample;        /* of dir, from before d was read; itable.h */
+    struct inode *live;     /* found in memory; pinned */
+    uint64_t sample;        /* else: of dir, from before d was read; itable.h */
     struct lsm_value value; /* d borrows from it */
 };
 
 /* 0 whether there is one or not. Release e in any case. */
-int entry_find(struct fs *fs, const struct inode *dir, const char *name, struct entry *e);
-void entry_release(struct entry *e);
+int entry_find(struct fs *fs, struct inode *dir, const char *name, struct entry *e);
+void entry_release(struct fs *fs, struct entry *e);
 
-/* The inode of a found entry, pinned. */
+/* Make e->seqs known, for a change. */
+int entry_seqs(struct fs *fs, struct entry *e);
+
+/* The inode of a found entry, pinned. Once. */
 int entry_inode(struct fs *fs, struct entry *e, struct inode **out);
+
+/* Put into t which entries of dir have that hash from now on. */
+void entry_put_seqs(struct fs *fs, struct txn *t, struct inode *dir, uint64_t hash,
+                    const struct seqs *s);
 
 /* The same for an entry read elsewhere: d at (dir, seq), read after the sample. Reads it
  * again, into *value, when it must. */

@@ -26,7 +26,7 @@
  * Locks, outermost first: the rename lock (renames between directories); inode
  * locks: directory before its entry, two directories ancestor first else by
  * number, then files, by number; the deletion of inodes that nobody refers to; a
- * shard of the inode table, or the counters; the engine's. No lock is held when a call
+ * shard of the inode table, by number, then by name, or the counters; the engine's. No lock is held when a call
  * returns.
  */
 #ifndef FS_H

@@ -63,7 +63,6 @@ struct dead {
 struct fs {
     struct lsm *db;
     struct fs_options options;
-    uint64_t hash_seed;
     struct inode *root; /* pinned while mounted */
     struct itable inodes;
     struct mutex rename;

@@ -1,9 +1,12 @@
 /*
- * itable.c - see itable.h. A hash table in shards, each under a short lock;
- * chains, because an inode must not move; a shard doubles and halves its
- * buckets with its population.
+ * itable.c - see itable.h. Two hash tables in shards, each shard under a short lock;
+ * chains, because an inode must not move; a shard doubles and halves its buckets with
+ * its population. An inode comes into the table of names, and leaves it, under the lock
+ * of its number's shard: so what is found there is live, or was a moment ago.
  */
 #include "itable.h"
+
+#include "keys.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -17,50 +20,88 @@ static uint64_t mix(uint64_t v)
     return v ^ v >> 29;
 }
 
-static struct itable_shard *shard_of(struct itable *t, uint64_t ino)
+/*
+ * By number, neighbours lie together, 64 rows of them: who goes through what was made
+ * together touches little memory. Groups of rows are scattered, so that no stride of
+ * numbers can fill one bucket.
+ */
+static uint64_t number_hash(uint64_t ino)
 {
-    return &t->shard[mix(ino) % ITABLE_SHARDS];
+    return ino % ITABLE_SHARDS + ITABLE_SHARDS * (ino / ITABLE_SHARDS + mix(ino >> 12));
 }
 
-/* Other bits than the shard's. */
-static struct inode **bucket_of(struct itable_shard *s, uint64_t ino)
+/* Many directories have a name that others have, too. */
+static uint64_t place_hash(uint64_t parent, uint64_t name_hash)
 {
-    return &s->bucket[mix(ino) / ITABLE_SHARDS & s->mask];
+    return mix(name_hash + mix(parent));
+}
+
+static uint64_t hash_of(const struct inode *in, enum itable_by by)
+{
+    return by == BY_NUMBER ? number_hash(in->ino)
+                           : place_hash(in->home.parent, in->name_hash);
+}
+
+static struct inode **next_of(struct inode *in, enum itable_by by)
+{
+    return by == BY_NUMBER ? &in->next : &in->name_next;
+}
+
+static struct itable_shard *shard_at(struct itable *t, enum itable_by by, uint64_t hash)
+{
+    return &t->shard[by][hash % ITABLE_SHARDS];
+}
+
+static struct itable_shard *shard_of(struct itable *t, uint64_t ino)
+{
+    return shard_at(t, BY_NUMBER, number_hash(ino));
+}
+
+static struct inode **bucket_at(struct itable_shard *s, uint64_t hash)
+{
+    return &s->bucket[hash / ITABLE_SHARDS & s->mask];
+}
+
+static int shard_init(struct itable_shard *s, enum itable_by by)
+{
+    mutex_init(&s->mu, by == BY_NUMBER ? LOCK_FS_TABLE : LOCK_FS_NAMES);
+    s->by = by;
+    s->mask = BUCKETS_MIN - 1;
+    s->bucket = calloc(BUCKETS_MIN, sizeof(*s->bucket));
+    return s->bucket ? 0 : -ENOMEM;
 }
 
 int itable_init(struct itable *t)
 {
-    int i;
+    unsigned by, i;
+    int rc = 0;
 
     memset(t, 0, sizeof(*t));
-    for (i = 0; i < ITABLE_SHARDS; i++) {
-        struct itable_shard *s = &t->shard[i];
+    for (by = BY_NUMBER; by <= BY_NAME; by++)
+        for (i = 0; i < ITABLE_SHARDS && !rc; i++)
+            rc = shard_init(&t->shard[by][i], by);
+    if (rc)
+        itable_release(t);
+    return rc;
+}
 
-        mutex_init(&s->mu, LOCK_FS_TABLE);
-        s->mask = BUCKETS_MIN - 1;
-        s->bucket = calloc(BUCKETS_MIN, sizeof(*s->bucket));
-        if (!s->bucket) {
-            itable_release(t);
-            return -ENOMEM;
-        }
-    }
-    return 0;
+static void shard_release(struct itable_shard *s)
+{
+    if (!s->bucket)
+        return;
+    assert(s->count == 0);
+    mutex_release(&s->mu);
+    free(s->bucket);
+    s->bucket = NULL;
 }
 
 void itable_release(struct itable *t)
 {
-    int i;
+    unsigned by, i;
 
-    for (i = 0; i < ITABLE_SHARDS; i++) {
-        struct itable_shard *s = &t->shard[i];
-
-        if (!s->bucket)
-            continue;
-        assert(s->count == 0);
-        mutex_release(&s->mu);
-        free(s->bucket);
-        s->bucket = NULL;
-    }
+    for (by = BY_NUMBER; by <= BY_NAME; by++)
+        for (i = 0; i < ITABLE_SHARDS; i++)
+            shard_release(&t->shard[by][i]);
 }
 
 /* ---- inodes ---- */
@@ -112,12 +153,6 @@ static void free_name(struct inode *in)
         free((void *)(uintptr_t)in->home.name);
 }
 
-void inode_move(struct inode *in, uint64_t parent, uint64_t seq, char *name)
-{
-    free_name(in);
-    in->home = (struct home){parent, seq, name};
-}
-
 void inode_free(struct inode *in)
 {
     if (!in)
@@ -144,26 +179,15 @@ static void resize_locked(struct itable_shard *s, uint64_t buckets)
     s->mask = buckets - 1;
     for (i = 0; i <= old_mask; i++) {
         while (old[i]) {
-            struct inode *in = old[i];
-            struct inode **to = bucket_of(s, in->ino);
+            struct inode *in = old[i], **next = next_of(in, s->by);
+            struct inode **to = bucket_at(s, hash_of(in, s->by));
 
-            old[i] = in->next;
-            in->next = *to;
+            old[i] = *next;
+            *next = *to;
             *to = in;
         }
     }
     free(old);
-}
-
-static struct inode *find_locked(struct itable_shard *s, uint64_t ino)
-{
-    struct inode *in;
-
-    for (in = *bucket_of(s, ino); in; in = in->next) {
-        if (in->ino == ino)
-            return in;
-    }
-    return NULL;
 }
 
 static void add_locked(struct itable_shard *s, struct inode *in)
@@ -172,22 +196,112 @@ static void add_locked(struct itable_shard *s, struct inode *in)
 
     if (s->count > s->mask)
         resize_locked(s, (s->mask + 1) * 2);
-    to = bucket_of(s, in->ino);
-    in->next = *to;
+    to = bucket_at(s, hash_of(in, s->by));
+    *next_of(in, s->by) = *to;
     *to = in;
     s->count++;
 }
 
 static void remove_locked(struct itable_shard *s, struct inode *in)
 {
-    struct inode **at = bucket_of(s, in->ino);
+    struct inode **at = bucket_at(s, hash_of(in, s->by));
 
     while (*at != in)
-        at = &(*at)->next;
-    *at = in->next;
+        at = next_of(*at, s->by);
+    *at = *next_of(in, s->by);
     s->count--;
     if (s->mask >= BUCKETS_MIN && s->count < s->mask / 8)
         resize_locked(s, (s->mask + 1) / 2);
+}
+
+/* ---- by name ---- */
+
+static struct itable_shard *names_of(struct itable *t, const struct inode *in)
+{
+    return shard_at(t, BY_NAME, hash_of(in, BY_NAME));
+}
+
+static void add_name(struct itable *t, struct inode *in)
+{
+    struct itable_shard *s;
+
+    if (!in->home.parent)
+        return;
+    in->name_hash = name_hash(t->hash_seed, slice_str(in->home.name));
+    s = names_of(t, in);
+    mutex_lock(&s->mu);
+    add_locked(s, in);
+    mutex_unlock(&s->mu);
+}
+
+static void remove_name(struct itable *t, struct inode *in)
+{
+    struct itable_shard *s = names_of(t, in);
+
+    if (!in->home.parent)
+        return;
+    mutex_lock(&s->mu);
+    remove_locked(s, in);
+    in->sole = false;
+    mutex_unlock(&s->mu);
+}
+
+struct inode *itable_find_name(struct itable *t, uint64_t parent, uint64_t hash,
+                               struct slice name, uint64_t *seq, bool *sole)
+{
+    uint64_t at = place_hash(parent, hash), ino = 0;
+    struct itable_shard *s = shard_at(t, BY_NAME, at);
+    struct inode *in;
+
+    mutex_lock(&s->mu);
+    for (in = *bucket_at(s, at); in; in = in->name_next) {
+        if (in->name_hash != hash || in->home.parent != parent ||
+            !slice_eq(slice_str(in->home.name), name))
+            continue;
+        ino = in->ino;
+        *seq = in->home.seq;
+        *sole = in->sole;
+        break;
+    }
+    mutex_unlock(&s->mu);
+    /* It may go meanwhile, and another come for it, but that has this name, too. */
+    return ino ? itable_find(t, ino) : NULL;
+}
+
+void itable_set_sole(struct itable *t, uint64_t parent, uint64_t hash, uint64_t ino)
+{
+    uint64_t at = place_hash(parent, hash);
+    struct itable_shard *s = shard_at(t, BY_NAME, at);
+    struct inode *in;
+
+    mutex_lock(&s->mu);
+    for (in = *bucket_at(s, at); in; in = in->name_next) {
+        if (in->name_hash == hash && in->home.parent == parent)
+            in->sole = in->ino == ino;
+    }
+    mutex_unlock(&s->mu);
+}
+
+void itable_move(struct itable *t, struct inode *in, uint64_t parent, uint64_t seq,
+                 char *name)
+{
+    remove_name(t, in);
+    free_name(in);
+    in->home = (struct home){parent, seq, name};
+    add_name(t, in);
+}
+
+/* ---- by number ---- */
+
+static struct inode *find_locked(struct itable_shard *s, uint64_t ino)
+{
+    struct inode *in;
+
+    for (in = *bucket_at(s, number_hash(ino)); in; in = in->next) {
+        if (in->ino == ino)
+            return in;
+    }
+    return NULL;
 }
 
 struct inode *itable_find(struct itable *t, uint64_t ino)
@@ -237,6 +351,7 @@ struct inode *itable_insert(struct itable *t, struct inode *in, uint64_t sample)
     } else if (itable_sample(t, home_number(in)) == sample) {
         /* Removals of this inode note under this lock: none came between. */
         add_locked(s, in);
+        add_name(t, in);
         live = in;
     }
     mutex_unlock(&s->mu);
@@ -251,6 +366,7 @@ void itable_add(struct itable *t, struct inode *in)
 
     mutex_lock(&s->mu);
     add_locked(s, in);
+    add_name(t, in);
     mutex_unlock(&s->mu);
 }
 
@@ -262,6 +378,16 @@ void itable_add_lookup(struct itable *t, struct inode *in)
 
     mutex_lock(&s->mu);
     in->nlookup++;
+    mutex_unlock(&s->mu);
+}
+
+void itable_keep_lookup(struct itable *t, struct inode *in)
+{
+    struct itable_shard *s = shard_of(t, in->ino);
+
+    mutex_lock(&s->mu);
+    in->nlookup++;
+    in->pins--;
     mutex_unlock(&s->mu);
 }
 
@@ -323,6 +449,7 @@ bool itable_put(struct itable *t, struct inode *in)
     in->pins--;
     if (last) {
         remove_locked(s, in);
+        remove_name(t, in);
         if (in->state & INODE_CHANGED)
             itable_note(t, home_number(in));
     }
@@ -338,14 +465,16 @@ uint64_t itable_count(struct itable *t)
     int i;
 
     for (i = 0; i < ITABLE_SHARDS; i++) {
-        mutex_lock(&t->shard[i].mu);
-        n += t->shard[i].count;
-        mutex_unlock(&t->shard[i].mu);
+        struct itable_shard *s = &t->shard[BY_NUMBER][i];
+
+        mutex_lock(&s->mu);
+        n += s->count;
+        mutex_unlock(&s->mu);
     }
     return n;
 }
 
-static void drain_bucket(struct itable_shard *s, struct inode **bucket,
+static void drain_bucket(struct itable *t, struct itable_shard *s, struct inode **bucket,
                          itable_drain_fn *fn, void *arg)
 {
     while (*bucket) {
@@ -355,6 +484,7 @@ static void drain_bucket(struct itable_shard *s, struct inode **bucket,
         in->nopen = 0;
         in->pins = 1;
         fn(arg, in);
+        remove_name(t, in);
         *bucket = in->next;
         s->count--;
         inode_free(in);
@@ -367,9 +497,11 @@ void itable_drain(struct itable *t, itable_drain_fn *fn, void *arg)
     int i;
 
     for (i = 0; i < ITABLE_SHARDS; i++) {
-        if (!t->shard[i].bucket)
+        struct itable_shard *s = &t->shard[BY_NUMBER][i];
+
+        if (!s->bucket)
             continue; /* itable_init had no memory */
-        for (b = 0; b <= t->shard[i].mask; b++)
-            drain_bucket(&t->shard[i], &t->shard[i].bucket[b], fn, arg);
+        for (b = 0; b <= s->mask; b++)
+            drain_bucket(t, s, &s->bucket[b], fn, arg);
     }
 }

@@ -3,8 +3,8 @@
  *
  * A reference is a pin (an operation in progress), a lookup or an open (the
  * user's, see fs.h). An inode stays in the table as long as it has one; the
- * kernel decides how many there are, so each is small (under 260 bytes) and
- * costs no more than a hash chain.
+ * kernel decides how many there are, so each is small (under 280 bytes) and
+ * costs no more than two hash chains: by number, and by name if its directory embeds it.
  *
  * The table never calls the store. Whoever wants an inode that is not live
  * reads its record and offers it with itable_insert. Between reading and
@@ -53,13 +53,22 @@ static inline uint64_t kin_of(const struct record *r)
 }
 
 struct inode {
-    struct inode *next; /* under the shard's lock, like the counts */
+    struct inode *next; /* under the lock of its number's shard, like the counts */
     uint64_t ino;
     uint64_t nlookup;
     uint32_t nopen;
-    uint16_t pins;        /* one for each operation in progress */
-    uint16_t state;       /* under `lock`, and here only to fill a gap */
+    uint16_t pins; /* one for each operation in progress */
+    uint8_t state; /* under `lock`, and here only to fill a gap */
+    /* No other name of its directory has the hash of its own: under the lock of its
+     * name's shard, and to be relied on under the directory's. */
+    bool sole;
     _Atomic uint64_t kin; /* kin_of(rec): to be asked before the lock may be taken */
+    struct inode *name_next; /* under the lock of its name's shard, */
+    union {
+        uint64_t name_hash;       /* like this and, to be changed, `home` */
+        _Atomic uint64_t missing; /* of a directory, under its lock: a hash that no name
+                                     in it has, the last that was asked for; 0: none */
+    };
 
     struct rwlock lock; /* over the rest; a change needs it exclusively */
     struct record rec;  /* a symlink's target is owned */
@@ -72,15 +81,23 @@ enum {
     ITABLE_NOTES = 1024,
 };
 
+/* A live inode can be found by its number; by its name, too, if it is embedded. */
+enum itable_by {
+    BY_NUMBER,
+    BY_NAME,
+};
+
 struct itable_shard {
     struct mutex mu;
+    enum itable_by by;
     struct inode **bucket;
     uint64_t mask; /* buckets - 1 */
     uint64_t count;
 } __attribute__((aligned(64)));
 
 struct itable {
-    struct itable_shard shard[ITABLE_SHARDS];
+    struct itable_shard shard[2][ITABLE_SHARDS]; /* enum itable_by */
+    uint64_t hash_seed;                          /* of names; constant */
     _Atomic uint64_t note[ITABLE_NOTES];
 };
 
@@ -96,12 +113,26 @@ struct inode *inode_new(uint64_t ino, const struct record *rec, uint64_t parent,
                         uint64_t seq, const struct slice *name);
 /* For one that never got into a table. */
 void inode_free(struct inode *in);
-/* Its record is now elsewhere; takes name, which was malloced (or is NULL, with parent
- * 0). */
-void inode_move(struct inode *in, uint64_t parent, uint64_t seq, char *name);
 
 /* The live inode, pinned, or NULL. */
 struct inode *itable_find(struct itable *t, uint64_t ino);
+
+/*
+ * The live inode that directory `parent` embeds under that name, pinned, or NULL: that
+ * says nothing. Needs the directory's lock, which keeps the answer true. *seq is its
+ * place, *sole whether that is known to be the only one with this hash.
+ */
+struct inode *itable_find_name(struct itable *t, uint64_t parent, uint64_t hash,
+                               struct slice name, uint64_t *seq, bool *sole);
+/* In that directory inode ino's is the only name with this hash; 0: there are several.
+ * Needs the directory's lock, and when something changed it exclusively. */
+void itable_set_sole(struct itable *t, uint64_t parent, uint64_t hash, uint64_t ino);
+
+/* The record of a live inode is now elsewhere; takes name, which was malloced (or is
+ * NULL, with parent 0). Needs the inode's lock exclusively, and of directories those that
+ * the names change in. */
+void itable_move(struct itable *t, struct inode *in, uint64_t parent, uint64_t seq,
+                 char *name);
 
 /* The counter for records found by way of `number`: an inode's own key, or the
  * directory that embeds it. Sample it before reading the record. */
@@ -120,6 +151,8 @@ void itable_add(struct itable *t, struct inode *in);
 /* The caller holds a pin for all of these. */
 void itable_add_lookup(struct itable *t, struct inode *in);
 void itable_add_open(struct itable *t, struct inode *in);
+/* Give the pin back and add a lookup. */
+void itable_keep_lookup(struct itable *t, struct inode *in);
 void itable_take_lookups(struct itable *t, struct inode *in, uint64_t n);
 /* -EBADF when it has none. */
 int itable_take_open(struct itable *t, struct inode *in);

@@ -68,41 +68,101 @@ void inode_accessed(struct fs *fs, struct inode *in, struct stamp now)
 
 /* ---- writing ---- */
 
-static int write_one(struct fs *fs, uint64_t ino)
+enum { AT_ONCE = 32 };
+
+/* Live inodes, pinned and locked. */
+struct held {
+    struct inode *in[AT_ONCE];
+    unsigned n;
+};
+
+/* A full disk is no error: they stay in memory. */
+static int write_held(struct fs *fs, const struct held *h)
 {
-    struct inode *in = itable_find(&fs->inodes, ino);
+    struct txn *t = h->n ? txn_begin(fs) : NULL;
+    unsigned i;
     int rc;
 
-    if (!in)
-        return 0;
-    rwlock_write(&in->lock);
-    rc = inode_write_atime(fs, in);
-    rwlock_unlock(&in->lock);
-    inode_put(fs, in);
+    if (!t)
+        return h->n ? -ENOMEM : 0;
+    for (i = 0; i < h->n; i++)
+        txn_put_inode(t, h->in[i], &h->in[i]->rec);
+    rc = txn_end(fs, t, 0);
+    for (i = 0; i < h->n && !rc; i++)
+        inode_set(h->in[i], &h->in[i]->rec);
+    return rc == -ENOSPC ? 0 : rc;
+}
+
+/* Give back those taken. */
+static void let_go(struct fs *fs, struct held *h)
+{
+    while (h->n) {
+        rwlock_unlock(&h->in[--h->n]->lock);
+        inode_put(fs, h->in[h->n]);
+    }
+}
+
+/*
+ * Write the atimes of n inodes in one batch. Each is locked until that is written, and
+ * only the first is waited for: this thread has no order in which it may take the
+ * others. Those in use come into the next batch; *busy is how many, in ino.
+ */
+static int write_some(struct fs *fs, uint64_t *ino, unsigned n, unsigned *busy)
+{
+    struct held h = {.n = 0};
+    unsigned i;
+    int rc;
+
+    *busy = 0;
+    for (i = 0; i < n; i++) {
+        struct inode *in = itable_find(&fs->inodes, ino[i]);
+
+        if (!in)
+            continue;
+        if (!h.n) {
+            rwlock_write(&in->lock);
+        } else if (!rwlock_try_write_nested(&in->lock)) {
+            ino[(*busy)++] = ino[i];
+            inode_put(fs, in);
+            continue;
+        }
+        if ((in->state & (INODE_ATIME | INODE_GONE)) == INODE_ATIME) {
+            h.in[h.n++] = in;
+        } else {
+            rwlock_unlock(&in->lock);
+            inode_put(fs, in);
+        }
+    }
+    rc = write_held(fs, &h);
+    let_go(fs, &h);
+    return rc;
+}
+
+static int write_atimes(struct fs *fs)
+{
+    uint64_t some[AT_ONCE];
+    unsigned n = 0, more;
+    int rc = 0, rc2;
+
+    do {
+        mutex_lock(&fs->lazy_mu);
+        more = fs->n_lazy < AT_ONCE - n ? fs->n_lazy : AT_ONCE - n;
+        fs->n_lazy -= more;
+        memcpy(some + n, fs->lazy + fs->n_lazy, more * sizeof(*some));
+        mutex_unlock(&fs->lazy_mu);
+        rc2 = write_some(fs, some, n + more, &n);
+        rc = rc ? rc : rc2;
+    } while (n + more);
     return rc;
 }
 
 int lazy_write(struct fs *fs)
 {
-    enum { AT_ONCE = 256 };
-    uint64_t some[AT_ONCE];
-    int rc = 0, rc2;
-    unsigned n, i;
+    int rc, rc2;
 
     if (fs->options.read_only)
         return 0;
-    do {
-        mutex_lock(&fs->lazy_mu);
-        n = fs->n_lazy < AT_ONCE ? fs->n_lazy : AT_ONCE;
-        fs->n_lazy -= n;
-        memcpy(some, fs->lazy + fs->n_lazy, n * sizeof(*some));
-        mutex_unlock(&fs->lazy_mu);
-        for (i = 0; i < n; i++) {
-            rc2 = write_one(fs, some[i]);
-            if (!rc)
-                rc = rc2;
-        }
-    } while (n);
+    rc = write_atimes(fs);
     rc2 = orphans_flush(fs);
     rc = rc ? rc : rc2;
     rc2 = usage_write(fs, false);

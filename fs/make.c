@@ -44,7 +44,7 @@ static struct record make_record(const struct make *m, const struct inode *dir,
 }
 
 /* The name of the new inode, and what it changes in the directory. */
-static int put_name(struct txn *t, const struct make *m, const struct inode *dir,
+static int put_name(struct fs *fs, struct txn *t, const struct make *m, struct inode *dir,
                     struct entry *e, const struct inode *in, struct record *dir_rec)
 {
     bool is_dir = S_ISDIR(m->mode);
@@ -52,7 +52,7 @@ static int put_name(struct txn *t, const struct make *m, const struct inode *dir
 
     dir_changed(dir_rec, in->rec.btime, 1, is_dir);
     txn_put_inode(t, dir, dir_rec);
-    txn_put_seqs(t, dir->ino, e->hash, &e->seqs);
+    entry_put_seqs(fs, t, dir, e->hash, &e->seqs);
     if (is_dir)
         txn_put_ref(t, dir->ino, in->ino, m->name, in->ino, S_IFDIR);
     return rc;
@@ -70,7 +70,7 @@ static int make_write(struct fs *fs, const struct make *m, struct inode *dir,
     if (!t)
         return -ENOMEM;
     if (e)
-        rc = put_name(t, m, dir, e, in, &dir_rec);
+        rc = put_name(fs, t, m, dir, e, in, &dir_rec);
     else
         txn_put_orphan(t, in->ino);
     txn_put_new(t, in->ino, &in->home, &in->rec);
@@ -118,6 +118,7 @@ static int make_inode(struct fs *fs, const struct make *m, struct inode *dir,
     }
     in->nlookup = 1;
     in->nopen = m->open;
+    in->sole = e && e->seqs.n == 1;
     if (!e)
         in->state |= INODE_ORPHAN | INODE_LINKABLE;
     /* Before the directory's lock goes: until then nobody can have found it. */
@@ -141,7 +142,7 @@ static int make(struct fs *fs, const struct make *m, uint64_t parent, struct fs_
         rc = entry_find(fs, dir, m->name, &e);
         if (!rc)
             rc = e.found ? -EEXIST : make_inode(fs, m, dir, &e, &in);
-        entry_release(&e);
+        entry_release(fs, &e);
     } else {
         rc = make_inode(fs, m, dir, NULL, &in);
     }

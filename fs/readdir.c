@@ -73,8 +73,9 @@ static int emit(struct scan *s, bool *more)
     taken = s->fn(s->arg, s->name, &attr, s->seq);
     *more = taken != FS_FULL;
     if (taken == FS_TAKEN_LOOKUP && in)
-        itable_add_lookup(&s->fs->inodes, in);
-    inode_put(s->fs, in);
+        itable_keep_lookup(&s->fs->inodes, in);
+    else
+        inode_put(s->fs, in);
     return 0;
 }
 
@@ -89,8 +90,8 @@ static int load(struct scan *s)
     if (rc)
         return rc;
     if (!key_parse_two(lsm_iter_key(s->it), KEY_DENTRY, &dir, &s->seq) ||
-        s->seq < INO_FIRST || s->seq > INO_MAX || dentry_decode(value, &s->d) ||
-        s->d.ino == dir)
+        s->seq < INO_FIRST || s->seq > INO_MAX ||
+        dentry_decode_name(value, &s->d) || s->d.ino == dir)
         return fs_corrupt("bad directory entry", s->dir->ino, s->seq);
     return 0;
 }

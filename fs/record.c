@@ -259,32 +259,48 @@ void dentry_encode_ref(struct buf *b, struct slice name, uint64_t ino, uint32_t 
     put_u8(b, (uint8_t)((type & S_IFMT) >> 12));
 }
 
-static int decode_embedded(struct slice in, struct dentry *d)
+int dentry_decode_inode(struct dentry *d)
 {
-    if (record_decode(in, &d->rec))
+    return record_decode(d->inode, &d->rec) || d->rec.nlink != 1 ? -EUCLEAN : 0;
+}
+
+/* The type of the inode that these bytes begin. */
+static bool peek_type(struct slice in, uint32_t *type)
+{
+    uint32_t flags, mode;
+
+    if (!get_varint32(&in, &flags) || !get_varint32(&in, &mode))
+        return false;
+    *type = mode & S_IFMT;
+    return true;
+}
+
+int dentry_decode_name(struct slice in, struct dentry *d)
+{
+    uint8_t kind, type;
+
+    if (!get_u8(&in, &kind) || !get_bytes(&in, &d->name) || name_check(d->name) ||
+        !get_varint(&in, &d->ino) || d->ino < INO_FIRST || d->ino > INO_MAX)
         return -EUCLEAN;
-    /* A directory's record changes with each of its entries: it has its own key. */
-    if (record_is_dir(&d->rec) || d->rec.nlink != 1)
-        return -EUCLEAN;
-    d->embedded = true;
-    d->type = d->rec.mode & S_IFMT;
-    return 0;
+    d->embedded = kind == DENTRY_INODE;
+    d->inode = in;
+    if (d->embedded) {
+        /* A directory's record changes with each of its entries: it has its own key. */
+        if (!peek_type(in, &d->type) || d->type == S_IFDIR)
+            return -EUCLEAN;
+    } else {
+        if (kind != DENTRY_REF || !get_u8(&in, &type) || in.len || type > S_IFMT >> 12)
+            return -EUCLEAN;
+        d->type = (uint32_t)type << 12;
+    }
+    return type_known(d->type) ? 0 : -EUCLEAN;
 }
 
 int dentry_decode(struct slice in, struct dentry *d)
 {
-    uint8_t kind, type;
+    int rc = dentry_decode_name(in, d);
 
-    d->embedded = false;
-    if (!get_u8(&in, &kind) || !get_bytes(&in, &d->name) || name_check(d->name) ||
-        !get_varint(&in, &d->ino) || d->ino < INO_FIRST || d->ino > INO_MAX)
-        return -EUCLEAN;
-    if (kind == DENTRY_INODE)
-        return decode_embedded(in, d);
-    if (kind != DENTRY_REF || !get_u8(&in, &type) || in.len || type > S_IFMT >> 12)
-        return -EUCLEAN;
-    d->type = (uint32_t)type << 12;
-    return type_known(d->type) ? 0 : -EUCLEAN;
+    return rc || !d->embedded ? rc : dentry_decode_inode(d);
 }
 
 /* ---- name lists ---- */

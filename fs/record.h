@@ -98,13 +98,17 @@ struct dentry {
     uint64_t ino;
     uint32_t type; /* the S_IFMT part of the mode */
     bool embedded;
-    struct record rec; /* when embedded */
+    struct slice inode; /* when embedded: its bytes, */
+    struct record rec;  /* and what they say */
 };
 
 void dentry_encode_inode(struct buf *b, struct slice name, uint64_t ino,
                          const struct record *r);
 void dentry_encode_ref(struct buf *b, struct slice name, uint64_t ino, uint32_t type);
 int dentry_decode(struct slice in, struct dentry *d);
+/* All but rec; and that, of an embedded inode. A listing has mostly no use for it. */
+int dentry_decode_name(struct slice in, struct dentry *d);
+int dentry_decode_inode(struct dentry *d);
 
 /* May name be that of an entry? 0, -ENAMETOOLONG, -EEXIST for "." and "..", -EINVAL
  * for an empty one and one with '/' or NUL. */

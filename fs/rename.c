@@ -140,12 +140,15 @@ static int find_sides(struct fs *fs, struct rename *r, unsigned flags)
         return -EEXIST;
     if (!to->e.found && r->exchange)
         return -ENOENT;
+    rc = entry_seqs(fs, &from->e);
+    if (!rc)
+        rc = entry_seqs(fs, &to->e);
     r->replace = to->e.found && !r->exchange;
     from->seqs = &from->e.seqs;
     to->seqs = &to->e.seqs;
     if (r->same_dir && from->e.hash == to->e.hash)
         to->seqs = from->seqs;
-    return 0;
+    return rc;
 }
 
 /* What can be told before the inodes are locked; must be, for some of these could not be
@@ -319,9 +322,9 @@ static int fill(struct fs *fs, struct txn *t, struct rename *r)
         return rc;
     change_dirs(r);
     txn_put_inode(t, from->dir, &from->dir_rec);
-    txn_put_seqs(t, from->dir->ino, from->e.hash, from->seqs);
+    entry_put_seqs(fs, t, from->dir, from->e.hash, from->seqs);
     if (to->seqs != from->seqs)
-        txn_put_seqs(t, to->dir->ino, to->e.hash, to->seqs);
+        entry_put_seqs(fs, t, to->dir, to->e.hash, to->seqs);
     if (!r->same_dir)
         txn_put_inode(t, to->dir, &to->dir_rec);
     if (r->replace) {
@@ -347,7 +350,9 @@ static void moved_done(struct fs *fs, struct side *what, const struct side *wher
     if (!was)
         return;
     itable_note(&fs->inodes, was);
-    inode_move(what->in, where->dir->ino, what->e.seq, what->new_name);
+    itable_move(&fs->inodes, what->in, where->dir->ino, what->e.seq, what->new_name);
+    if (where->seqs->n == 1)
+        itable_set_sole(&fs->inodes, where->dir->ino, where->e.hash, what->in->ino);
     what->new_name = NULL;
 }
 
@@ -444,8 +449,8 @@ int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const cha
         rc = rename_locked(fs, &r, flags);
         unlock_dirs(fs, &r);
     }
-    entry_release(&r.from.e);
-    entry_release(&r.to.e);
+    entry_release(fs, &r.from.e);
+    entry_release(fs, &r.to.e);
     inode_put(fs, r.to.in);
     inode_put(fs, r.from.in);
     inode_put(fs, r.to.dir);

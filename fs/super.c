@@ -179,7 +179,7 @@ static int read_super(struct fs *fs)
     lsm_value_release(&value);
     if (rc)
         return rc;
-    fs->hash_seed = super.hash_seed;
+    fs->inodes.hash_seed = super.hash_seed;
     rc = read_counter(fs, key_next(), &fs->next);
     if (!rc && fs->next < INO_FIRST)
         rc = fs_corrupt("bad counter in the superblock", fs->next, 0);

@@ -13,8 +13,19 @@ struct arena_chunk {
     _Alignas(16) uint8_t data[];
 };
 
+/* What one stream takes of a chunk at a time. */
+struct arena_slab {
+    size_t cap;
+    _Atomic size_t used;
+    _Alignas(16) uint8_t data[];
+};
+
+enum { SLABS = 16 /* in a chunk */ };
+
 void arena_init(struct arena *a, size_t chunk_bytes)
 {
+    for (unsigned i = 0; i < ARENA_STREAMS; i++)
+        atomic_init(&a->slab[i], NULL);
     atomic_init(&a->current, NULL);
     atomic_init(&a->bytes, 0);
     mutex_init(&a->mu, LOCK_ARENA);
@@ -49,15 +60,21 @@ static struct arena_chunk *add_chunk_locked(struct arena *a, size_t cap)
     return c;
 }
 
-static void *take(struct arena_chunk *c, size_t n)
+/* n bytes of data[cap], of which *used are taken; NULL when there are not so many. */
+static void *take(uint8_t *data, size_t cap, _Atomic size_t *used, size_t n)
 {
     size_t at;
 
-    /* Checked first, so that a full chunk's counter cannot run away. */
-    if (atomic_load_explicit(&c->used, memory_order_relaxed) > c->cap)
+    /* Checked first, so that what is full does not count on and on. */
+    if (atomic_load_explicit(used, memory_order_relaxed) > cap)
         return NULL;
-    at = atomic_fetch_add_explicit(&c->used, n, memory_order_relaxed);
-    return at + n <= c->cap ? c->data + at : NULL;
+    at = atomic_fetch_add_explicit(used, n, memory_order_relaxed);
+    return at + n <= cap ? data + at : NULL;
+}
+
+static void *take_of_chunk(struct arena_chunk *c, size_t n)
+{
+    return take(c->data, c->cap, &c->used, n);
 }
 
 static void *alloc_slow(struct arena *a, size_t n)
@@ -76,11 +93,11 @@ static void *alloc_slow(struct arena *a, size_t n)
     }
     c = atomic_load_explicit(&a->current, memory_order_acquire);
     if (c)
-        p = take(c, n); /* another thread may have replaced it meanwhile */
+        p = take_of_chunk(c, n); /* another thread may have replaced it meanwhile */
     if (!p) {
         c = add_chunk_locked(a, a->chunk_bytes);
         if (c) {
-            p = take(c, n);
+            p = take_of_chunk(c, n);
             atomic_store_explicit(&a->current, c, memory_order_release);
         }
     }
@@ -89,13 +106,40 @@ out:
     return p;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+static void *alloc_of_chunk(struct arena *a, size_t n)
 {
     struct arena_chunk *c = atomic_load_explicit(&a->current, memory_order_acquire);
     void *p = NULL;
 
-    n = (n + 7) & ~(size_t)7;
+    n = (n + 15) & ~(size_t)15;
     if (c && n <= a->chunk_bytes / 4)
-        p = take(c, n);
+        p = take_of_chunk(c, n);
     return p ? p : alloc_slow(a, n);
+}
+
+/* A new slab for the stream, and n bytes of it. Another thread's, made meanwhile, is
+ * given up with what is left of it. */
+static void *alloc_of_new_slab(struct arena *a, unsigned stream, size_t n)
+{
+    struct arena_slab *s = alloc_of_chunk(a, a->chunk_bytes / SLABS);
+
+    if (!s)
+        return NULL;
+    s->cap = a->chunk_bytes / SLABS - sizeof(*s);
+    atomic_init(&s->used, n);
+    atomic_store_explicit(&a->slab[stream], s, memory_order_release);
+    return s->data;
+}
+
+void *arena_alloc(struct arena *a, unsigned stream, size_t n)
+{
+    struct arena_slab *s = atomic_load_explicit(&a->slab[stream], memory_order_acquire);
+    void *p = NULL;
+
+    n = (n + 7) & ~(size_t)7;
+    if (n > a->chunk_bytes / SLABS / 4)
+        return alloc_of_chunk(a, n);
+    if (s)
+        p = take(s->data, s->cap, &s->used, n);
+    return p ? p : alloc_of_new_slab(a, stream, n);
 }

@@ -12,7 +12,7 @@
 
 #ifdef LOCK_CHECK
 
-enum { HELD_MAX = 32 };
+enum { HELD_MAX = 64 };
 
 static __thread int held[HELD_MAX];
 static __thread int n_held;

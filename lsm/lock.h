@@ -9,6 +9,7 @@
 #define LSM_LOCK_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum lock_rank {
@@ -19,6 +20,7 @@ enum lock_rank {
     LOCK_FS_RENAME = 100,
     LOCK_FS_INODE = 110, /* several at once: see fs.h */
     LOCK_FS_TABLE = 120,
+    LOCK_FS_NAMES = 122,
     LOCK_FS_DEAD = 125,
     LOCK_FS_STATE = 130,
     /* lsm/ (db_impl.h says more) */
@@ -127,6 +129,15 @@ static inline void rwlock_write_nested(struct rwlock *l)
     lock_note_take(l->rank, 1);
     if (pthread_rwlock_trywrlock(&l->l))
         rwlock_write_wait(l);
+}
+
+/* The same where no order is kept: false when it would have to wait. */
+static inline bool rwlock_try_write_nested(struct rwlock *l)
+{
+    if (pthread_rwlock_trywrlock(&l->l))
+        return false;
+    lock_note_take(l->rank, 1);
+    return true;
 }
 
 static inline void rwlock_unlock(struct rwlock *l)

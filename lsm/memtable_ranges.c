@@ -48,7 +48,7 @@ void memtable_ranges_release(struct memtable_ranges *r)
 
 static struct slice arena_copy(struct arena *a, struct slice s)
 {
-    uint8_t *p = arena_alloc(a, s.len + 1);
+    uint8_t *p = arena_alloc(a, 0, s.len + 1);
 
     if (p && s.len)
         memcpy(p, s.data, s.len);
@@ -130,7 +130,7 @@ static int add_run(struct memtable_ranges *r)
 static int insert_overlapping(struct memtable_ranges *r, struct slice start, uint64_t seq,
                               struct slice end)
 {
-    struct overlapping *o = arena_alloc(r->arena, sizeof(*o));
+    struct overlapping *o = arena_alloc(r->arena, 0, sizeof(*o));
 
     if (!o)
         return -ENOMEM;

@@ -25,7 +25,7 @@ struct splice {
     struct skip_node *next[SKIPLIST_LEVELS + 1];
 };
 
-enum { HINTS = 8 };
+enum { HINTS = ARENA_STREAMS };
 static __thread struct splice hints[HINTS];
 static __thread uint64_t rng;
 static _Atomic uint64_t next_id = 1;
@@ -88,10 +88,17 @@ static inline int compare(const struct skip_node *n, struct slice user, uint64_t
     return (t < trailer) - (t > trailer);
 }
 
-static struct skip_node *node_alloc(struct skiplist *l, int height, size_t bytes)
+/* Keys that begin alike are of one kind, as a rule; hints and memory go by that. */
+static unsigned kind_of(struct slice user)
+{
+    return user.len ? user.data[0] % HINTS : 0;
+}
+
+static struct skip_node *node_alloc(struct skiplist *l, unsigned kind, int height,
+                                    size_t bytes)
 {
     size_t tower = sizeof(_Atomic(struct skip_node *)) * (size_t)(height - 1);
-    uint8_t *p = arena_alloc(l->arena, tower + sizeof(struct skip_node) + bytes);
+    uint8_t *p = arena_alloc(l->arena, kind, tower + sizeof(struct skip_node) + bytes);
 
     return p ? (struct skip_node *)(p + tower) : NULL;
 }
@@ -101,7 +108,7 @@ int skiplist_init(struct skiplist *l, struct arena *arena)
     int i;
 
     l->arena = arena;
-    l->head = node_alloc(l, SKIPLIST_LEVELS, 0);
+    l->head = node_alloc(l, 0, SKIPLIST_LEVELS, 0);
     if (!l->head)
         return -ENOMEM;
     for (i = 0; i < SKIPLIST_LEVELS; i++)
@@ -259,10 +266,11 @@ static void link_node(struct splice *s, struct skip_node *n, int height,
 int skiplist_insert(struct skiplist *l, struct slice user, uint64_t trailer,
                     struct slice value)
 {
-    struct splice *s = &hints[user.len ? user.data[0] % HINTS : 0];
+    unsigned kind = kind_of(user);
+    struct splice *s = &hints[kind];
     int height = random_height();
     size_t key_len = user.len + IKEY_TRAILER;
-    struct skip_node *n = node_alloc(l, height, key_len + value.len);
+    struct skip_node *n = node_alloc(l, kind, height, key_len + value.len);
 
     if (!n)
         return -ENOMEM;

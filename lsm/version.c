@@ -288,7 +288,7 @@ void range_list_release(struct range_list *l)
 
 static bool copy_key(struct range_list *l, struct slice *key)
 {
-    uint8_t *to = arena_alloc(&l->keys, key->len + 1);
+    uint8_t *to = arena_alloc(&l->keys, 0, key->len + 1);
 
     if (!to)
         return false;

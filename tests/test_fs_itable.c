@@ -5,6 +5,8 @@
 #include "fs/fs_impl.h"
 #include "test_fs.h"
 
+#include <inttypes.h>
+
 static struct itable table;
 static struct itable *const t = &table;
 
@@ -12,9 +14,13 @@ static const struct record file = {.mode = S_IFREG | 0644, .nlink = 1};
 
 static struct inode *embedded(uint64_t ino, uint64_t dir)
 {
-    struct slice name = slice_str("name");
-    struct inode *in = inode_new(ino, &file, dir, ino, &name);
+    char text[24];
+    struct slice name;
+    struct inode *in;
 
+    snprintf(text, sizeof(text), "%" PRIu64, ino);
+    name = slice_str(text);
+    in = inode_new(ino, &file, dir, ino, &name);
     ck_assert_ptr_nonnull(in);
     return in;
 }
@@ -136,7 +142,75 @@ END_TEST
 
 START_TEST(a_live_inode_is_small)
 {
-    ck_assert_uint_lt(sizeof(struct inode) + strlen("a name.txt") + 1, 260 - 16);
+    ck_assert_uint_lt(sizeof(struct inode) + strlen("a name.txt") + 1, 276 - 16);
+}
+END_TEST
+
+/* ---- names ---- */
+
+/* By its name: the number, pinned no more; 0: not in memory. */
+static uint64_t named(uint64_t dir, const char *name, bool *sole)
+{
+    uint64_t seq, hash = name_hash(t->hash_seed, slice_str(name));
+    struct inode *in = itable_find_name(t, dir, hash, slice_str(name), &seq, sole);
+    uint64_t ino = in ? in->ino : 0;
+
+    if (in)
+        ck_assert_uint_eq(seq, in->home.seq);
+    if (in)
+        ck_assert(itable_put(t, in));
+    return ino;
+}
+
+START_TEST(an_embedded_inode_is_found_by_its_name_while_it_is_live)
+{
+    struct inode *a, *b;
+    bool sole;
+
+    ck_ok(itable_init(t));
+    a = offer(20, 1);
+    b = offer(21, 2);
+    ck_assert_uint_eq(named(1, "20", &sole), 20);
+    ck_assert_uint_eq(named(1, "21", &sole), 0);
+    ck_assert_uint_eq(named(2, "21", &sole), 21);
+    itable_move(t, a, 2, 20, strdup("other"));
+    ck_assert_uint_eq(named(1, "20", &sole), 0);
+    ck_assert_uint_eq(named(2, "other", &sole), 20);
+    itable_move(t, b, 0, 0, NULL); /* it has a key of its own now */
+    ck_assert_uint_eq(named(2, "21", &sole), 0);
+    ck_assert(itable_put(t, a));
+    ck_assert(itable_put(t, b));
+    ck_assert_uint_eq(named(2, "other", &sole), 0);
+    itable_release(t);
+}
+END_TEST
+
+START_TEST(a_name_is_sole_until_another_has_its_hash_or_it_moves)
+{
+    struct inode *in;
+    uint64_t hash;
+    bool sole = true;
+
+    ck_ok(itable_init(t));
+    in = offer(20, 1);
+    hash = in->name_hash;
+    ck_assert_uint_eq(named(1, "20", &sole), 20);
+    ck_assert(!sole); /* nobody has said so */
+    itable_set_sole(t, 1, hash, 20);
+    ck_assert_uint_eq(named(1, "20", &sole), 20);
+    ck_assert(sole);
+    itable_set_sole(t, 2, hash, 0); /* another directory's business */
+    ck_assert_uint_eq(named(1, "20", &sole), 20);
+    ck_assert(sole);
+    itable_set_sole(t, 1, hash, 0);
+    ck_assert_uint_eq(named(1, "20", &sole), 20);
+    ck_assert(!sole);
+    itable_set_sole(t, 1, hash, 20);
+    itable_move(t, in, 1, 20, strdup("new"));
+    ck_assert_uint_eq(named(1, "new", &sole), 20);
+    ck_assert(!sole);
+    ck_assert(itable_put(t, in));
+    itable_release(t);
 }
 END_TEST
 
@@ -173,4 +247,6 @@ TEST_MAIN("fs_itable", TEST_CASE(an_inode_lives_as_long_as_it_is_referenced),
           TEST_CASE(a_record_read_before_a_mere_visit_is_good),
           TEST_CASE(the_last_reference_has_work_to_do),
           TEST_CASE(many_inodes_come_and_go), TEST_CASE(a_live_inode_is_small),
+          TEST_CASE(an_embedded_inode_is_found_by_its_name_while_it_is_live),
+          TEST_CASE(a_name_is_sole_until_another_has_its_hash_or_it_moves),
           TEST_CASE(a_record_that_moves_is_noted_where_it_was))

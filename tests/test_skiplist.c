@@ -114,7 +114,7 @@ START_TEST(arena_pieces_are_aligned_and_do_not_overlap)
     for (i = 0; i < N; i++) {
         /* Some beyond a chunk, many at its end. */
         size[i] = test_below(&r, 50) ? test_below(&r, 200) : test_below(&r, 20000);
-        piece[i] = arena_alloc(&a, size[i]);
+        piece[i] = arena_alloc(&a, i % ARENA_STREAMS, size[i]);
         ck_assert_ptr_nonnull(piece[i]);
         ck_assert_uint_eq((uintptr_t)piece[i] % 8, 0);
         memset(piece[i], (uint8_t)i, size[i]);
@@ -143,7 +143,7 @@ static void *use_arena(void *arg)
 
     for (i = 0; i < N; i++) {
         size[i] = test_below(&u->seed, 300) + (i % 100 == 0 ? 5000 : 0);
-        piece[i] = arena_alloc(u->a, size[i]);
+        piece[i] = arena_alloc(u->a, i % ARENA_STREAMS, size[i]);
         ck_assert_ptr_nonnull(piece[i]);
         memset(piece[i], u->mark, size[i]);
     }
