@@ -166,9 +166,8 @@ START_TEST(a_crash_while_the_manifest_is_replaced_loses_nothing)
         lsm_close(l.db);
         env_mem_free(l.env);
     }
-    printf("manifest replaced: all of %d crash points, disks examined %d\n",
-           (int)(whole.roll_to - whole.roll_from + 1),
-           3 * (int)(whole.roll_to - whole.roll_from + 1));
+    printf("manifest replaced: every %d. of %d crash points\n", STRIDE,
+           (int)(whole.roll_to - whole.roll_from + 1));
 }
 END_TEST
 
@@ -182,7 +181,7 @@ START_TEST(a_disk_that_is_full_at_that_moment_does_no_harm)
 
     test_log_capture();
     find_roll(&whole);
-    for (n = 1; failed; n++) {
+    for (n = 1; failed; n += STRIDE > 2 ? 3 : 1) {
         begin(&l);
         l.full_round = whole.roll_round;
         l.full_call = n;
