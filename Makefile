@@ -13,7 +13,8 @@
 #   make bench-fs       the filesystem beside its peers, and beside none at all [MATRIX=--quick]
 #   make bench          both, into bench/RESULTS.md with charts: some 80 minutes; in pieces:
 #                       make bench-fs MATRIX="--only meta,free" ..., make bench-report
-#   make install        the program and the library   [PREFIX=/usr/local DESTDIR=]; uninstall
+#   make install        the program, its manual and the library   [PREFIX=/usr/local DESTDIR=]; uninstall
+#   make deb            a Debian package, in build/
 #   make check-layers   no include points upward
 #   make format         clang-format over the tree
 
@@ -176,6 +177,7 @@ $(KILL_OBJ): $(B)/kill/%.o: %.c | $(B)/.deps
 -include $(shell [ -d $(B) ] && find $(B) -maxdepth 2 -name '*.d' 2>/dev/null) $(wildcard $(B)/kill/*/*.d)
 
 include lsm/lib.mk
+include mount/ship.mk
 
 # ---- trying and testing ----
 
@@ -187,7 +189,7 @@ MNT   ?= $(CURDIR)/build/demo-mnt
 run: all
 	@sh tests/demo $(B)/siltfs "$(STORE)" "$(MNT)"
 
-test: all lib $(TESTS) $(TOOLS) $(FUZZERS) $(B)/kill/siltfs check-layers
+test: all lib man $(TESTS) $(TOOLS) $(FUZZERS) $(B)/kill/siltfs check-layers
 	@B=$(B) bash tests/run $(T)
 
 unit: $(filter-out $(SKIP:%=$(B)/tests/test_%),$(TESTS)) $(if $(SKIP),,$(FUZZERS))

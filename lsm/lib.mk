@@ -1,14 +1,12 @@
-# lib.mk - the engine as a library for others: `make install`, `make uninstall`.
+# lib.mk - the engine as a library for others: `make install-lib`, `make uninstall-lib`.
 #
-#   PREFIX=/usr/local DESTDIR= bindir= sbindir= libdir= includedir= pkgconfigdir=
+#   PREFIX=/usr/local DESTDIR= libdir= includedir= pkgconfigdir=
 #
 # build/liblsm.a is for what is built here, tests of single modules included, and has
 # every symbol. What is installed has those of LSM_EXPORTS alone: `compress` or
 # `table_open` of ours must not meet somebody else's.
 
 PREFIX       ?= /usr/local
-bindir       ?= $(PREFIX)/bin
-sbindir      ?= $(PREFIX)/sbin
 libdir       ?= $(PREFIX)/lib
 includedir   ?= $(PREFIX)/include
 pkgconfigdir ?= $(libdir)/pkgconfig
@@ -20,8 +18,6 @@ LSM_HEADERS   = $(addprefix lsm/,lsm.h slice.h buf.h err.h env.h)
 # Patterns; the same for the linker's version script and for objcopy.
 LSM_EXPORTS   = lsm_* buf_* err_* env_posix env_files_max env_set_block_hook env_about_to_block
 
-# What mkfs(8), mount(8) and fsck(8) look for.
-HELPERS = mkfs.siltfs mount.siltfs mount.fuse.siltfs fsck.siltfs
 SONAME  = liblsm.so.$(LSM_SOVERSION)
 PIC_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(wildcard lsm/*.c))
 LIB     = $(B)/lib
@@ -52,7 +48,7 @@ $(LIB)/liblsm.a: $(LSM_OBJ) lsm/lib.mk
 	$(Q)objcopy -w $(LSM_EXPORTS:%=--keep-global-symbol='%') $(LIB)/lsm.o
 	$(Q)$(AR) rcs $@ $(LIB)/lsm.o
 
-.PHONY: lib install install-lib uninstall
+.PHONY: lib install-lib uninstall-lib
 
 lib: $(LIB)/$(SONAME) $(LIB)/liblsm.a
 
@@ -66,13 +62,8 @@ install-lib: lib
 	$(Q)sed -e 's|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|; s|@version@|$(LSM_VERSION)|' \
 	  lsm/lsm.pc.in >"$(DESTDIR)$(pkgconfigdir)/lsm.pc"
 
-install: $(B)/siltfs install-lib
-	$(Q)$(INSTALL) -d "$(DESTDIR)$(bindir)" "$(DESTDIR)$(sbindir)"
-	$(Q)$(INSTALL) -m 755 $(B)/siltfs "$(DESTDIR)$(bindir)/"
-	$(Q)for n in $(HELPERS); do ln -sf "$(bindir)/siltfs" "$(DESTDIR)$(sbindir)/$$n" || exit; done
-
-uninstall:
-	$(Q)rm -f $(HELPERS:%="$(DESTDIR)$(sbindir)/%") "$(DESTDIR)$(bindir)/siltfs" "$(DESTDIR)$(pkgconfigdir)/lsm.pc" \
+uninstall-lib:
+	$(Q)rm -f "$(DESTDIR)$(pkgconfigdir)/lsm.pc" \
 	  "$(DESTDIR)$(libdir)/liblsm.a" "$(DESTDIR)$(libdir)/liblsm.so" \
 	  "$(DESTDIR)$(libdir)/$(SONAME)" "$(DESTDIR)$(libdir)/liblsm.so.$(LSM_VERSION)" \
 	  $(patsubst lsm/%,"$(DESTDIR)$(includedir)/lsm/%",$(LSM_HEADERS))

@@ -5,6 +5,7 @@
  * The mount point is checked before the store is opened, and everything that
  * can be refused is refused before anything is changed.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <unistd.h>
 
@@ -199,7 +200,8 @@ static int find_store(struct mount_job *job, const char *arg, struct why *why)
     return err;
 }
 
-static int parse(int argc, char **argv, struct mount_job *job, bool *foreground)
+/* *absent: there is no store, and that is to be no error. */
+static int parse(int argc, char **argv, struct mount_job *job, bool *foreground, bool *absent)
 {
     struct why why;
     static const struct option long_options[] = {
@@ -224,6 +226,9 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground)
     }
     if (argc - optind != 2)
         return usage("mount");
+    *absent = job->options.nofail && access(argv[optind], F_OK) < 0 && errno == ENOENT;
+    if (*absent)
+        return 0;
     if (mountpoint_resolve(argv[optind + 1], job->mountpoint, &why) ||
         find_store(job, argv[optind], &why))
         return fail("%s", why.text);
@@ -255,12 +260,12 @@ static int mount_anew(struct mount_job *job, bool foreground)
 int cmd_mount(int argc, char **argv)
 {
     static struct mount_job job; /* static: two paths are too much for a stack */
-    bool foreground = false;
+    bool foreground = false, absent = false;
     int rc;
 
     mount_options_init(&job.options);
-    rc = parse(argc, argv, &job, &foreground);
-    if (rc == 0)
+    rc = parse(argc, argv, &job, &foreground, &absent);
+    if (rc == 0 && !absent)
         rc = job.options.remount ? remount(&job) : mount_anew(&job, foreground);
     mount_options_release(&job.options);
     return rc;

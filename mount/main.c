@@ -1,5 +1,9 @@
 /*
  * main.c - the siltfs program: a table of commands, and help on them.
+ *
+ * mount/man/pages makes the manual pages of what help prints, and mount/completion/ reads
+ * it: a line of two spaces, a word, two spaces or more and a text is an item of a list,
+ * one that is indented deeper goes on with its text, all other lines are paragraphs.
  */
 #include <stdio.h>
 #include <string.h>
@@ -37,9 +41,8 @@ static const struct command commands[] = {
      cmd_umount, NULL},
     {"set", "STORE [size=SIZE] [inodes=N]",
      "show or change the limits of STORE, unmounted",
-     "Without a word it shows them. What is used is counted anew, which takes as long "
-     "as\n"
-     "listing all files. A limit may be less than is used: then nothing can be added\n"
+     "Without a word it shows them. What is used is counted anew, which takes as long\n"
+     "as listing all files. A limit may be less than is used: then nothing can be added\n"
      "until enough was deleted.\n",
      cmd_set, limits_help},
     {"stats", "STORE|MNT [--json|--prometheus]", "what the engine holds and does",
@@ -59,21 +62,18 @@ static const struct command commands[] = {
      cmd_accesslog, NULL},
     {"fsck", "[-n|--repair] [-c] STORE", "check the filesystem in STORE, unmounted",
      "Prints a line for each problem, and changes nothing. A crash leaves none.\n"
-     "  --repair, -y   mend them: what has no name goes to /lost+found, what makes no\n"
-     "                 sense is given up; each line says what was done. When the store\n"
-     "                 below is damaged so that it cannot be read, first makes a store "
-     "of\n"
-     "                 what is readable of it, and tells what is lost. May be "
-     "interrupted\n"
-     "                 and run again. -a and -p, which fsck(8) passes, are the same.\n"
-     "  --dry-run, -n  only look, also with --repair\n"
-     "  --contents, -c read the contents of all files, too, and tell which are damaged.\n"
-     "                 They are left so, and reading them goes on to fail; but what "
-     "keeps\n"
-     "                 a small store from opening is given up by --repair, and reads as\n"
-     "                 zeros\n"
-     "Exit code 0: no problems, 1: all were mended, 4: there are some left, 8: the "
-     "check\n"
+     "  --repair, -y    mend them: what has no name goes to /lost+found, what makes no\n"
+     "                  sense is given up; each line says what was done. When the store\n"
+     "                  below is damaged so that it cannot be read, first makes a store\n"
+     "                  of what is readable of it, and tells what is lost. May be\n"
+     "                  interrupted and run again. -a and -p, which fsck(8) passes, are\n"
+     "                  the same.\n"
+     "  --dry-run, -n   only look, also with --repair\n"
+     "  --contents, -c  read the contents of all files, too, and tell which are damaged.\n"
+     "                  They are left so, and reading them goes on to fail; but what\n"
+     "                  keeps a small store from opening is given up by --repair, and\n"
+     "                  reads as zeros\n"
+     "Exit code 0: no problems, 1: all were mended, 4: there are some left, 8: the check\n"
      "could not be made.\n",
      cmd_fsck, NULL},
     {"info", "PATH...", "how files and directories of a mount are kept",
@@ -137,8 +137,8 @@ static const struct command commands[] = {
      "1: some are not, 8: the check could not be made.\n",
      cmd_verify, NULL},
     {"kv", "STORE COMMAND ...", "use STORE as a plain key-value store",
-     "  put KEY VALUE     store a value, with - the one on stdin; makes STORE if need "
-     "be\n"
+     "  put KEY VALUE     store a value, with - the one on stdin; makes STORE if\n"
+     "                    need be\n"
      "  get KEY           print the value and a newline; exit code 1 when there is none\n"
      "  delete KEY\n"
      "  scan [FROM [TO]]  print the pairs with FROM <= key < TO, tab between\n"
@@ -168,9 +168,9 @@ static void help_all(FILE *out)
 {
     fprintf(out, "siltfs %s: a filesystem in a directory\n\n", SILTFS_VERSION);
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  siltfs %-7s%-32s %s\n", commands[i].name, commands[i].arguments,
-                commands[i].summary);
-    fprintf(out, "  siltfs %-7s%-32s %s\n", "help", "[COMMAND]", "this, or more");
+        fprintf(out, "  %-9s  %s\n", commands[i].name, commands[i].summary);
+    fprintf(out,
+            "  %-9s  this\n\n`siltfs help COMMAND` says what it takes and more.\n", "help");
 }
 
 static int help(int argc, char **argv)

@@ -288,6 +288,8 @@ static const struct option mount_table[] = {
     {.name = "allow_root", .kind = KERNEL, .help = "let root in"},
     {.name = "nonempty", .kind = YES, .offset = IN(nonempty),
      .help = "mount over a directory with something in it"},
+    {.name = "nofail", .kind = YES, .offset = IN(nofail),
+     .help = "when there is no STORE, do nothing, without a word (for fstab)"},
     {.name = "memory", .kind = SIZE, .offset = IN(lsm.memory_bytes), .value_name = "SIZE",
      .help = "memory for writes that wait, blocks and indexes, in all"},
     {.name = "memtable", .kind = SIZE, .offset = IN(lsm.memtable_bytes),
@@ -331,7 +333,7 @@ static const struct option mount_table[] = {
     TO_KERNEL("exec"), TO_KERNEL("noexec"), TO_KERNEL("sync"), TO_KERNEL("async"),
     TO_KERNEL("dirsync"),
     SKIPPED("acl"), SKIPPED("user_xattr"), SKIPPED("defaults"), SKIPPED("default_permissions"), /* the latter is always on */
-    SKIPPED("diratime"), SKIPPED("lazytime"), SKIPPED("auto"), SKIPPED("noauto"), SKIPPED("nofail"),
+    SKIPPED("diratime"), SKIPPED("lazytime"), SKIPPED("auto"), SKIPPED("noauto"),
     SKIPPED("_netdev"), SKIPPED("user"), SKIPPED("nouser"), SKIPPED("users"),
     SKIPPED("owner"), SKIPPED("group"),
     {.name = NULL},
@@ -481,7 +483,7 @@ static void help(const struct option *table, const char *how, FILE *out)
             continue;
         snprintf(word, sizeof(word), "%s%s%s", table->name, table->value_name ? "=" : "",
                  table->value_name ? table->value_name : "");
-        fprintf(out, "  %-24s %s\n", word, table->help);
+        fprintf(out, "  %-24s  %s\n", word, table->help);
     }
 }
 
@@ -512,8 +514,8 @@ void mount_options_help(FILE *out)
 {
     help(mount_table, AFTER_O, out);
     fprintf(out,
-            "  Words that only mount(8) reads (defaults, nofail, x-...) are skipped; "
-            "[no]suid,\n  [no]dev, [no]exec, [a]sync go to the kernel.\n");
+            "Words that only mount(8) reads (defaults, noauto, x-...) are skipped; "
+            "[no]suid,\n[no]dev, [no]exec, [a]sync go to the kernel.\n");
 }
 
 void mkfs_options_init(struct mkfs_options *o)

@@ -20,6 +20,7 @@ struct mount_options {
     double negative_timeout; /* ... that there is no such name */
     bool writeback;          /* the kernel's writeback cache */
     bool nonempty;           /* mount over what is there */
+    bool nofail;             /* no store, no error */
     char snapshot[256];      /* mount that instead; "": the store */
     char metrics[64];        /* ADDRESS:PORT to serve them on; "": nowhere */
     bool remount;            /* it is mounted: only change what the kernel checks */

@@ -251,6 +251,9 @@ int store_why(const char *path, int err, struct why *why)
             "%s: a directory, but not a siltfs store; `siltfs mkfs` makes one of "
             "an empty directory",
             path);
+    case -EROFS:
+        return why_set(why, err, "%s: on a read-only disk; `siltfs mount -o ro` reads it",
+                       path);
     default:
         if (err == -EINVAL && logged && strncmp(line, path, strlen(path)) == 0)
             return why_set(why, err, "%s", line); /* it holds something else */
