@@ -125,6 +125,7 @@ struct rollback {
     struct staging s;
     struct lsm_options o;
     const char *path; /* the store */
+    bool check;       /* nothing is linked yet */
     uint64_t next_number; /* no file of the store has it, nor a greater one */
 };
 
@@ -178,31 +179,51 @@ static int make_clone(struct rollback *r, const char *from)
     return rc ? rc : lsm_close(db);
 }
 
-/* A table or segment that the store still has is the same: numbers are used once. */
+/*
+ * Numbers are used once by a store and its rollbacks, but those of a clone, and so of a
+ * checkpoint that came from another store, are given out twice: what has the number may
+ * be anything, of the same size too.
+ */
+static int place(struct rollback *r, const char *from, const char *to)
+{
+    uint64_t size;
+    int rc = r->check ? env_stat(r->c.env, to, &size) : env_link(r->c.env, from, to);
+
+    if (r->check && rc == -ENOENT)
+        return 0;
+    if (rc != (r->check ? 0 : -EEXIST))
+        return rc;
+    rc = env_same(r->c.env, from, to);
+    return rc < 0 ? rc : rc ? 0 : -EEXIST;
+}
+
 static int take(void *arg, const char *name)
 {
     struct rollback *r = arg;
-    uint64_t number = 0, size, old_size;
+    uint64_t number = 0;
     enum file_kind kind = file_parse(name, &number);
     char *from, *to;
-    int rc = -ENOMEM;
+    int rc;
 
     if (kind != FILE_TABLE && kind != FILE_SEGMENT && kind != FILE_MANIFEST)
         return 0;
     from = file_path(r->s.tmp, kind, number);
-    to = file_path(r->c.to, kind, number);
-    if (from && to)
-        rc = env_link(r->c.env, from, to);
-    if (rc == -EEXIST) {
-        rc = env_stat(r->c.env, from, &size);
-        if (!rc)
-            rc = env_stat(r->c.env, to, &old_size);
-        if (!rc && size != old_size)
-            rc = err_corrupt(to, 0, "not the file of this number that the checkpoint has");
-    }
+    to = file_path(r->path, kind, number);
+    rc = from && to ? place(r, from, to) : -ENOMEM;
     free(from);
     free(to);
     return rc;
+}
+
+/* All of them are looked at before any is linked. */
+static int take_all(struct rollback *r)
+{
+    int rc;
+
+    r->check = true;
+    rc = env_list(r->c.env, r->s.tmp, take, r);
+    r->check = false;
+    return rc ? rc : env_list(r->c.env, r->s.tmp, take, r);
 }
 
 /* The moment is that in which CURRENT is replaced. */
@@ -212,8 +233,7 @@ static int install(struct rollback *r)
     char *to = file_path(r->path, FILE_CURRENT, 0);
     int rc;
 
-    r->c.to = r->path;
-    rc = from && to ? env_list(r->c.env, r->s.tmp, take, r) : -ENOMEM;
+    rc = from && to ? take_all(r) : -ENOMEM;
     if (!rc)
         rc = env_sync_dir(r->c.env, r->path);
     KILL_POINT("rollback-linked");

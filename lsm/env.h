@@ -65,6 +65,7 @@ struct env_ops {
     int (*list)(struct env *e, const char *path, env_list_fn *fn, void *arg);
     int (*sync_dir)(struct env *e, const char *path);
     int (*stat)(struct env *e, const char *path, uint64_t *size);
+    int (*same)(struct env *e, const char *a, const char *b);
     int (*lock)(struct env *e, const char *path, bool shared, struct env_lock **out);
     void (*unlock)(struct env *e, struct env_lock *l);
     int (*space)(struct env *e, const char *path, uint64_t *total, uint64_t *avail);
@@ -236,6 +237,12 @@ static inline int env_sync_dir(struct env *e, const char *path)
 static inline int env_stat(struct env *e, const char *path, uint64_t *size)
 {
     return e->ops->stat(e, path, size);
+}
+
+/* 1 if both are names of one regular file, 0 if of two. */
+static inline int env_same(struct env *e, const char *a, const char *b)
+{
+    return e->ops->same(e, a, b);
 }
 
 /*

@@ -115,6 +115,17 @@ static int posix_stat(struct env *e, const char *path, uint64_t *size)
     return 0;
 }
 
+static int posix_same(struct env *e, const char *a, const char *b)
+{
+    struct stat x, y;
+
+    if (lstat(a, &x) || lstat(b, &y))
+        return -errno;
+    if (!S_ISREG(x.st_mode) || !S_ISREG(y.st_mode))
+        return -ENOENT;
+    return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* The process's number goes into the file, for people who wonder who it is. */
 static int write_pid(int fd)
 {
@@ -217,6 +228,7 @@ static const struct env_ops posix_ops = {
     .list = posix_list,
     .sync_dir = posix_sync_dir,
     .stat = posix_stat,
+    .same = posix_same,
     .lock = posix_lock,
     .unlock = posix_unlock,
     .space = posix_space,

@@ -499,10 +499,11 @@ int lsm_clone(struct lsm *from, const char *path, lsm_progress_fn *progress, voi
 /*
  * Put the store in path, which nobody may have open (-EBUSY), back to what `from` holds:
  * the directory of a checkpoint of it, or of any store that one was made from by
- * rollbacks. `from` stays as it is and must be on the same filesystem (-EXDEV). After a
- * crash path is as it was or as `from`; what it held and does not need goes when it is
- * opened next, and path/rollback-tmp, if that was left, with the next rollback. o: as
- * for lsm_open.
+ * rollbacks; -EEXIST, and nothing happens, if it is another store's, with other files of
+ * the same numbers. `from` stays as it is and must be on the same filesystem (-EXDEV).
+ * After a crash path is as it was or as `from`; what it held and does not need goes when
+ * it is opened next, and path/rollback-tmp, if that was left, with the next rollback.
+ * o: as for lsm_open.
  */
 int lsm_rollback(const char *path, const char *from, const struct lsm_options *o);
 

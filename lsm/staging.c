@@ -82,6 +82,22 @@ static int empty(struct staging *s)
     return rc;
 }
 
+/* What is there is taken over if it is a directory: a link to one may have been planted,
+ * and emptying that would empty another's store. */
+static int make(struct staging *s)
+{
+    int rc = env_mkdir(s->env, s->tmp);
+
+    if (rc != -EEXIST)
+        return rc;
+    rc = env_rmdir(s->env, s->tmp);
+    if (rc == -ENOTDIR)
+        return -EEXIST;
+    if (rc == -ENOTEMPTY || rc == -EEXIST)
+        return empty(s);
+    return rc ? rc : env_mkdir(s->env, s->tmp);
+}
+
 int staging_begin(struct staging *s, struct env *env, const char *path,
                   const char *suffix)
 {
@@ -98,9 +114,7 @@ int staging_begin(struct staging *s, struct env *env, const char *path,
     }
     rc = check_absent(env, s->path);
     if (!rc)
-        rc = env_mkdir(env, s->tmp);
-    if (rc == -EEXIST && check_absent(env, s->path) == 0)
-        rc = empty(s);
+        rc = make(s);
     return rc ? rc : sync_parent(env, s->path);
 }
 

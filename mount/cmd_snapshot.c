@@ -64,6 +64,17 @@ static int keep_present(const struct target *t, char name[SNAPSHOT_NAME_MAX + 1]
     return target_snapshot(t, name, why);
 }
 
+static int rollback_why(const struct target *t, const char *name, int err,
+                        struct why *why)
+{
+    if (err == -EEXIST)
+        return why_set(why, err,
+                       "\"%s\" is of another store, whose files have the numbers of this "
+                       "one's; `siltfs clone %s@%s NEW` makes a store of it",
+                       name, t->store, name);
+    return store_why(t->store, err, why);
+}
+
 static int rollback(const struct target *t, const char *name, struct why *why)
 {
     char path[PATH_MAX], kept[SNAPSHOT_NAME_MAX + 1];
@@ -84,8 +95,10 @@ static int rollback(const struct target *t, const char *name, struct why *why)
     o.format = FS_FORMAT;
     log_collect();
     err = lsm_rollback(t->store, path, &o);
-    if (err)
-        return store_why(t->store, err, why);
+    if (err) {
+        (void)snapshot_delete(t->store, kept, why); /* nothing was undone */
+        return rollback_why(t, name, err, why);
+    }
     printf("%s: is what \"%s\" holds; what it was is kept as \"%s\"\n", t->store, name,
            kept);
     return 0;
@@ -147,8 +160,10 @@ static int clone_to(const struct source *from, const char *to, struct why *why)
     progress_clear(&bar);
     lsm_close(db); /* read only: nothing to lose */
     if (err == -EEXIST)
-        return why_set(why, err, "%s: is there already; a clone makes a new directory",
-                       to);
+        return why_set(why, err,
+                       "%s: is there already, or what is no clone begun as %s.clone-tmp; "
+                       "a clone makes a new directory",
+                       to, to);
     return err ? why_set(why, err, "%s: %s", to, strerror(-err)) : 0;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "store.h"
 
 #define DIRECTORY "snapshots"
@@ -146,6 +147,8 @@ static int remove_going(int fd)
         if (strncmp(e->d_name, GOING, strlen(GOING)) != 0)
             continue;
         err2 = remove_store(dirfd(d), e->d_name);
+        if (err2 == -ENOENT) /* another deletes, too */
+            err2 = 0;
         err = err ? err : err2;
     }
     fsync(dirfd(d));
@@ -166,7 +169,9 @@ int snapshot_delete(const char *store, const char *name, struct why *why)
     if (lock_fd < 0)
         return why_set(why, lock_fd, "%s: %s", path, strerror(-lock_fd));
     snprintf(dir, sizeof(dir), "%s/" DIRECTORY, store);
-    snprintf(going, sizeof(going), GOING "%s", name);
+    /* Of no other's name: a crash may have left one. */
+    snprintf(going, sizeof(going), GOING "%llx-%ld",
+             (unsigned long long)env_now_ns(env_posix()), (long)getpid());
     fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     /* From here on it is none, whatever happens. */
     if (fd < 0 || renameat(fd, name, fd, going) < 0 || fsync(fd) < 0)
@@ -292,6 +297,16 @@ static bool has_logs(const char *path, struct lsm_options o)
     return any;
 }
 
+/* Its sums are of the files that came: they stay. */
+static bool was_carried(const char *path)
+{
+    char sums[PATH_MAX + 16];
+    struct stat st;
+
+    snprintf(sums, sizeof(sums), "%s/" SUMS_NAME, path);
+    return lstat(sums, &st) == 0;
+}
+
 /* The time of CURRENT stays what tells when the snapshot was made. */
 void snapshot_settle(const char *path)
 {
@@ -304,8 +319,8 @@ void snapshot_settle(const char *path)
     lsm_options_init(&o);
     o.verify_bytes = 0; /* who opens it next reads it */
     snprintf(current, sizeof(current), "%s/CURRENT", path);
-    if (lstat(current, &st) < 0 || !has_logs(path, o) || lsm_open(path, &o, &db) ||
-        lsm_close(db))
+    if (lstat(current, &st) < 0 || was_carried(path) || !has_logs(path, o) ||
+        lsm_open(path, &o, &db) || lsm_close(db))
         return;
     times[0] = st.st_atim;
     times[1] = st.st_mtim;

@@ -131,6 +131,16 @@ struct other {
     int dir;
 };
 
+/* Of the size that its sum was made of: what was cut off by a disk that failed, or is no
+ * file at all, is not shared. Its bytes restore reads. */
+static bool is_whole(const struct other *o, const struct file *theirs)
+{
+    struct stat st;
+
+    return fstatat(o->dir, theirs->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode) && (uint64_t)st.st_size == theirs->size;
+}
+
 /* A file of another store: is it one of ours? */
 static int link_if_same(void *arg, const struct file *theirs)
 {
@@ -138,7 +148,8 @@ static int link_if_same(void *arg, const struct file *theirs)
     struct file *f = files_find(&o->j->from, theirs->name);
     int err;
 
-    if (!f || f->placed || !f->immutable || f->size != theirs->size)
+    if (!f || f->placed || !f->immutable || f->size != theirs->size ||
+        !is_whole(o, theirs))
         return 0;
     if (theirs->ino == f->ino && theirs->mtime_ns == f->mtime_ns) {
         f->sum = theirs->sum;

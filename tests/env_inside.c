@@ -3,6 +3,7 @@
  */
 #include "tests/env_inside.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -77,6 +78,15 @@ static int inside_stat(struct env *e, const char *path, uint64_t *size)
     return env_stat(to(e), inside(e, path), size);
 }
 
+static int inside_same(struct env *e, const char *a, const char *b)
+{
+    char *first = strdup(inside(e, a));
+    int rc = first ? env_same(to(e), first, inside(e, b)) : -ENOMEM;
+
+    free(first);
+    return rc;
+}
+
 static int inside_lock(struct env *e, const char *path, bool shared,
                        struct env_lock **out)
 {
@@ -120,6 +130,7 @@ void env_inside_init(struct env_inside *e, struct env *under, const char *dir)
         .list = inside_list,
         .sync_dir = inside_sync_dir,
         .stat = inside_stat,
+        .same = inside_same,
         .lock = inside_lock,
         .unlock = inside_unlock,
         .space = inside_space,

@@ -469,6 +469,24 @@ static int mem_stat(struct env *e, const char *path, uint64_t *size)
     return mem_unlock(m, rc);
 }
 
+static int mem_same(struct env *e, const char *a, const char *b)
+{
+    struct env_mem *m = mem_env(e);
+    struct mem_node *dir, *x, *y;
+    const char *name;
+    int rc;
+
+    mem_lock(m);
+    rc = enter(m, ENV_MEM_STAT, a);
+    if (rc == 0)
+        rc = mem_find_locked(m, a, &dir, &name, &x);
+    if (rc == 0)
+        rc = mem_find_locked(m, b, &dir, &name, &y);
+    if (rc == 0 && (x->is_dir || y->is_dir))
+        rc = -ENOENT;
+    return mem_unlock(m, rc ? rc : x == y);
+}
+
 /* ---- locks, space, time ---- */
 
 static int do_lock(struct env *e, const char *path, bool shared, struct env_lock **out)
@@ -558,6 +576,7 @@ const struct env_ops env_mem_ops = {
     .list = mem_list,
     .sync_dir = mem_sync_dir,
     .stat = mem_stat,
+    .same = mem_same,
     .lock = do_lock,
     .unlock = do_unlock,
     .space = mem_space,

@@ -79,6 +79,20 @@ cat "$T/saved" >"$f"
 ok "mended, it is gone on from there" "$SILTFS" restore "$D@two" "$T/x"
 ok "... rightly" "$SILTFS" fsck -c "$T/x"
 
+# A file that lost its end is not shared with a later backup, which is whole.
+f=$(ls "$D"/snapshots/again/*.vlog | head -n 1)
+truncate -s -1 "$f"
+ok "a backup beside a file that was cut off" "$SILTFS" backup "$T/b" "$D" whole
+rm -rf "$T/x" && ok "... is restored" "$SILTFS" restore "$D@whole" "$T/x"
+
+# A store that was killed is backed up with its logs; who opens that leaves them.
+fresh && seq 1000 >"$MNT/a" && sync "$MNT/a" && kill -9 "$(daemon_pid)"
+"$SILTFS" umount "$MNT"
+ok "a store that was killed is backed up" "$SILTFS" backup "$STORE" "$D" logs
+ok "... its logs too" ls "$D"/snapshots/logs/*.log
+ok "the backup is cloned" "$SILTFS" clone "$D@logs" "$T/c"
+rm -rf "$T/x" && ok "... and restored after that" "$SILTFS" restore "$D@logs" "$T/x"
+
 # Killed at random moments, and repeated until it is through.
 fresh && for i in $(seq 12); do head -c 3000000 /dev/urandom >"$MNT/$i"; done
 tree "$MNT" >"$T/three"

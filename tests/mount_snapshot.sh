@@ -83,6 +83,32 @@ ok "it is unmounted" "$SILTFS" umount "$B2"
 same "the snapshot is as it was" "$(tree "$BROWSE/first")" "$(cat "$T/first")"
 ok "both are consistent" bash -c "'$SILTFS' fsck '$T/clone' && '$SILTFS' fsck '$T/clone-first'"
 
+# ---- of another store, with the same numbers; begun and not ended ----
+
+for c in one other; do
+    "$SILTFS" clone "$MNT@first" "$T/$c" && "$SILTFS" mount "$T/$c" "$B2"
+    head -c 100000 /dev/urandom >"$B2/own" && sha256sum <"$B2/own" >"$T/sum-$c"
+    "$SILTFS" umount "$B2"
+done
+"$SILTFS" snapshot create "$T/other" theirs
+ok "a snapshot of a clone is received" bash -c "set -o pipefail; '$SILTFS' send '$T/other@theirs' | '$SILTFS' receive '$T/one'"
+says "a store does not become a mixture with it" 'of another store.*siltfs clone' "$SILTFS" snapshot rollback "$T/one" theirs
+same "nothing of it is kept" "$(names "$T/one")" theirs
+"$SILTFS" mount "$T/one" "$B2"
+same "it is as it was" "$(sha256sum <"$B2/own")" "$(cat "$T/sum-one")"
+"$SILTFS" umount "$B2"
+ok "the snapshot is cloned" "$SILTFS" clone "$T/one@theirs" "$T/third"
+"$SILTFS" mount "$T/third" "$B2"
+same "... and is the other's" "$(sha256sum <"$B2/own")" "$(cat "$T/sum-other")"
+"$SILTFS" umount "$B2"
+mkdir "$T/one/snapshots/.deleted-theirs" && touch "$T/one/snapshots/.deleted-theirs/CURRENT"
+ok "one whose namesake a crash left half deleted is deleted" snap delete "$T/one" theirs
+same "both are gone" "$(ls -A "$T/one/snapshots")" ""
+for i in $(seq 8); do snap create "$MNT" "x$i" || fail "a snapshot"; done
+for i in $(seq 8); do snap delete "$MNT" "x$i" >>"$T/at-once" 2>&1 & done
+wait
+same "several are deleted at once" "$(cat "$T/at-once")" ""
+
 # ---- under load: one moment ----
 
 # Two files are written in turn, each number into a before b; and names move in turn.

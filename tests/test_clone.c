@@ -320,11 +320,72 @@ START_TEST(a_death_leaves_the_one_or_the_other)
 }
 END_TEST
 
+/* A clone gives out the numbers that its store gives out, too: for files of the same size. */
+START_TEST(a_checkpoint_of_another_store_with_the_same_numbers_changes_nothing)
+{
+    struct env *env = env_mem_new(1);
+    struct lsm_options o = small_options(env), ro = o;
+    struct lsm *db;
+    int i;
+
+    ro.read_only = true;
+    make_history(o, 1);
+    db = open_at("/c1", ro);
+    ck_ok(lsm_clone(db, "/other", NULL, NULL));
+    ck_ok(lsm_clone(db, "/this", NULL, NULL));
+    ck_ok(lsm_close(db));
+    for (i = 2; i <= 3; i++) {
+        db = open_at(i == 2 ? "/other" : "/this", o);
+        write_round(db, i);
+        if (i == 2)
+            ck_ok(lsm_checkpoint(db, "/theirs"));
+        ck_ok(lsm_close(db));
+    }
+    ck_err(lsm_rollback("/this", "/theirs", &o), EEXIST);
+    expect_round("/this", o, 3);
+    ck_ok(lsm_rollback("/other", "/theirs", &o));
+    expect_round("/other", o, 2);
+    env_mem_free(env);
+}
+END_TEST
+
+/* env_mem has no links to directories. */
+START_TEST(what_was_planted_as_the_place_to_build_in_is_not_emptied)
+{
+    char dir[] = "/tmp/test_clone-XXXXXX", store[PATH_MAX], to[PATH_MAX], tmp[PATH_MAX + 16];
+    struct lsm_options o = small_options(env_posix());
+    struct lsm *db;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(store, sizeof(store), "%s/store", dir);
+    snprintf(to, sizeof(to), "%s/clone", dir);
+    o.create = true;
+    ck_ok(lsm_open(store, &o, &db));
+    write_round(db, 1);
+    ck_ok(lsm_close(db));
+    snprintf(tmp, sizeof(tmp), "%s.clone-tmp", to);
+    ck_assert_int_eq(symlink(store, tmp), 0);
+    o.create = false;
+    o.read_only = true;
+    ck_ok(lsm_open(store, &o, &db));
+    snprintf(tmp, sizeof(tmp), "%s/LOCK", store);
+    ck_assert_int_eq(unlink(tmp), 0); /* as in a checkpoint */
+    ck_err(lsm_clone(db, to, NULL, NULL), EEXIST);
+    ck_ok(lsm_close(db));
+    o.read_only = false;
+    expect_round(store, o, 1);
+    snprintf(tmp, sizeof(tmp), "rm -r %s", dir);
+    ck_assert_int_eq(system(tmp), 0);
+}
+END_TEST
+
 TEST_MAIN("clone", TEST_CASE(a_clone_of_a_store_at_rest_lives_by_itself),
           TEST_CASE(a_clone_of_a_checkpoint_lives_by_itself),
           TEST_CASE(a_store_that_is_written_to_is_not_cloned),
           TEST_CASE(where_no_links_can_be_made_it_is_copied),
           TEST_CASE(a_store_goes_back_and_forth),
           TEST_CASE(what_is_no_checkpoint_changes_nothing),
+          TEST_CASE(a_checkpoint_of_another_store_with_the_same_numbers_changes_nothing),
+          TEST_CASE(what_was_planted_as_the_place_to_build_in_is_not_emptied),
           TEST_CASE_SLOW(a_power_loss_leaves_the_one_or_the_other, 300),
           TEST_CASE_SLOW(a_death_leaves_the_one_or_the_other, 300))
