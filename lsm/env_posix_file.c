@@ -180,7 +180,7 @@ static void grow_window(struct posix_file *f, uint64_t end)
 
 /*
  * Zeros where the next appends go. A block that is preallocated and not written to yet
- * becomes a written one by the sync, which is a transaction of the filesystem's journal.
+ * becomes a written one by the sync, which then has metadata of the filesystem to write.
  * By write() and not through the window: a store to a page of a large folio makes all of
  * it dirty, and each sync would write it whole.
  */
