@@ -22,6 +22,7 @@ int cmd_top(int argc, char **argv);
 int cmd_accesslog(int argc, char **argv);
 int cmd_compact(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_upgrade(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_kv(int argc, char **argv);
 

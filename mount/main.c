@@ -136,6 +136,11 @@ static const struct command commands[] = {
      "As scrub, at full speed. Changes nothing. Exit code 0: all bytes are as written,\n"
      "1: some are not, 8: the check could not be made.\n",
      cmd_verify, NULL},
+    {"upgrade", "STORE", "tell the format of STORE, unmounted, and bring it up to date",
+     "There is nothing to do up to now, and nothing is changed: all formats that there\n"
+     "are can be used as they are. A store that is newer than the program is refused.\n"
+     "siltfs(5) has what makes a store unusable for older programs.\n",
+     cmd_upgrade, NULL},
     {"kv", "STORE COMMAND ...", "use STORE as a plain key-value store",
      "  put KEY VALUE     store a value, with - the one on stdin; makes STORE if\n"
      "                    need be\n"

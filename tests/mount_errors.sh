@@ -108,7 +108,19 @@ ok "... but reads it" "$SILTFS" kv "$STORE" get Snext
 ok "a store of somebody else, without a name" "${B:-build}/tests/tool_fill" "$T/plain" 1
 says "... holds no filesystem" "no filesystem" "$SILTFS" mount "$T/plain" "$MNT"
 says "... and no limits" "no filesystem" "$SILTFS" set "$T/plain" size=1G
+says "... and no format" "no filesystem" "$SILTFS" upgrade "$T/plain"
 refused "set refuses what it does not know" "unknown option 'color'" "$SILTFS" set "$STORE" color=red
+
+says "upgrade wants one store" "usage: siltfs upgrade STORE" "$SILTFS" upgrade
+says "... that is there" "no such store" "$SILTFS" upgrade "$T/nothing"
+print=$(fingerprint)
+same "... and tells its format" "$("$SILTFS" upgrade "$STORE")" "$STORE: format 1
+nothing to upgrade: siltfs uses it as it is"
+same "... changes nothing" "$(fingerprint)" "$print"
+"$SILTFS" set "$STORE" size=1G >/dev/null
+same "... with limits it is another" "$("$SILTFS" upgrade "$STORE" | grep -o 'format 2')" "format 2"
+"$SILTFS" set "$STORE" size=none >/dev/null
+same "... until these are gone" "$("$SILTFS" upgrade "$STORE" | head -n 1)" "$STORE: format 1"
 
 tool_newer=$(realpath "${B:-build}")/tests/tool_newer
 if [ -x "$tool_newer" ]; then
@@ -117,6 +129,7 @@ if [ -x "$tool_newer" ]; then
     refused "... is refused" "newer siltfs" "$SILTFS" mount "$STORE" "$MNT"
     refused "... also by fsck" "newer siltfs" "$SILTFS" fsck "$STORE"
     refused "... and by its repair" "newer siltfs" "$SILTFS" fsck --repair "$STORE"
+    refused "... and by upgrade" "newer siltfs" "$SILTFS" upgrade "$STORE"
     refused "... and by set" "newer siltfs" "$SILTFS" set "$STORE" size=1G
     rm -rf "$STORE"
     mv "$T/kept" "$STORE"

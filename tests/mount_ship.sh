@@ -140,6 +140,11 @@ ok "umount again" umount "$MNT"
 wait_until 20 gone "$(daemon_pid "$T/s")"
 ok "fsck, as at boot" fsck.siltfs -a "$T/s"
 same "the manual is there" "$(man -w siltfs 5 siltfs 8 mount.fuse.siltfs 2>/dev/null | wc -l)" 3
+if command -v systemd-analyze >/dev/null; then
+    ok "systemd takes the unit" systemd-analyze --man=no verify /usr/share/doc/siltfs/examples/siltfs@.service
+else
+    skip "systemd-analyze is not installed"
+fi
 ok "the files are as packed" dpkg -V siltfs
 
 files=$(dpkg -L siltfs)
