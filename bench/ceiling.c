@@ -4,11 +4,10 @@
  *   ceiling MNT [-o OPTIONS]        the options of `siltfs mount`
  *
  * Everything of mount/ is in it, session loop, options and replies, but below fs/fs.h
- * there is only memory (ceiling_fs.c): hash tables, arrays, no engine, no log, no lock
- * (nothing here blocks, so the session stays with its one thread). What siltfs is slower
- * than this is what its storage costs. It keeps what the benchmarks do (names,
- * attributes, contents) and refuses the rest; nothing survives it, and `.siltfs` must not
- * be read.
+ * there is only memory (ceiling_fs.c): hash tables, arrays, no engine, no log, and one
+ * lock. What siltfs is slower than this is what its storage costs. It keeps what the
+ * benchmarks do (names, attributes, contents) and refuses the rest; nothing survives it,
+ * and `.siltfs` must not be read.
  */
 #include <errno.h>
 #include <getopt.h>

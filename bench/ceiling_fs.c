@@ -1,8 +1,9 @@
 /*
  * ceiling_fs.c - fs/fs.h in memory, for ceiling.c: a table of nodes by number, a hash
- * table of names, contents in arrays. One thread.
+ * table of names, contents in arrays, one lock.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,6 +38,20 @@ struct fs {
     uint64_t buckets, entries;
     uint64_t inodes;
 };
+
+/* ---- one at a time ---- */
+
+static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+
+static void leave(const int *entered)
+{
+    if (*entered)
+        pthread_mutex_unlock(&mu);
+}
+
+/* Until the end of the function. */
+#define ALONE                                                                            \
+    __attribute__((cleanup(leave))) const int entered = pthread_mutex_lock(&mu) == 0
 
 /* ---- memory ---- */
 
@@ -234,6 +249,7 @@ static int make(struct fs *fs, const struct fs_cred *c, uint64_t parent, const c
 
 int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_attr *out)
 {
+    ALONE;
     struct node *dir = find(fs, parent);
     struct entry *e;
 
@@ -251,6 +267,7 @@ int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_attr *
 
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t lookups)
 {
+    ALONE;
     struct node *n = find(fs, ino);
 
     if (!n || n->lookups < lookups)
@@ -262,6 +279,7 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t lookups)
 int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
              mode_t mode, dev_t rdev, struct fs_attr *out)
 {
+    ALONE;
     struct node *n;
     int err = make(fs, c, parent, name, mode, &n);
 
@@ -274,6 +292,7 @@ int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char
 int fs_create(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
               mode_t mode, struct fs_attr *out)
 {
+    ALONE;
     struct node *n;
     int err = make(fs, c, parent, name, S_IFREG | (mode & 07777), &n);
 
@@ -286,6 +305,7 @@ int fs_create(struct fs *fs, const struct fs_cred *c, uint64_t parent, const cha
 int fs_mkdir(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
              mode_t mode, struct fs_attr *out)
 {
+    ALONE;
     struct node *n;
     int err = make(fs, c, parent, name, S_IFDIR | (mode & 07777), &n);
 
@@ -295,6 +315,7 @@ int fs_mkdir(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char
 int fs_symlink(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
                const char *target, struct fs_attr *out)
 {
+    ALONE;
     uint8_t *copy = (uint8_t *)strdup(target);
     struct node *n;
     int err = copy ? make(fs, c, parent, name, S_IFLNK | 0777, &n) : -ENOMEM;
@@ -311,6 +332,7 @@ int fs_symlink(struct fs *fs, const struct fs_cred *c, uint64_t parent, const ch
 int fs_link(struct fs *fs, uint64_t ino, uint64_t parent, const char *name,
             struct fs_attr *out)
 {
+    ALONE;
     struct node *n = find(fs, ino), *dir;
     int err = n ? free_name(fs, parent, name, &dir) : -ENOENT;
 
@@ -347,11 +369,13 @@ static int remove_name(struct fs *fs, uint64_t parent, const char *name, bool di
 
 int fs_unlink(struct fs *fs, uint64_t parent, const char *name)
 {
+    ALONE;
     return remove_name(fs, parent, name, false);
 }
 
 int fs_rmdir(struct fs *fs, uint64_t parent, const char *name)
 {
+    ALONE;
     return remove_name(fs, parent, name, true);
 }
 
@@ -359,6 +383,7 @@ int fs_rmdir(struct fs *fs, uint64_t parent, const char *name)
 int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
               uint64_t new_parent, const char *new_name, unsigned flags)
 {
+    ALONE;
     struct node *dir = find(fs, parent), *to = find(fs, new_parent), *n, *old;
     struct entry **at, **over;
     int err;
@@ -387,6 +412,7 @@ int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const cha
 
 int fs_readlink(struct fs *fs, uint64_t ino, char *to)
 {
+    ALONE;
     struct node *n = find(fs, ino);
 
     if (!n || !S_ISLNK(n->st.st_mode))
@@ -398,6 +424,7 @@ int fs_readlink(struct fs *fs, uint64_t ino, char *to)
 int fs_readdir(struct fs *fs, uint64_t ino, uint64_t cookie, bool plus, fs_dirent_fn *fn,
                void *arg)
 {
+    ALONE;
     static const char *const dots[] = {".", ".."};
     struct node *dir = find(fs, ino), *n;
     uint64_t i = cookie < dir->first ? 0 : cookie - dir->first + 1;
@@ -442,6 +469,7 @@ static int resize(struct node *n, uint64_t size)
 
 int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *out)
 {
+    ALONE;
     struct node *n = find(fs, ino);
 
     if (!n)
@@ -453,6 +481,7 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *out)
 int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned set,
                const struct stat *st, struct fs_attr *out)
 {
+    ALONE;
     struct node *n = find(fs, ino);
     int err = 0;
 
@@ -477,6 +506,7 @@ int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned se
 
 int fs_open(struct fs *fs, uint64_t ino, bool truncate)
 {
+    ALONE;
     struct node *n = find(fs, ino);
 
     if (!n)
@@ -487,6 +517,7 @@ int fs_open(struct fs *fs, uint64_t ino, bool truncate)
 
 int fs_release(struct fs *fs, uint64_t ino)
 {
+    ALONE;
     struct node *n = find(fs, ino);
 
     if (!n || !n->opens)
@@ -498,6 +529,7 @@ int fs_release(struct fs *fs, uint64_t ino)
 
 int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, size_t *got)
 {
+    ALONE;
     struct node *n = find(fs, ino);
     uint64_t size = n ? (uint64_t)n->st.st_size : 0;
 
@@ -511,6 +543,7 @@ int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, siz
 int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
              bool clear_suid)
 {
+    ALONE;
     struct node *n = find(fs, ino);
     int err = 0;
 
@@ -611,6 +644,7 @@ int fs_unmount(struct fs *fs)
 
 void fs_get_stats(struct fs *fs, struct fs_stats *out)
 {
+    ALONE;
     *out = (struct fs_stats){.inodes = fs->inodes, .live_inodes = fs->inodes};
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "near.h"
 #include "snapshots.h"
 #include "store.h"
 
@@ -256,6 +257,7 @@ static void *sweeper(void *arg)
     struct browse *b = arg;
     struct timespec until;
 
+    near_not();
     pthread_mutex_lock(&b->sweep_mu);
     while (!b->ending) {
         clock_gettime(CLOCK_REALTIME, &until);

@@ -12,6 +12,7 @@
 
 #include "accesslog.h"
 #include "browse.h"
+#include "near.h"
 #include "snapshots.h"
 
 enum {
@@ -297,6 +298,7 @@ static void *obey(void *arg)
     char *rest = r->line + strcspn(r->line, " ");
     size_t i;
 
+    near_not();
     if (*rest)
         *rest++ = '\0';
     for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -1,10 +1,6 @@
 /*
- * session.c - see session.h. How a session ends by a signal is in signals.c.
- *
- * Why not fuse_session_loop_mt: it wakes another thread, often on another
- * processor, for every request; with one hot thread a lone client gets twice
- * the speed. Requests that wait must not hold up the others, hence the passing
- * of the role.
+ * session.c - see session.h. The threads that serve are in crew.c; how a session ends
+ * by a signal, in signals.c.
  */
 #include "session_impl.h"
 
@@ -19,121 +15,6 @@
 #include "wire.h"
 
 enum { READ_AHEAD_KB = 1024 };
-
-static __thread struct worker *self;
-
-/* ---- the hot role ---- */
-
-static void *worker_main(void *arg);
-
-/* A thread that cannot be made is no harm: whoever is done first takes the role. */
-static void add_worker_locked(struct session *s)
-{
-    struct worker *w = calloc(1, sizeof(*w));
-
-    if (!w)
-        return;
-    w->session = s;
-    if (pthread_create(&w->thread, NULL, worker_main, w) != 0) {
-        free(w);
-        return;
-    }
-    w->next = s->workers;
-    s->workers = w;
-    s->count++;
-}
-
-void session_about_to_block(void)
-{
-    struct worker *w = self;
-    struct session *s;
-
-    if (!w || !w->hot)
-        return;
-    w->hot = false;
-    s = w->session;
-    mutex_lock(&s->mu);
-    s->role_free = true;
-    if (s->parked)
-        pthread_cond_signal(&s->wake);
-    else if (s->count < s->config->options->threads && !s->over)
-        add_worker_locked(s);
-    mutex_unlock(&s->mu);
-}
-
-/* Park until the role is free, and take it; false when all is over. */
-static bool take_role(struct session *s, struct worker *w)
-{
-    mutex_lock(&s->mu);
-    while (!s->role_free && !s->over) {
-        s->parked++;
-        cond_wait(&s->wake, &s->mu);
-        s->parked--;
-    }
-    w->hot = !s->over;
-    s->role_free = false;
-    mutex_unlock(&s->mu);
-    return w->hot;
-}
-
-void session_stop(struct session *s, int error)
-{
-    mutex_lock(&s->mu);
-    s->over = true;
-    if (!s->error)
-        s->error = error;
-    pthread_cond_broadcast(&s->wake);
-    mutex_unlock(&s->mu);
-}
-
-const void *session_request(void)
-{
-    return self && self->busy ? self->request.mem : NULL;
-}
-
-/* One request, start to end; false when there will be no more. */
-static bool serve_one(struct session *s, struct worker *w)
-{
-    int n = fuse_session_receive_buf(s->fuse, &w->request);
-    uint64_t begun;
-
-    if (n == 0 || fuse_session_exited(s->fuse)) {
-        session_stop(s, 0);
-        return false;
-    }
-    if (n == -EINTR || n == -EAGAIN)
-        return true;
-    if (n < 0) {
-        err_log("%s: cannot read requests: %s", s->config->mountpoint, strerror(-n));
-        session_stop(s, n);
-        return false;
-    }
-    w->busy = true;
-    begun = meter_begin();
-    fuse_session_process_buf(s->fuse, &w->request);
-    meter_end(&s->config->ops->meter, begun, w->request.mem, w->request.size,
-              ops_take_error());
-    w->busy = false;
-    return true;
-}
-
-static void *worker_main(void *arg)
-{
-    struct worker *w = arg;
-    struct session *s = w->session;
-
-    self = w;
-    while (take_role(s, w)) {
-        while (w->hot && serve_one(s, w))
-            ;
-    }
-    self = NULL;
-    free(w->request.mem);
-    mutex_lock(&s->mu);
-    w->ended = true;
-    mutex_unlock(&s->mu);
-    return NULL;
-}
 
 /* ---- the first answer ---- */
 
@@ -155,7 +36,7 @@ static void tune(const struct session *s, const char *what, int value)
 static bool serve_first(struct session *s, struct worker *w)
 {
     while (!s->config->ops->ready) {
-        if (!serve_one(s, w))
+        if (!session_serve_one(s, w))
             return false;
     }
     tune(s, "read_ahead_kb", READ_AHEAD_KB); /* else reads come as 128 KiB */
@@ -170,13 +51,9 @@ int session_run(struct session *s)
     struct worker *first = s->workers, *w;
     int error;
 
-    self = first;
     if (!serve_first(s, first))
         session_stop(s, -EPROTO);
-    mutex_lock(&s->mu);
-    s->role_free = true;
-    mutex_unlock(&s->mu);
-    worker_main(first);
+    session_serve(s, first);
     /* All is over, so nobody adds workers. */
     for (w = s->workers; w != first; w = w->next)
         pthread_join(w->thread, NULL);
@@ -289,6 +166,7 @@ int session_new(const struct session_config *c, struct session **out, struct why
     s->config = c;
     mutex_init(&s->mu, LOCK_SESSION);
     pthread_cond_init(&s->wake, NULL);
+    pthread_cond_init(&s->near_wake, NULL);
     first->session = s;
     first->thread = pthread_self();
     s->workers = first;
@@ -337,6 +215,7 @@ void session_free(struct session *s)
         free(w);
     }
     pthread_cond_destroy(&s->wake);
+    pthread_cond_destroy(&s->near_wake);
     mutex_release(&s->mu);
     free(s);
 }

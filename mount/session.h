@@ -2,9 +2,10 @@
  * session.h - a mount: made, served by threads until unmounted or signalled,
  * and taken down.
  *
- * One thread is *hot*: it reads requests from the kernel and answers them, with
- * no other thread to wake. About to wait for a disk, it passes the role on and
- * parks after its request (env.h's block hook is session_about_to_block).
+ * A *hot* thread reads requests from the kernel and answers them, with no other thread to
+ * wake. There is one, or one for each of several clients (crew.c). About to wait for a
+ * disk, it passes the role on and parks after its request (env.h's block hook is
+ * session_about_to_block).
  */
 #ifndef MOUNT_SESSION_H
 #define MOUNT_SESSION_H

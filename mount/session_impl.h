@@ -1,5 +1,5 @@
 /*
- * session_impl.h - what session.c and signals.c share.
+ * session_impl.h - what session.c, crew.c and signals.c share.
  */
 #ifndef MOUNT_SESSION_IMPL_H
 #define MOUNT_SESSION_IMPL_H
@@ -7,15 +7,24 @@
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 
+#include "near.h"
 #include "session.h"
+#include "traffic.h"
 
 struct worker {
     struct session *session;
     struct worker *next;
     pthread_t thread;
     struct fuse_buf request; /* its memory is kept from one to the next */
-    bool hot, busy;          /* the thread's own */
-    bool ended;              /* under the session's mu */
+    /* The thread's own. */
+    bool hot, busy, bound;
+    unsigned place, bound_place; /* while hot: which of the hot ones */
+    struct traffic traffic;
+    uint64_t window_ns; /* when the last window of it ended */
+    bool is_near;
+    struct near near;
+    /* Under the session's mu. */
+    bool ended;
 };
 
 struct session {
@@ -26,11 +35,22 @@ struct session {
     struct mutex mu; /* inside all but the log's: the block hook comes with locks held */
     pthread_cond_t wake;
     struct worker *workers; /* only grows, until `over` */
-    unsigned count, parked;
-    bool role_free; /* nobody is hot: the next thread to ask is */
+    unsigned count, parked; /* the near one not among them */
+    unsigned readers;       /* how many are to be hot */
+    unsigned free;          /* a bit for each of them that nobody is: who asks is next */
+    struct worker *near;    /* NULL: not needed yet, or not possible */
+    bool no_near;
+    uint32_t near_client; /* it is to be hot, for this one; 0: it is, or is not to be */
+    pthread_cond_t near_wake;
+    struct trial trial;
     bool over;
     int error;
 };
+
+/* crew.c: read and answer until all is over, as the first of the threads. */
+void session_serve(struct session *s, struct worker *first);
+/* One request, start to end; false when there will be no more. */
+bool session_serve_one(struct session *s, struct worker *w);
 
 /* No more requests: every thread ends after the one it has. */
 void session_stop(struct session *s, int error);

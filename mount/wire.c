@@ -38,6 +38,25 @@ bool wire_truncate_kills(const void *request, const struct fuse_ctx *ctx)
     return set->valid & FATTR_KILL_SUIDGID;
 }
 
+enum { BULKY_BYTES = 32 * 1024 };
+
+uint32_t wire_client(const void *request)
+{
+    const struct fuse_in_header *in = request;
+
+    return in ? in->pid : 0;
+}
+
+bool wire_is_bulky(const void *request)
+{
+    const struct fuse_in_header *in = request;
+    const struct fuse_read_in *read = (const void *)(in + 1);
+
+    if (!in)
+        return false;
+    return in->len > BULKY_BYTES || (in->opcode == FUSE_READ && read->size > BULKY_BYTES);
+}
+
 /*
  * Of <linux/fuse.h> from 6.6 on: the request STATX, and its reply. The kernel's names for
  * what is one structure here are fuse_statx_out and fuse_statx.

@@ -28,6 +28,13 @@ bool wire_write_kills(const void *request, const struct fuse_ctx *ctx);
 bool wire_truncate_kills(const void *request, const struct fuse_ctx *ctx);
 
 /*
+ * Which thread sent this request (0: the kernel on its own), and are its data so many
+ * that the client and we can work on them at the same time?
+ */
+uint32_t wire_client(const void *request);
+bool wire_is_bulky(const void *request);
+
+/*
  * Answers this thread's request when it is statx(2)'s, which asks for the time of birth
  * as well; false: it is an ordinary GETATTR. libfuse 3.14 does not know that request
  * either, so it comes as the other.

@@ -1,0 +1,368 @@
+/*
+ * crew.c - the threads of a session: which of them read requests, and where.
+ *
+ * Why not fuse_session_loop_mt: it wakes another thread, often on another processor, for
+ * every request; with one hot thread a lone client gets twice the speed. Requests that
+ * wait must not hold up the others, hence the passing of the role.
+ *
+ * How many are hot follows from who sends (traffic.h), looked at every 64 requests:
+ *
+ *   one client, that waits for each answer   the near thread (near.h)
+ *   several                                  one for each, up to one a processor; when
+ *                                            that is all of them, each bound to its own
+ *   neither                                  one
+ *
+ * A hot thread has a place: 0, which is always filled, or up to `readers`.
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "cpus.h"
+#include "session_impl.h"
+#include "wire.h"
+
+enum { NEAR_IDLE_MS = 20, READERS_MOST = 32 };
+
+static __thread struct worker *self;
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+const void *session_request(void)
+{
+    return self && self->busy ? self->request.mem : NULL;
+}
+
+void session_stop(struct session *s, int error)
+{
+    mutex_lock(&s->mu);
+    s->over = true;
+    if (!s->error)
+        s->error = error;
+    pthread_cond_broadcast(&s->wake);
+    pthread_cond_broadcast(&s->near_wake);
+    mutex_unlock(&s->mu);
+}
+
+/* ---- the hot role ---- */
+
+static void *worker_main(void *arg);
+
+static struct worker *add_thread_locked(struct session *s, bool is_near)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        return NULL;
+    w->session = s;
+    w->is_near = is_near;
+    if (pthread_create(&w->thread, NULL, worker_main, w) != 0) {
+        free(w);
+        return NULL;
+    }
+    w->next = s->workers;
+    s->workers = w;
+    return w;
+}
+
+/*
+ * Somebody is to take a free place. A thread that cannot be made is no harm: whoever is
+ * done first takes it. The near thread makes none, as they would be like it; when it is
+ * hot an ordinary one is parked, or about to be.
+ */
+static void fill_places_locked(struct session *s)
+{
+    if (s->parked >= (unsigned)__builtin_popcount(s->free))
+        pthread_cond_signal(&s->wake);
+    else if (s->count < s->config->options->threads && !s->over && !self->is_near &&
+             add_thread_locked(s, false))
+        s->count++;
+}
+
+static void give_place(struct session *s, struct worker *w)
+{
+    w->hot = false;
+    mutex_lock(&s->mu);
+    s->free |= 1u << w->place;
+    fill_places_locked(s);
+    mutex_unlock(&s->mu);
+}
+
+void session_about_to_block(void)
+{
+    struct worker *w = self;
+
+    if (!w || !w->hot)
+        return;
+    if (w->is_near)
+        trial_cut_short(&w->session->trial, now_ns());
+    give_place(w->session, w);
+}
+
+/* Park until there is a place, and take it; false when all is over. */
+static bool take_place(struct session *s, struct worker *w)
+{
+    mutex_lock(&s->mu);
+    while (!s->free && !s->over) {
+        s->parked++;
+        cond_wait(&s->wake, &s->mu);
+        s->parked--;
+    }
+    w->hot = !s->over;
+    if (w->hot) {
+        w->place = (unsigned)__builtin_ctz(s->free);
+        s->free &= ~(1u << w->place);
+    }
+    mutex_unlock(&s->mu);
+    return w->hot;
+}
+
+/* The next request; false when there will be no more. */
+static bool receive(struct session *s, struct worker *w)
+{
+    int n;
+
+    do {
+        n = fuse_session_receive_buf(s->fuse, &w->request);
+    } while ((n == -EINTR || n == -EAGAIN) && !fuse_session_exited(s->fuse));
+    if (n > 0 && !fuse_session_exited(s->fuse))
+        return true;
+    if (n >= 0 || fuse_session_exited(s->fuse)) {
+        session_stop(s, 0);
+    } else {
+        err_log("%s: cannot read requests: %s", s->config->mountpoint, strerror(-n));
+        session_stop(s, n);
+    }
+    return false;
+}
+
+static void answer(struct session *s, struct worker *w)
+{
+    uint64_t begun;
+
+    w->busy = true;
+    begun = meter_begin();
+    fuse_session_process_buf(s->fuse, &w->request);
+    meter_end(&s->config->ops->meter, begun, w->request.mem, w->request.size,
+              ops_take_error());
+    w->busy = false;
+}
+
+bool session_serve_one(struct session *s, struct worker *w)
+{
+    if (!receive(s, w))
+        return false;
+    answer(s, w);
+    return true;
+}
+
+/* The request at hand belongs to the traffic; true when that filled a window. */
+static bool saw_window(struct worker *w, struct traffic_seen *seen)
+{
+    return traffic_add(&w->traffic, wire_client(w->request.mem),
+                       wire_is_bulky(w->request.mem), seen);
+}
+
+/* ---- ordinary threads ---- */
+
+/* Each processor has a hot thread? Then this one stays on its own. */
+static void stay_or_roam(struct session *s, struct worker *w)
+{
+    bool bind;
+
+    mutex_lock(&s->mu);
+    bind = s->readers > 1 && s->readers == cpus_count();
+    mutex_unlock(&s->mu);
+    if (bind && (!w->bound || w->bound_place != w->place))
+        cpus_bind_nth(w->place);
+    else if (!bind && w->bound)
+        cpus_unbind();
+    w->bound = bind;
+    w->bound_place = w->place;
+}
+
+/* More hot threads for more clients; for fewer, the last one parks. */
+static void fit_readers(struct session *s, struct worker *w, unsigned clients)
+{
+    unsigned most = cpus_count(), target;
+
+    most = most < READERS_MOST ? most : READERS_MOST;
+    most = most < s->config->options->threads ? most : s->config->options->threads;
+    target = clients < most ? clients : most;
+    target = target > 1 ? target : 1;
+    mutex_lock(&s->mu);
+    if (w->place + 1 == s->readers && target < s->readers) {
+        s->readers--;
+        w->hot = false;
+    }
+    while (target > s->readers) {
+        s->free |= 1u << s->readers++;
+        fill_places_locked(s);
+    }
+    mutex_unlock(&s->mu);
+}
+
+/* Pass the role to the near thread, for this client. */
+static void go_near(struct session *s, struct worker *w, uint32_t client)
+{
+    mutex_lock(&s->mu);
+    if (!s->near)
+        s->near = add_thread_locked(s, true);
+    if (s->near) {
+        w->hot = false;
+        s->near_client = client;
+        pthread_cond_signal(&s->near_wake);
+    } else {
+        s->no_near = true;
+    }
+    mutex_unlock(&s->mu);
+}
+
+static void consider_near(struct session *s, struct worker *w, uint32_t client,
+                          uint64_t now, uint64_t window_ns)
+{
+    bool possible;
+
+    mutex_lock(&s->mu);
+    possible = s->readers == 1 && !s->no_near;
+    mutex_unlock(&s->mu);
+    if (!possible || !trial_may_begin(&s->trial, now, window_ns))
+        return;
+    if (near_has_room()) {
+        trial_begin(&s->trial, now, window_ns);
+        go_near(s, w, client);
+    } else {
+        trial_put_off(&s->trial, now);
+    }
+}
+
+static void look_around(struct session *s, struct worker *w,
+                        const struct traffic_seen *seen)
+{
+    uint64_t now = now_ns(), window_ns = now - w->window_ns;
+
+    w->window_ns = now;
+    fit_readers(s, w, seen->clients);
+    if (!w->hot)
+        return;
+    stay_or_roam(s, w);
+    if (w->place == 0 && seen->lone)
+        consider_near(s, w, seen->lone, now, window_ns);
+}
+
+static void serve_hot(struct session *s, struct worker *w)
+{
+    struct traffic_seen seen;
+
+    stay_or_roam(s, w);
+    while (w->hot && receive(s, w)) {
+        if (saw_window(w, &seen))
+            look_around(s, w, &seen);
+        answer(s, w);
+    }
+}
+
+/* ---- the near thread ---- */
+
+/* Wait to be called; false when all is over. */
+static bool take_client(struct session *s, uint32_t *client)
+{
+    mutex_lock(&s->mu);
+    while (!s->near_client && !s->over)
+        cond_wait(&s->near_wake, &s->mu);
+    *client = s->near_client;
+    s->near_client = 0;
+    mutex_unlock(&s->mu);
+    return *client != 0;
+}
+
+/* A request is there, or a reason to look why not; false: there was none for long. */
+static bool await_request(const struct session *s)
+{
+    struct pollfd device = {.fd = fuse_session_fd(s->fuse), .events = POLLIN};
+
+    return poll(&device, 1, NEAR_IDLE_MS) != 0;
+}
+
+/* With a request at hand: how does it go? */
+static enum near_state look_near(struct session *s, struct worker *w)
+{
+    const uint64_t now = now_ns();
+    enum near_state state = near_look(&w->near, now);
+    struct traffic_seen seen;
+
+    if (state != NEAR_WELL || !saw_window(w, &seen))
+        return state;
+    if (seen.lone != w->near.client)
+        return NEAR_GONE;
+    return trial_pays(&s->trial, now) ? NEAR_WELL : NEAR_FAILED;
+}
+
+/* Serve a client while that pays and it is alone. */
+static enum near_state serve_client(struct session *s, struct worker *w, uint32_t client)
+{
+    enum near_state state = NEAR_WELL;
+
+    w->traffic = (struct traffic){0};
+    if (!near_begin(&w->near, client, now_ns()))
+        return NEAR_FAILED;
+    while (w->hot && state == NEAR_WELL && await_request(s) && receive(s, w)) {
+        state = look_near(s, w);
+        answer(s, w);
+    }
+    return state;
+}
+
+static void near_main(struct session *s, struct worker *w)
+{
+    const bool able = near_become();
+    uint32_t client;
+    bool failed;
+
+    while (take_client(s, &client)) {
+        w->hot = true;
+        w->place = 0;
+        failed = !able || serve_client(s, w, client) == NEAR_FAILED;
+        /* Before the place is given: who has it has the trial. */
+        if (w->hot) {
+            trial_end(&s->trial, now_ns(), failed);
+            give_place(s, w);
+        }
+    }
+}
+
+/* ---- a thread's life ---- */
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct session *s = w->session;
+
+    self = w;
+    if (w->is_near)
+        near_main(s, w);
+    while (!w->is_near && take_place(s, w))
+        serve_hot(s, w);
+    self = NULL;
+    free(w->request.mem);
+    mutex_lock(&s->mu);
+    w->ended = true;
+    mutex_unlock(&s->mu);
+    return NULL;
+}
+
+void session_serve(struct session *s, struct worker *first)
+{
+    cpus_learn();
+    mutex_lock(&s->mu);
+    s->readers = 1;
+    s->free = 1;
+    mutex_unlock(&s->mu);
+    worker_main(first);
+}

@@ -1,0 +1,44 @@
+/*
+ * near.h - a thread that serves one client on the client's own processor.
+ *
+ * A client that waits for each answer and its server are never at work at the same time.
+ * Yet the scheduler, which sees an idle processor beside a busy one, puts whom it wakes
+ * there, twice for each request; waking an idle processor costs more than the request (in
+ * a virtual machine 10 us for who wakes it and 10 more for who is woken). It leaves a
+ * thread where it was if all else that runs there is of SCHED_IDLE. So the near thread is
+ * of that policy, and bound to the processor where its client is.
+ *
+ * Such a thread gets next to nothing beside an ordinary one. So it is for idle machines
+ * only, looks every millisecond whether it had to wait for somebody else than its
+ * client, and then gives up. It stays of the policy, since without privileges there is no
+ * way back.
+ */
+#ifndef MOUNT_NEAR_H
+#define MOUNT_NEAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct near {
+    uint32_t client; /* a thread's id */
+    int cpu;
+    unsigned moves, held_up;       /* looks, one after the other, at which it was so */
+    uint64_t next_ns;              /* when to look again */
+    uint64_t waited_ns, client_ns; /* for a processor, and on one: until the last look */
+};
+
+/* Once, on the thread that is to be near. False: not possible here. */
+bool near_become(void);
+/* Are half of the processors without work, or more? On the thread that asks. */
+bool near_has_room(void);
+
+/* Go to the client; false: it cannot be found, or told what it does. */
+bool near_begin(struct near *n, uint32_t client, uint64_t now_ns);
+/* How it goes; cheap until it is time to look. */
+enum near_state { NEAR_WELL, NEAR_GONE, NEAR_FAILED };
+enum near_state near_look(struct near *n, uint64_t now_ns);
+
+/* This thread, made by a near one perhaps, is an ordinary one, as far as we may. */
+void near_not(void);
+
+#endif
