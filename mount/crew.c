@@ -73,8 +73,8 @@ static struct worker *add_thread_locked(struct session *s, bool is_near)
 
 /*
  * Somebody is to take a free place. A thread that cannot be made is no harm: whoever is
- * done first takes it. The near thread makes none, as they would be like it; when it is
- * hot an ordinary one is parked, or about to be.
+ * done first takes it. The near thread makes none, as they would be like it; go_near sees
+ * to it that an ordinary one is parked.
  */
 static void fill_places_locked(struct session *s)
 {
@@ -214,6 +214,10 @@ static void go_near(struct session *s, struct worker *w, uint32_t client)
     mutex_lock(&s->mu);
     if (!s->near)
         s->near = add_thread_locked(s, true);
+    /* It makes no threads, and this one may have a request that waits: one in reserve. */
+    if (!s->parked && s->count < s->config->options->threads &&
+        add_thread_locked(s, false))
+        s->count++;
     if (s->near) {
         w->hot = false;
         s->near_client = client;
