@@ -19,7 +19,9 @@
 enum {
     OPEN_MAX = 64,
     MEMORY_EACH = 4 << 20,
-    IDLE_S = 60, /* unused for that long: the kernel is asked to forget it */
+    IDLE_MS = 60 * 1000, /* unused for that long: the kernel is asked to forget it */
+    MANY = OPEN_MAX / 2, /* with so many open already after that: */
+    MANY_IDLE_MS = 10,
     CLOSE_WAIT_MS = 1000,
     POLL_MS = 20,
 };
@@ -39,7 +41,7 @@ struct browse {
     struct view view[OPEN_MAX];
     pthread_mutex_t sweep_mu; /* innermost; over the following */
     pthread_cond_t wake;
-    bool any, ending;
+    bool any, many, ending;
     pthread_t sweeper;
 };
 
@@ -149,12 +151,22 @@ static struct view *find_place(struct browse *b)
     return v;
 }
 
-static void wake_sweeper(struct browse *b, bool end);
+/* Under mu. */
+static bool many_open(const struct browse *b)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; i < OPEN_MAX; i++)
+        n += b->view[i].name[0] != '\0';
+    return n >= MANY;
+}
+
+static void wake_sweeper(struct browse *b, bool many, bool end);
 
 int browse_root(struct browse *b, const char *name, struct fs_attr *out)
 {
     struct view *v;
-    bool opened = false;
+    bool opened = false, many = false;
     int err = 0;
 
     if (!*name)
@@ -166,6 +178,7 @@ int browse_root(struct browse *b, const char *name, struct fs_attr *out)
         v = find_place(b);
         err = v ? open_view(b, v, name) : -ENFILE;
         opened = !err;
+        many = many_open(b);
     }
     if (!err)
         err = fs_getattr(v->fs, FS_ROOT, out);
@@ -176,8 +189,8 @@ int browse_root(struct browse *b, const char *name, struct fs_attr *out)
         atomic_store(&v->used_ms, now_ms());
     }
     mutex_unlock(&b->mu);
-    if (opened)
-        wake_sweeper(b, false);
+    if (opened || many)
+        wake_sweeper(b, many, false);
     return err;
 }
 
@@ -219,7 +232,7 @@ int browse_close(struct browse *b, const char *name)
 /* ---- the sweeper ---- */
 
 /* Is any still open? */
-static bool sweep(struct browse *b)
+static bool sweep(struct browse *b, unsigned idle_ms)
 {
     char name[SNAPSHOT_NAME_MAX + 1];
     bool any = false;
@@ -233,7 +246,7 @@ static bool sweep(struct browse *b)
             close_view(v);
         strcpy(name, v->name);
         any = any || *name;
-        if (now_ms() - atomic_load(&v->used_ms) < IDLE_S * 1000)
+        if (now_ms() - atomic_load(&v->used_ms) < idle_ms)
             *name = '\0';
         mutex_unlock(&b->mu);
         if (*name)
@@ -242,33 +255,40 @@ static bool sweep(struct browse *b)
     return any;
 }
 
-static void wake_sweeper(struct browse *b, bool end)
+static void wake_sweeper(struct browse *b, bool many, bool end)
 {
     pthread_mutex_lock(&b->sweep_mu);
     b->any = true;
+    b->many = b->many || many;
     b->ending = b->ending || end;
     pthread_cond_signal(&b->wake);
     pthread_mutex_unlock(&b->sweep_mu);
 }
 
-/* Sleeps for good while none is open. */
+/*
+ * Sleeps for good while none is open. Who lists the directory with attributes opens them all
+ * one after the other, and cannot be made to wait: the kernel lets nothing be forgotten
+ * there during a lookup. So there must be room before there is none.
+ */
 static void *sweeper(void *arg)
 {
     struct browse *b = arg;
     struct timespec until;
+    bool many;
 
     near_not();
     pthread_mutex_lock(&b->sweep_mu);
     while (!b->ending) {
         clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += IDLE_S / 2;
+        until.tv_sec += IDLE_MS / 1000 / 2;
         if (!b->any) {
             pthread_cond_wait(&b->wake, &b->sweep_mu);
-        } else if (pthread_cond_timedwait(&b->wake, &b->sweep_mu, &until)) {
-            b->any = false;
+        } else if (b->many || pthread_cond_timedwait(&b->wake, &b->sweep_mu, &until)) {
+            many = b->many;
+            b->any = b->many = false;
             pthread_mutex_unlock(&b->sweep_mu);
-            if (sweep(b))
-                wake_sweeper(b, false);
+            if (sweep(b, many ? MANY_IDLE_MS : IDLE_MS))
+                wake_sweeper(b, false, false);
             pthread_mutex_lock(&b->sweep_mu);
         }
     }
@@ -303,7 +323,7 @@ void browse_free(struct browse *b)
 
     if (!b)
         return;
-    wake_sweeper(b, true);
+    wake_sweeper(b, false, true);
     pthread_join(b->sweeper, NULL);
     for (i = 0; i < OPEN_MAX; i++)
         if (b->view[i].name[0])

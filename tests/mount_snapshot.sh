@@ -109,6 +109,15 @@ for i in $(seq 8); do snap delete "$MNT" "x$i" >>"$T/at-once" 2>&1 & done
 wait
 same "several are deleted at once" "$(cat "$T/at-once")" ""
 
+# ---- more than are open at once ----
+
+for i in $(seq 100); do cp -al "$STORE/snapshots/first" "$STORE/snapshots/many$i" && rm -f "$STORE/snapshots/many$i/LOCK"; done
+ok "a hundred are listed with their attributes" ls -l "$BROWSE"
+same "... and walked" "$(find "$BROWSE" -name numbers | wc -l)" 102
+(cd "$BROWSE/first/d" && ls -l "$BROWSE" >/dev/null && cmp big "$BROWSE/many7/d/big" && /bin/pwd) >"$T/said" 2>&1
+same "who works in one meanwhile goes on there" "$(cat "$T/said")" "$BROWSE/first/d"
+rm -r "$STORE"/snapshots/many*
+
 # ---- under load: one moment ----
 
 # Two files are written in turn, each number into a before b; and names move in turn.
