@@ -46,17 +46,17 @@ void arena_release(struct arena *a)
     mutex_release(&a->mu);
 }
 
-static struct arena_chunk *add_chunk_locked(struct arena *a, size_t cap)
+static struct arena_chunk *add_chunk_locked(struct arena *a, size_t bytes)
 {
-    struct arena_chunk *c = env_alloc(sizeof(*c) + cap);
+    struct arena_chunk *c = env_alloc(bytes);
 
     if (!c)
         return NULL;
-    c->cap = cap;
+    c->cap = bytes - sizeof(*c);
     atomic_init(&c->used, 0);
     c->next = a->chunks;
     a->chunks = c;
-    atomic_fetch_add_explicit(&a->bytes, sizeof(*c) + cap, memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->bytes, bytes, memory_order_relaxed);
     return c;
 }
 
@@ -84,7 +84,7 @@ static void *alloc_slow(struct arena *a, size_t n)
 
     mutex_lock(&a->mu);
     if (n > a->chunk_bytes / 4) {
-        c = add_chunk_locked(a, n);
+        c = add_chunk_locked(a, sizeof(*c) + n);
         if (c) {
             atomic_store_explicit(&c->used, n, memory_order_relaxed);
             p = c->data;

@@ -27,6 +27,7 @@ struct arena {
     size_t chunk_bytes;
 };
 
+/* Chunks come from the system, each of chunk_bytes in all. */
 void arena_init(struct arena *a, size_t chunk_bytes);
 void arena_release(struct arena *a);
 

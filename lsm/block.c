@@ -8,6 +8,23 @@
  */
 #include "block_entry.h"
 
+#include <stdlib.h>
+
+/*
+ * Entries do not tell where the one before begins, so a step back walks from a restart
+ * point. What it passes is kept for the steps to come: entries that follow each other,
+ * the last of which ends where the current one begins.
+ */
+struct block_passed {
+    unsigned n;
+    struct passed_entry {
+        uint32_t at, end;
+        uint32_t value_at;
+        uint32_t key_at, key_len; /* in keys */
+    } entry[BLOCK_PASSED];
+    struct buf keys;
+};
+
 /* Where the prepared offsets are. */
 static const uint32_t *offsets(const struct block *b)
 {
@@ -360,6 +377,79 @@ static void walk_to_end(struct block_iter *bi, uint32_t end)
         iter_stop(&bi->it, -EUCLEAN);
 }
 
+static void forget_passed(struct block_iter *bi)
+{
+    if (bi->passed) {
+        bi->passed->n = 0;
+        buf_clear(&bi->passed->keys);
+    }
+}
+
+/* The current entry is passed. Without room, those before it are forgotten. */
+static void note_passed(struct block_iter *bi)
+{
+    struct block_passed *p = bi->passed;
+    struct slice key = bi->it.key;
+    struct passed_entry *e;
+    uint8_t *to;
+
+    if (p->n == BLOCK_PASSED)
+        forget_passed(bi);
+    to = buf_reserve(&p->keys, key.len);
+    if (!to) {
+        forget_passed(bi);
+        return;
+    }
+    e = &p->entry[p->n++];
+    e->at = bi->at;
+    e->end = bi->next_at;
+    e->value_at = (uint32_t)(bi->it.value.data - bi->block.data.data);
+    e->key_at = (uint32_t)p->keys.len;
+    e->key_len = (uint32_t)key.len;
+    key_bytes_copy(to, key.data, key.len);
+    p->keys.len += key.len;
+}
+
+/* As walk_to_end, and what comes before that entry is kept. */
+static void walk_noting(struct block_iter *bi, uint32_t end)
+{
+    if (!bi->passed) {
+        walk_to_end(bi, end);
+        return;
+    }
+    forget_passed(bi);
+    for (;;) {
+        block_iter_step(bi);
+        if (!bi->it.valid || bi->next_at >= end)
+            break;
+        note_passed(bi);
+    }
+    if (bi->it.valid && bi->next_at > end)
+        iter_stop(&bi->it, -EUCLEAN);
+}
+
+/* Back to the entry before the current one, if that is kept. */
+static bool step_to_passed(struct block_iter *bi)
+{
+    struct block_passed *p = bi->passed;
+    const uint8_t *base = bi->block.data.data;
+    const struct passed_entry *e;
+
+    if (!p || !p->n || p->entry[p->n - 1].end != bi->at)
+        return false;
+    e = &p->entry[--p->n];
+    if (e->key_len + BLOCK_COPY > bi->key.cap && !block_iter_grow(bi, e->key_len))
+        return true;
+    key_bytes_copy(bi->key.data, p->keys.data + e->key_at, e->key_len);
+    p->keys.len = e->key_at;
+    bi->at = e->at;
+    bi->next_at = e->end;
+    bi->it.key = slice_of(bi->key.data, e->key_len);
+    bi->it.value = slice_of(base + e->value_at, e->end - e->value_at);
+    bi->it.valid = true;
+    return true;
+}
+
 void block_iter_first(struct block_iter *bi)
 {
     if (!may_walk(bi))
@@ -373,7 +463,7 @@ void block_iter_last(struct block_iter *bi)
     if (!may_walk(bi))
         return;
     stand_before(bi, bi->block.n_restarts - 1);
-    walk_to_end(bi, bi->block.entries_len);
+    walk_noting(bi, bi->block.entries_len);
 }
 
 void block_iter_next(struct block_iter *bi)
@@ -387,8 +477,10 @@ void block_iter_prev(struct block_iter *bi)
     uint32_t lo = 0;
     uint32_t n = bi->block.n_restarts;
 
-    if (!may_walk(bi) || at == 0)
+    if (!may_walk(bi) || at == 0 || step_to_passed(bi))
         return;
+    if (!bi->passed) /* without it, each step is a walk */
+        bi->passed = calloc(1, sizeof(*bi->passed));
     /* After a step back the point found last is still the right one, mostly. */
     if (restart_at(&bi->block, bi->restart) < at &&
         (bi->restart + 1 == n || restart_at(&bi->block, bi->restart + 1) >= at)) {
@@ -406,7 +498,7 @@ void block_iter_prev(struct block_iter *bi)
         }
     }
     stand_before(bi, lo);
-    walk_to_end(bi, at);
+    walk_noting(bi, at);
 }
 
 void block_iter_seek(struct block_iter *bi, struct slice ikey)
@@ -450,11 +542,16 @@ void block_iter_reset(struct block_iter *bi, const struct block *b)
     bi->next_at = 0;
     bi->restart = 0;
     bi->it.valid = false;
+    forget_passed(bi);
 }
 
 void block_iter_release(struct block_iter *bi)
 {
     buf_release(&bi->key);
+    if (bi->passed)
+        buf_release(&bi->passed->keys);
+    free(bi->passed);
+    bi->passed = NULL;
     bi->it.valid = false;
 }
 

@@ -55,6 +55,7 @@ int block_verify(const struct block *b, block_entry_fn *fn, void *arg);
 /* An iterator in storage you bring; block_iter_release frees its key buffer.
  * Its ops->free is block_iter_release too. it->err is -EUCLEAN on damage, not
  * logged. */
+struct block_passed;
 struct block_iter {
     struct iter it;
     struct block block;
@@ -62,6 +63,7 @@ struct block_iter {
     uint32_t next_at; /* offset after it */
     uint32_t restart; /* a restart point at or before `at`; not always the nearest */
     struct buf key;
+    struct block_passed *passed; /* made by the first step back (block.c) */
 };
 
 void block_iter_init(struct block_iter *bi, const struct block *b);

@@ -10,6 +10,7 @@
 enum {
     BLOCK_ENTRY_MIN = 3 + IKEY_TRAILER, /* three varints and a trailer */
     BLOCK_COPY = 32,                    /* short keys are copied as so many bytes */
+    BLOCK_PASSED = 32, /* entries kept for steps back: twice what an interval has */
 };
 
 struct block_entry {

@@ -19,6 +19,7 @@ enum {
     SHARD_BITS = 4,
     SHARD_MIN_BYTES = 1024 * 1024, /* fewer shards rather than smaller ones */
     BUCKET_BYTES = 4096,           /* a bucket for so many bytes of capacity */
+    FETCH_LINES = 4,               /* of a value */
     CHAIN_MAX = 32,                /* steps without the lock before asking with it */
     REGION_SHARE = 32,             /* a shard has about so many regions */
     REGION_MIN = 32 * 1024,
@@ -234,6 +235,29 @@ struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset)
     mutex_unlock(&s->mu);
     count(e ? &my_stripe(c)->hits : &my_stripe(c)->misses);
     return e;
+}
+
+void cache_fetch(struct cache *c, uint64_t file, uint64_t offset, unsigned step)
+{
+    uint64_t hash = mix(file, offset);
+    struct cache_entry *_Atomic *bucket = bucket_of(shard_of(c, hash), hash);
+    struct cache_entry *e;
+    const char *value;
+    unsigned i;
+
+    if (step == 0) {
+        __builtin_prefetch(bucket);
+        return;
+    }
+    e = atomic_load_explicit(bucket, memory_order_relaxed);
+    if (!e || step == 1) {
+        __builtin_prefetch(e);
+        return;
+    }
+    /* Only the first of its chain; and whose value it is now does not matter. */
+    value = atomic_load_explicit(&e->value, memory_order_relaxed);
+    for (i = 0; value && i < FETCH_LINES; i++)
+        __builtin_prefetch(value + 64 * i);
 }
 
 /* An entry for the key that nobody can pin, being not alive, and nobody evict. */

@@ -51,6 +51,12 @@ void cache_abandon(struct cache *c, struct cache_entry *e);
 struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
                               void *value, size_t size, void (*free_value)(void *));
 
+/*
+ * A hint that the value will be asked for soon: part of it is fetched into the
+ * processor's cache, where that means no waiting. In `step` 0 to 2 calls for it, with
+ * something else in between, all of the way is gone.
+ */
+void cache_fetch(struct cache *c, uint64_t file, uint64_t offset, unsigned step);
 void *cache_value(const struct cache_entry *e);
 void cache_unpin(struct cache *c, struct cache_entry *e);
 void cache_get_stats(struct cache *c, struct cache_stats *out);

@@ -26,7 +26,7 @@ struct cache_entry {
     _Atomic uint64_t file;
     _Atomic uint64_t offset;
     struct cache_entry *_Atomic next; /* in its chain, or the free list */
-    void *value;
+    _Atomic(void *) value; /* cache_fetch looks at it without a pin */
     size_t size;
     struct region *region; /* that value is in; or */
     void (*free_value)(void *);

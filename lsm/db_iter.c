@@ -26,6 +26,12 @@ static bool reached_upper(const struct lsm_iter *it, struct slice ukey)
     return it->has_upper && slice_cmp(ukey, buf_slice(&it->upper)) >= 0;
 }
 
+static inline bool is_kept(const struct lsm_iter *it, struct slice ukey)
+{
+    return ukey.len == it->key.len &&
+           key_bytes_cmp(ukey.data, it->key.data, ukey.len) == 0;
+}
+
 static void seek_past(struct lsm_iter *it, struct slice ukey)
 {
     buf_clear(&it->target);
@@ -59,7 +65,7 @@ static void find_forward(struct lsm_iter *it, bool pass)
             iter_next(in);
             continue;
         }
-        if (pass && slice_eq(ukey, buf_slice(&it->key))) {
+        if (pass && is_kept(it, ukey)) {
             if (++passed > SKIP_MAX) {
                 seek_past(it, buf_slice(&it->key));
                 passed = 0;
@@ -230,6 +236,19 @@ static void go_to_prev(struct lsm_iter *it, struct slice key)
         seek_backward(it, key, true);
 }
 
+/* The key that a step leaves behind. */
+static inline void keep_key(struct lsm_iter *it)
+{
+    size_t len = it->ukey.len;
+
+    if (__builtin_expect(len > it->key.cap || it->key.failed, 0)) {
+        buf_assign(&it->key, it->ukey);
+        return;
+    }
+    key_bytes_copy(it->key.data, it->ukey.data, len);
+    it->key.len = len;
+}
+
 static void step_forward(struct lsm_iter *it)
 {
     if (it->backward) {
@@ -239,7 +258,7 @@ static void step_forward(struct lsm_iter *it)
         find_forward(it, false);
         return;
     }
-    buf_assign(&it->key, it->ukey);
+    keep_key(it);
     iter_next(it->in);
     find_forward(it, true);
 }

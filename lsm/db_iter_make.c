@@ -127,7 +127,7 @@ static int set_sources(struct lsm_iter *it, struct gathering *g)
     it->ranges = g->ranges;
     it->n_ranges = g->n_ranges;
     if (!rc)
-        it->in = merge_iter(it->merge);
+        it->in = merge_reader(it->merge);
     return rc;
 }
 
@@ -187,7 +187,8 @@ void lsm_iter_free(struct lsm_iter *it)
     if (!it)
         return;
     iter_count_steps(it);
-    iter_free(it->in);
+    if (it->merge)
+        iter_free(merge_iter(it->merge));
     for (i = 0; i < it->n_ranges; i++)
         if (it->ranges[i].pinned)
             tfile_unpin(it->ranges[i].pinned);

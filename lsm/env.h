@@ -95,7 +95,9 @@ void env_about_to_block(void);
 unsigned env_files_max(void);
 
 /* As malloc and free, aligned to 64; but what is large comes from the system and goes
- * back to it, where malloc may keep it, or scatter small pieces over it. */
+ * back to it, where malloc may keep it, or scatter small pieces over it. In huge pages
+ * when it is a whole number of ENV_HUGE bytes, or when the process has much of it. */
+enum { ENV_HUGE = 2 << 20 };
 void *env_alloc(size_t bytes);
 void env_free(void *p, size_t bytes);
 

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -22,8 +21,7 @@
 #include <unistd.h>
 
 enum {
-    NICENESS = 5,      /* of background threads: a third of a processor that is wanted */
-    LARGE = 32 * 1024, /* bytes of memory */
+    NICENESS = 5, /* of background threads: a third of a processor that is wanted */
 };
 
 struct env_lock {
@@ -244,24 +242,6 @@ unsigned env_files_max(void)
     if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur > UINT32_MAX)
         return UINT32_MAX;
     return (unsigned)r.rlim_cur;
-}
-
-void *env_alloc(size_t bytes)
-{
-    void *p;
-
-    if (bytes < LARGE)
-        return aligned_alloc(64, (bytes + 63) / 64 * 64);
-    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-void env_free(void *p, size_t bytes)
-{
-    if (bytes < LARGE)
-        free(p);
-    else if (p)
-        munmap(p, bytes);
 }
 
 struct env *env_posix(void)

@@ -59,13 +59,45 @@ static inline bool ikey_valid(struct slice ikey)
            ikey.data[ikey.len - IKEY_TRAILER] <= IKEY_TYPE_LAST;
 }
 
+/* memcmp by words: keys are short, and a call costs more than the comparison. */
+static inline int key_bytes_cmp(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    while (n >= 8) {
+        uint64_t x = load_be64(a), y = load_be64(b);
+
+        if (x != y)
+            return x < y ? -1 : 1;
+        a += 8;
+        b += 8;
+        n -= 8;
+    }
+    for (; n; a++, b++, n--)
+        if (*a != *b)
+            return *a < *b ? -1 : 1;
+    return 0;
+}
+
+/* memcpy of what is as long as keys mostly are. */
+static inline void key_bytes_copy(uint8_t *to, const uint8_t *from, size_t n)
+{
+    if (__builtin_expect(n >= 16 && n <= 32, 1)) {
+        memcpy(to, from, 16);
+        memcpy(to + n - 16, from + n - 16, 16);
+    } else if (n) {
+        memcpy(to, from, n);
+    }
+}
+
 static inline int ikey_cmp(struct slice a, struct slice b)
 {
-    int c = slice_cmp(ikey_user(a), ikey_user(b));
+    size_t n = (a.len < b.len ? a.len : b.len) - IKEY_TRAILER;
+    int c = key_bytes_cmp(a.data, b.data, n);
     uint64_t ta, tb;
 
     if (c)
         return c;
+    if (a.len != b.len)
+        return a.len < b.len ? -1 : 1;
     ta = ikey_trailer(a);
     tb = ikey_trailer(b);
     return (ta < tb) - (ta > tb);

@@ -13,7 +13,7 @@
 #include "vlog.h"
 
 enum {
-    ARENA_CHUNK = 1024 * 1024,
+    ARENA_CHUNK = ENV_HUGE / 2, /* of small ones; others get huge pages */
     FILTER_BITS = 10,
     FILTER_ENTRY_BYTES = 128, /* a guess at the bytes of an entry, to size the filter */
 };
@@ -39,11 +39,17 @@ struct memtable {
     struct memtable_place place;
 };
 
-static void filter_add(struct memtable *m, struct slice key)
+/* Fetched first: it is a cache miss, and so is most of what inserting does. */
+static void filter_fetch(const struct memtable *m, uint64_t hash)
 {
     if (m->filter)
-        bloom_add_concurrent(m->filter, m->filter_bytes, bloom_probes(FILTER_BITS),
-                             hash_key(key));
+        bloom_fetch(m->filter, m->filter_bytes, hash);
+}
+
+static void filter_add(struct memtable *m, uint64_t hash)
+{
+    if (m->filter)
+        bloom_add_concurrent(m->filter, m->filter_bytes, bloom_probes(FILTER_BITS), hash);
 }
 
 static bool filter_rejects(const struct memtable *m, uint64_t hash)
@@ -52,15 +58,24 @@ static bool filter_rejects(const struct memtable *m, uint64_t hash)
                                            bloom_probes(FILTER_BITS), hash);
 }
 
+/* Of the arena. Its last one is half empty, on the average. */
+static size_t chunk_bytes(size_t budget_bytes)
+{
+    if (budget_bytes / 16 >= ENV_HUGE)
+        return ENV_HUGE;
+    if (budget_bytes / 8 >= ARENA_CHUNK)
+        return ARENA_CHUNK;
+    return budget_bytes / 8 < 4096 ? 4096 : budget_bytes / 8;
+}
+
 struct memtable *memtable_new_bare(size_t budget_bytes)
 {
     struct memtable *m = calloc(1, sizeof(*m));
-    size_t chunk = budget_bytes / 8 < ARENA_CHUNK ? budget_bytes / 8 : ARENA_CHUNK;
 
     if (!m)
         return NULL;
     atomic_init(&m->refs, 1);
-    arena_init(&m->arena, chunk < 4096 ? 4096 : chunk);
+    arena_init(&m->arena, chunk_bytes(budget_bytes));
     mutex_init(&m->mu, LOCK_MEMTABLE);
     if (skiplist_init(&m->list, &m->arena) ||
         memtable_ranges_init(&m->ranges, &m->arena)) {
@@ -187,6 +202,7 @@ static int insert_range(struct memtable *m, struct slice start, uint64_t seq,
 int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
                     uint64_t seq, struct slice value)
 {
+    uint64_t hash;
     int rc;
 
     if (type == IKEY_RANGE_DELETE)
@@ -196,10 +212,12 @@ int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
         if (rc)
             return rc;
     }
-    filter_add(m, key);
+    hash = hash_key(key);
+    filter_fetch(m, hash);
     rc = skiplist_insert(&m->list, key, ikey_pack(seq, type), value);
     if (rc)
         return rc;
+    filter_add(m, hash); /* before anybody may see the key: that waits for visible_seq */
     atomic_fetch_add_explicit(&m->entries, 1, memory_order_relaxed);
     if (type == IKEY_DELETE)
         atomic_fetch_add_explicit(&m->deletes, 1, memory_order_relaxed);

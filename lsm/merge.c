@@ -20,12 +20,17 @@ struct merge {
 
 unsigned merge_source(const struct merge *m)
 {
-    return m->heap[0];
+    return m->n == 1 ? 0 : m->heap[0];
 }
 
 struct iter *merge_iter(struct merge *m)
 {
     return &m->it;
+}
+
+struct iter *merge_reader(struct merge *m)
+{
+    return m->n == 1 ? m->child[0] : &m->it;
 }
 
 static inline bool goes_first(const struct merge *m, unsigned a, unsigned b)

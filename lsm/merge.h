@@ -14,6 +14,9 @@ struct merge;
 /* Takes the n children (also on failure). NULL: no memory. */
 struct merge *merge_new(struct iter **children, unsigned n);
 struct iter *merge_iter(struct merge *m); /* freed by iter_free */
+/* What to move and to look at instead: if there is a single child, itself, which is
+ * quicker. Not to be freed. */
+struct iter *merge_reader(struct merge *m);
 
 /* Which child the current entry comes from. */
 unsigned merge_source(const struct merge *m);

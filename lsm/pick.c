@@ -22,6 +22,8 @@ enum {
     RANGE_DELETE_WEIGHT = 64,
     /* L0 may point to this part of what the levels below point to. */
     L0_REF_SHARE = 10,
+    /* For each byte of L0 a resting store rewrites so many of the level below at most. */
+    REST_COST = 4,
 };
 
 /* ---- targets and scores ---- */
@@ -137,6 +139,16 @@ static uint64_t movable_bytes(const struct version *v, const struct pick_options
     return bytes;
 }
 
+/* A store that rests has the time to become one run, which is read twice as fast as
+ * three, if there is not much to be rewritten for it. */
+static bool is_worth_a_rest(const struct version *v, const struct pick_options *o,
+                            const struct level_targets *t)
+{
+    return o->at_rest && o->strategy == LSM_LEVELED && v->n[0] &&
+           (v->n[0] > 1 || v->n[t->base]) &&
+           v->bytes[t->base] <= REST_COST * v->bytes[0];
+}
+
 static double l0_score(const struct version *v, const struct pick_options *o,
                        const struct level_targets *t)
 {
@@ -145,6 +157,8 @@ static double l0_score(const struct version *v, const struct pick_options *o,
     if (pick_l0_is_blocked(v, o, t))
         return (double)pick_count_l0_runs(v) / o->l0_trigger;
     by_refs = ref_score(v, o);
+    if (is_worth_a_rest(v, o, t) && by_refs < 1)
+        by_refs = 1;
     by_size = o->strategy == LSM_HYBRID
                   ? (double)v->bytes[0] / ((double)o->l0_trigger * (double)o->l1_bytes)
                   : (double)v->n[0] / o->l0_trigger;

@@ -12,7 +12,7 @@
 #include "arena.h"
 #include "ikey.h"
 
-enum { SKIPLIST_LEVELS = 12 };
+enum { SKIPLIST_LEVELS = 24 };
 
 struct skip_node;
 

@@ -151,10 +151,23 @@ static int get_block(struct table_iter *ti, uint32_t i, const struct block **out
     return 0;
 }
 
+/* Blocks are passed one after the other: have the way to the next ones fetched. */
+static void fetch_ahead(const struct table_iter *ti, uint32_t i, bool back)
+{
+    const struct table_index *x = &ti->t->index;
+    uint32_t left = back ? i : x->n - 1 - i, step;
+
+    for (step = 0; step < 3; step++)
+        if (3 - step <= left)
+            cache_fetch(ti->t->cache, ti->t->number,
+                        x->at[back ? i - (3 - step) : i + (3 - step)], step);
+}
+
 /* Stand nowhere in block i. False: the iterator is stopped, with its error. */
 static bool enter_block(struct table_iter *ti, uint32_t i)
 {
     const struct block *b;
+    uint32_t from = ti->at;
     int rc;
 
     if (ti->bi.it.err) {
@@ -173,6 +186,8 @@ static bool enter_block(struct table_iter *ti, uint32_t i)
     }
     ti->at = i;
     block_iter_reset(&ti->bi, b);
+    if (ti->use == TABLE_ITER_READ && ti->t->cache && (i == from + 1 || from == i + 1))
+        fetch_ahead(ti, i, i < from);
     return true;
 }
 
