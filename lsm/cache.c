@@ -19,7 +19,9 @@ enum {
     SHARD_BITS = 4,
     SHARD_MIN_BYTES = 1024 * 1024, /* fewer shards rather than smaller ones */
     BUCKET_BYTES = 4096,           /* a bucket for so many bytes of capacity */
-    FETCH_LINES = 4,               /* of a value */
+    CACHE_LINE = 64,
+    FETCH_BEGIN = 4, /* lines of a value */
+    FETCH_END = 16,
     CHAIN_MAX = 32,                /* steps without the lock before asking with it */
     REGION_SHARE = 32,             /* a shard has about so many regions */
     REGION_MIN = 32 * 1024,
@@ -237,27 +239,43 @@ struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset)
     return e;
 }
 
-void cache_fetch(struct cache *c, uint64_t file, uint64_t offset, unsigned step)
+struct cache_entry *cache_get_at(struct cache *c, cache_place *place, uint64_t file,
+                                 uint64_t offset)
 {
-    uint64_t hash = mix(file, offset);
-    struct cache_entry *_Atomic *bucket = bucket_of(shard_of(c, hash), hash);
-    struct cache_entry *e;
-    const char *value;
-    unsigned i;
+    struct cache_entry *e = atomic_load_explicit(place, memory_order_acquire);
 
-    if (step == 0) {
-        __builtin_prefetch(bucket);
-        return;
+    if (e && has_key(e, file, offset) && try_pin(e)) {
+        if (has_key(e, file, offset)) {
+            count(&my_stripe(c)->hits);
+            return e;
+        }
+        cache_unpin(c, e);
     }
-    e = atomic_load_explicit(bucket, memory_order_relaxed);
-    if (!e || step == 1) {
-        __builtin_prefetch(e);
+    e = cache_get(c, file, offset);
+    if (e)
+        atomic_store_explicit(place, e, memory_order_release);
+    return e;
+}
+
+void cache_fetch_entry(cache_place *place)
+{
+    __builtin_prefetch(atomic_load_explicit(place, memory_order_relaxed));
+}
+
+/* Whose value it is by now does not matter. */
+void cache_fetch_value(cache_place *place, enum cache_part part)
+{
+    struct cache_entry *e = atomic_load_explicit(place, memory_order_acquire);
+    const char *value = e ? atomic_load_explicit(&e->value, memory_order_relaxed) : NULL;
+    size_t size, i;
+
+    if (!value)
         return;
-    }
-    /* Only the first of its chain; and whose value it is now does not matter. */
-    value = atomic_load_explicit(&e->value, memory_order_relaxed);
-    for (i = 0; value && i < FETCH_LINES; i++)
-        __builtin_prefetch(value + 64 * i);
+    size = atomic_load_explicit(&e->size, memory_order_relaxed);
+    for (i = 0; i < FETCH_BEGIN; i++)
+        __builtin_prefetch(value + CACHE_LINE * i);
+    for (i = 0; part == CACHE_ENDS && i < FETCH_END; i++)
+        __builtin_prefetch(value + size - CACHE_LINE * i - 1);
 }
 
 /* An entry for the key that nobody can pin, being not alive, and nobody evict. */

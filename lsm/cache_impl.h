@@ -26,8 +26,8 @@ struct cache_entry {
     _Atomic uint64_t file;
     _Atomic uint64_t offset;
     struct cache_entry *_Atomic next; /* in its chain, or the free list */
-    _Atomic(void *) value; /* cache_fetch looks at it without a pin */
-    size_t size;
+    _Atomic(void *) value; /* this and size: cache_fetch_value looks without a pin */
+    _Atomic size_t size;
     struct region *region; /* that value is in; or */
     void (*free_value)(void *);
 } __attribute__((aligned(64)));

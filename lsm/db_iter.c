@@ -23,13 +23,17 @@ static inline bool sees(const struct lsm_iter *it, uint64_t seq)
 
 static bool reached_upper(const struct lsm_iter *it, struct slice ukey)
 {
-    return it->has_upper && slice_cmp(ukey, buf_slice(&it->upper)) >= 0;
+    return it->has_upper && key_cmp(ukey, buf_slice(&it->upper)) >= 0;
 }
 
-static inline bool is_kept(const struct lsm_iter *it, struct slice ukey)
+static inline void keep_key(struct lsm_iter *it, struct slice ukey)
 {
-    return ukey.len == it->key.len &&
-           key_bytes_cmp(ukey.data, it->key.data, ukey.len) == 0;
+    if (__builtin_expect(ukey.len > it->key.cap || it->key.failed, 0)) {
+        buf_assign(&it->key, ukey);
+        return;
+    }
+    key_bytes_copy(it->key.data, ukey.data, ukey.len);
+    it->key.len = ukey.len;
 }
 
 static void seek_past(struct lsm_iter *it, struct slice ukey)
@@ -65,7 +69,7 @@ static void find_forward(struct lsm_iter *it, bool pass)
             iter_next(in);
             continue;
         }
-        if (pass && is_kept(it, ukey)) {
+        if (pass && key_eq(ukey, buf_slice(&it->key))) {
             if (++passed > SKIP_MAX) {
                 seek_past(it, buf_slice(&it->key));
                 passed = 0;
@@ -103,7 +107,7 @@ static void find_forward(struct lsm_iter *it, bool pass)
 
 static bool below_lower(const struct lsm_iter *it, struct slice ukey)
 {
-    return it->has_lower && slice_cmp(ukey, buf_slice(&it->lower)) < 0;
+    return it->has_lower && key_cmp(ukey, buf_slice(&it->lower)) < 0;
 }
 
 /*
@@ -117,12 +121,12 @@ static bool collect_backward(struct lsm_iter *it, bool *hidden)
     bool alive = false;
 
     *hidden = false;
-    buf_assign(&it->key, ikey_user(in->key));
+    keep_key(it, ikey_user(in->key));
     while (in->valid && !it->err) {
         struct slice ukey = ikey_user(in->key);
         uint64_t trailer = ikey_trailer(in->key);
 
-        if (!slice_eq(ukey, buf_slice(&it->key)))
+        if (!key_eq(ukey, buf_slice(&it->key)))
             break;
         if (sees(it, trailer >> 8)) {
             *hidden = true;
@@ -223,7 +227,7 @@ static void go_last(struct lsm_iter *it)
 
 static void go_to(struct lsm_iter *it, struct slice key)
 {
-    if (it->has_lower && slice_cmp(key, buf_slice(&it->lower)) < 0)
+    if (it->has_lower && key_cmp(key, buf_slice(&it->lower)) < 0)
         key = buf_slice(&it->lower);
     seek_forward(it, key);
 }
@@ -236,19 +240,6 @@ static void go_to_prev(struct lsm_iter *it, struct slice key)
         seek_backward(it, key, true);
 }
 
-/* The key that a step leaves behind. */
-static inline void keep_key(struct lsm_iter *it)
-{
-    size_t len = it->ukey.len;
-
-    if (__builtin_expect(len > it->key.cap || it->key.failed, 0)) {
-        buf_assign(&it->key, it->ukey);
-        return;
-    }
-    key_bytes_copy(it->key.data, it->ukey.data, len);
-    it->key.len = len;
-}
-
 static void step_forward(struct lsm_iter *it)
 {
     if (it->backward) {
@@ -258,7 +249,7 @@ static void step_forward(struct lsm_iter *it)
         find_forward(it, false);
         return;
     }
-    keep_key(it);
+    keep_key(it, it->ukey);
     iter_next(it->in);
     find_forward(it, true);
 }

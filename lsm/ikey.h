@@ -77,6 +77,19 @@ static inline int key_bytes_cmp(const uint8_t *a, const uint8_t *b, size_t n)
     return 0;
 }
 
+/* slice_cmp and slice_eq of user keys. */
+static inline int key_cmp(struct slice a, struct slice b)
+{
+    int c = key_bytes_cmp(a.data, b.data, a.len < b.len ? a.len : b.len);
+
+    return c ? c : (a.len > b.len) - (a.len < b.len);
+}
+
+static inline bool key_eq(struct slice a, struct slice b)
+{
+    return a.len == b.len && key_bytes_cmp(a.data, b.data, a.len) == 0;
+}
+
 /* memcpy of what is as long as keys mostly are. */
 static inline void key_bytes_copy(uint8_t *to, const uint8_t *from, size_t n)
 {

@@ -237,7 +237,7 @@ int memtable_get(struct memtable *m, struct slice key, uint64_t hash, uint64_t s
     if (!n)
         return -ENOENT;
     found = skip_node_key(n);
-    if (!slice_eq(ikey_user(found), key))
+    if (!key_eq(ikey_user(found), key))
         return -ENOENT;
     *trailer = ikey_trailer(found);
     *value = skip_node_value(n);

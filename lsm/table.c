@@ -276,7 +276,7 @@ const struct block *table_pin_cached(struct table *t, uint32_t i, struct table_p
 
     if (!t->cache)
         return NULL;
-    e = cache_get(t->cache, t->number, t->index.at[i]);
+    e = cache_get_at(t->cache, &t->index.cached[i], t->number, t->index.at[i]);
     if (!e)
         return NULL;
     *pin = (struct table_pin){.cache = t->cache, .entry = e};

@@ -26,8 +26,8 @@ static int make_room(struct table_index *x, uint32_t n, size_t key_bytes,
 {
     uint8_t *p;
 
-    x->bytes = (size_t)n_dicts * sizeof(*x->dict) + (size_t)n * 8 + ((size_t)n + 1) * 12 +
-               key_bytes;
+    x->bytes = (size_t)n_dicts * sizeof(*x->dict) +
+               (size_t)n * (sizeof(*x->cached) + 8) + ((size_t)n + 1) * 12 + key_bytes;
     p = env_alloc(x->bytes);
     if (!p)
         return -ENOMEM;
@@ -35,7 +35,9 @@ static int make_room(struct table_index *x, uint32_t n, size_t key_bytes,
     x->n = n;
     x->n_dicts = 0; /* taken below */
     x->dict = (struct table_dict *)p;
-    x->prefix = (uint64_t *)(x->dict + n_dicts);
+    x->cached = (cache_place *)(x->dict + n_dicts);
+    memset(x->cached, 0, (size_t)n * sizeof(*x->cached));
+    x->prefix = (uint64_t *)(x->cached + n);
     x->at = x->prefix + n;
     x->key_at = (uint32_t *)(x->at + n + 1);
     x->keys = (uint8_t *)(x->key_at + n + 1);
@@ -227,7 +229,7 @@ uint32_t table_index_find(const struct table_index *x, struct slice ikey)
 {
     struct slice user = ikey_user(ikey);
     size_t common = user.len < x->common ? user.len : x->common;
-    int c = common ? memcmp(user.data, x->keys, common) : 0;
+    int c = key_bytes_cmp(user.data, x->keys, common);
     uint64_t want;
     uint32_t lo, hi;
 

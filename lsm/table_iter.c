@@ -151,16 +151,18 @@ static int get_block(struct table_iter *ti, uint32_t i, const struct block **out
     return 0;
 }
 
-/* Blocks are passed one after the other: have the way to the next ones fetched. */
+/* Blocks are passed one after the other: have the next ones fetched. */
 static void fetch_ahead(const struct table_iter *ti, uint32_t i, bool back)
 {
-    const struct table_index *x = &ti->t->index;
-    uint32_t left = back ? i : x->n - 1 - i, step;
+    cache_place *cached = ti->t->index.cached;
+    uint32_t left = back ? i : ti->t->index.n - 1 - i;
 
-    for (step = 0; step < 3; step++)
-        if (3 - step <= left)
-            cache_fetch(ti->t->cache, ti->t->number,
-                        x->at[back ? i - (3 - step) : i + (3 - step)], step);
+    if (left >= 2)
+        cache_fetch_entry(back ? &cached[i - 2] : &cached[i + 2]);
+    if (left >= 1 && back)
+        cache_fetch_value(&cached[i - 1], CACHE_ENDS);
+    else if (left >= 1)
+        cache_fetch_value(&cached[i + 1], CACHE_BEGIN);
 }
 
 /* Stand nowhere in block i. False: the iterator is stopped, with its error. */
@@ -186,7 +188,7 @@ static bool enter_block(struct table_iter *ti, uint32_t i)
     }
     ti->at = i;
     block_iter_reset(&ti->bi, b);
-    if (ti->use == TABLE_ITER_READ && ti->t->cache && (i == from + 1 || from == i + 1))
+    if (ti->use == TABLE_ITER_READ && (i == from + 1 || from == i + 1))
         fetch_ahead(ti, i, i < from);
     return true;
 }

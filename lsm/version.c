@@ -41,9 +41,9 @@ int table_range_cmp(const struct table_meta *m, struct slice key)
 {
     int c;
 
-    if (slice_cmp(key, buf_slice(&m->smallest)) < 0)
+    if (key_cmp(key, buf_slice(&m->smallest)) < 0)
         return -1;
-    c = slice_cmp(key, buf_slice(&m->largest));
+    c = key_cmp(key, buf_slice(&m->largest));
     return c > 0 || (c == 0 && m->largest_open);
 }
 
@@ -65,9 +65,9 @@ void key_range_add(struct key_range *r, bool *empty, const struct table_meta *m)
         *empty = false;
         return;
     }
-    if (slice_cmp(other.lo, r->lo) < 0)
+    if (key_cmp(other.lo, r->lo) < 0)
         r->lo = other.lo;
-    c = slice_cmp(other.hi, r->hi);
+    c = key_cmp(other.hi, r->hi);
     if (c > 0 || (c == 0 && !other.hi_open)) {
         r->hi = other.hi;
         r->hi_open = other.hi_open;
@@ -77,7 +77,7 @@ void key_range_add(struct key_range *r, bool *empty, const struct table_meta *m)
 /* Does a range that ends at hi end before key? */
 static bool ends_before(struct slice hi, bool hi_open, struct slice key)
 {
-    int c = slice_cmp(hi, key);
+    int c = key_cmp(hi, key);
 
     return c < 0 || (c == 0 && hi_open);
 }
@@ -138,7 +138,7 @@ static int key_order(const void *a, const void *b)
     const struct table_meta *x = &(*(struct tfile *const *)a)->meta;
     const struct table_meta *y = &(*(struct tfile *const *)b)->meta;
 
-    return slice_cmp(buf_slice(&x->smallest), buf_slice(&y->smallest));
+    return key_cmp(buf_slice(&x->smallest), buf_slice(&y->smallest));
 }
 
 static bool is_removed(const struct edit *e, unsigned level, uint64_t number)

@@ -186,6 +186,19 @@ START_TEST(an_empty_list_has_nothing)
 }
 END_TEST
 
+static void check_in_random_order(const struct entries *es, uint64_t *r)
+{
+    size_t *order = shuffled(es->n, r);
+    struct list l;
+
+    list_init(&l, 4096);
+    for (size_t i = 0; i < es->n; i++)
+        insert(&l, &es->e[order[i]]);
+    check_list(&l, es, r);
+    list_release(&l);
+    free(order);
+}
+
 START_TEST(inserts_in_any_order_are_found_in_key_order)
 {
     uint64_t r = test_seed();
@@ -194,18 +207,41 @@ START_TEST(inserts_in_any_order_are_found_in_key_order)
     for (round = 0; round < 15; round++) {
         struct entries es = entries_random(&r, 1 + test_below(&r, 1000),
                                            test_below(&r, 12), test_below(&r, 30));
-        size_t *order = shuffled(es.n, &r);
-        struct list l;
-        size_t i;
 
-        list_init(&l, 4096);
-        for (i = 0; i < es.n; i++)
-            insert(&l, &es.e[order[i]]);
-        check_list(&l, &es, &r);
-        list_release(&l);
-        free(order);
+        check_in_random_order(&es, &r);
         entries_free(&es);
     }
+}
+END_TEST
+
+static int entry_order(const void *a, const void *b)
+{
+    return ikey_cmp(buf_slice(&((const struct entry *)a)->ikey),
+                    buf_slice(&((const struct entry *)b)->ikey));
+}
+
+/* What links tell of keys (skip_mark.h) is of their first bits, and of those that differ:
+ * zeros, which are like no bytes at all, and all places up to and beyond the last one. */
+START_TEST(keys_that_differ_in_one_bit_or_in_zeros_are_in_order)
+{
+    enum { LONGEST = 80 };
+    uint64_t r = test_seed(), seq = 0;
+    uint8_t key[LONGEST] = {0};
+    struct entries es = {0};
+
+    for (unsigned len = 0; len <= LONGEST; len++) {
+        entries_add(&es, slice_of(key, len), ++seq, IKEY_PUT, slice_of(key, len));
+        for (unsigned bit = 0; bit < 8 * len; bit += 1 + (unsigned)test_below(&r, 20)) {
+            key[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            entries_add(&es, slice_of(key, len), ++seq, IKEY_PUT, slice_of(key, len));
+            key[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+        if (len % 10 == 9)
+            key[test_below(&r, LONGEST)] = (uint8_t)test_random(&r);
+    }
+    qsort(es.e, es.n, sizeof(*es.e), entry_order);
+    check_in_random_order(&es, &r);
+    entries_free(&es);
 }
 END_TEST
 
@@ -547,6 +583,7 @@ TEST_MAIN("skiplist", TEST_CASE_ALONE(arena_pieces_are_aligned_and_do_not_overla
           TEST_CASE_ALONE(a_descending_run_is_in_order),
           TEST_CASE_ALONE(ascending_streams_may_be_interleaved),
           TEST_CASE_ALONE(runs_may_meet_and_overtake_each_other),
+          TEST_CASE_ALONE(keys_that_differ_in_one_bit_or_in_zeros_are_in_order),
           TEST_CASE_ALONE(a_place_in_another_list_is_not_used),
           TEST_CASE(threads_insert_spread_keys_while_others_read),
           TEST_CASE(threads_insert_at_one_end_while_others_read))
