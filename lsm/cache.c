@@ -22,8 +22,8 @@ enum {
     CACHE_LINE = 64,
     FETCH_BEGIN = 4, /* lines of a value */
     FETCH_END = 16,
-    CHAIN_MAX = 32,                /* steps without the lock before asking with it */
-    REGION_SHARE = 32,             /* a shard has about so many regions */
+    CHAIN_MAX = 32,    /* steps without the lock before asking with it */
+    REGION_SHARE = 32, /* a shard has about so many regions */
     REGION_MIN = 32 * 1024,
     REGION_MAX = 64 * 1024, /* but for huge caches: mappings are not for nothing */
     REGIONS_MAX = 4096,     /* of a shard, about */

@@ -6,7 +6,7 @@
  * cache. In pages of 4 KiB each of them is a miss of the processor's page tables as
  * well, twice as dear in a virtual machine. So what is a huge page or more has a mapping
  * of its own; and pieces below are cut out of extents, mappings of one huge page, once
- * the process has HUGE_FROM bytes of pieces: below that it is small, and a half-used
+ * the process has had HUGE_FROM bytes of pieces: below that it is small, and a half-used
  * huge page would be much beside it.
  *
  * What is freed of an extent may be kept for the next piece, while that is little beside
@@ -40,6 +40,7 @@ static struct mutex mu = MUTEX_INITIALIZER(LOCK_ENV_MEMORY);
 static struct extent **extents; /* by address */
 static size_t n_extents, cap_extents;
 static size_t in_use;    /* bytes of pieces, in extents or not */
+static bool is_large;    /* they were HUGE_FROM once */
 static size_t kept;      /* bytes of extents that are free and touched */
 static size_t last_took; /* where the last piece was found */
 
@@ -214,8 +215,7 @@ static void *cut(unsigned n)
     }
     if (!p && (x = add_extent_locked()))
         p = take_locked(x, n);
-    if (p)
-        in_use += (size_t)n * PAGE;
+    in_use += p ? (size_t)n * PAGE : 0;
     mutex_unlock(&mu);
     return p;
 }
@@ -254,6 +254,7 @@ static void *count_mapped(void *p, size_t bytes)
 {
     mutex_lock(&mu);
     in_use += p ? bytes : 0;
+    is_large |= in_use >= HUGE_FROM;
     mutex_unlock(&mu);
     return p;
 }
@@ -263,7 +264,7 @@ static bool worth_extents(void)
     bool yes;
 
     mutex_lock(&mu);
-    yes = in_use >= HUGE_FROM;
+    yes = is_large;
     mutex_unlock(&mu);
     return yes;
 }

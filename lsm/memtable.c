@@ -231,7 +231,8 @@ int memtable_get(struct memtable *m, struct slice key, uint64_t hash, uint64_t s
     const struct skip_node *n;
     struct slice found;
 
-    if (filter_rejects(m, hash))
+    /* What the reader may see was counted before. */
+    if (!memtable_entries(m) || filter_rejects(m, hash))
         return -ENOENT;
     n = skiplist_seek(&m->list, key, seq << 8 | 0xff);
     if (!n)

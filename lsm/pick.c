@@ -145,8 +145,7 @@ static bool is_worth_a_rest(const struct version *v, const struct pick_options *
                             const struct level_targets *t)
 {
     return o->at_rest && o->strategy == LSM_LEVELED && v->n[0] &&
-           (v->n[0] > 1 || v->n[t->base]) &&
-           v->bytes[t->base] <= REST_COST * v->bytes[0];
+           (v->n[0] > 1 || v->n[t->base]) && v->bytes[t->base] <= REST_COST * v->bytes[0];
 }
 
 static double l0_score(const struct version *v, const struct pick_options *o,

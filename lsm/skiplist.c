@@ -299,7 +299,8 @@ static unsigned mark_after(const struct skip_target *t, unsigned at, uint64_t li
 
     if (!n)
         return 0;
-    /* t differs from n where the node before t does, if it is like that one until then. */
+    /* t differs from n where the node before t does, if it is like that one until then.
+     */
     if (at > skip_mark_place(link_mark(link)))
         return link_mark(link);
     skip_target_init(&next, node_user(n), 0);
