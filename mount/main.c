@@ -5,6 +5,7 @@
  * it: a line of two spaces, a word, two spaces or more and a text is an item of a list,
  * one that is indented deeper goes on with its text, all other lines are paragraphs.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -178,6 +179,14 @@ static void help_all(FILE *out)
             "  %-9s  this\n\n`siltfs help COMMAND` says what it takes and more.\n", "help");
 }
 
+static int help_on(const struct command *c)
+{
+    printf("siltfs %s %s\n\n%s\n\n%s", c->name, c->arguments, c->summary, c->details);
+    if (c->options_help)
+        c->options_help(stdout);
+    return 0;
+}
+
 static int help(int argc, char **argv)
 {
     const struct command *c;
@@ -189,10 +198,12 @@ static int help(int argc, char **argv)
     c = find(argv[1]);
     if (!c)
         return fail("no such command: %s; `siltfs help` lists them", argv[1]);
-    printf("siltfs %s %s\n\n%s\n\n%s", c->name, c->arguments, c->summary, c->details);
-    if (c->options_help)
-        c->options_help(stdout);
-    return 0;
+    return help_on(c);
+}
+
+static bool asks_for_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
 /* The engine keeps its tables open, and the default of 1024 would not do. */
@@ -204,6 +215,14 @@ static void raise_file_limit(void)
         r.rlim_cur = r.rlim_max;
         setrlimit(RLIMIT_NOFILE, &r);
     }
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+    if (argc == 2 && asks_for_help(argv[1]))
+        return help_on(c);
+    raise_file_limit();
+    return c->run(argc, argv);
 }
 
 /* Called as mkfs.siltfs or mount.siltfs, as mkfs(8) and mount(8) do; mount.fuse.siltfs
@@ -228,10 +247,8 @@ int main(int argc, char **argv)
     const char *name = argc > 1 ? argv[1] : NULL;
     const struct command *c = argc > 0 ? find_by_own_name(argv[0]) : NULL;
 
-    if (c) {
-        raise_file_limit();
-        return c->run(argc, argv);
-    }
+    if (c)
+        return run(c, argc, argv);
     if (!name) {
         help_all(stderr);
         return 1;
@@ -240,12 +257,10 @@ int main(int argc, char **argv)
         printf("siltfs %s\n", SILTFS_VERSION);
         return 0;
     }
-    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 ||
-        strcmp(name, "-h") == 0)
+    if (strcmp(name, "help") == 0 || asks_for_help(name))
         return help(argc - 1, argv + 1);
     c = find(name);
     if (!c)
         return fail("no such command: %s; `siltfs help` lists them", name);
-    raise_file_limit();
-    return c->run(argc - 1, argv + 1);
+    return run(c, argc - 1, argv + 1);
 }

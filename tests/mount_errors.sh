@@ -23,6 +23,7 @@ says "umount without a mount gives its usage" "usage: siltfs umount" "$SILTFS" u
 says "help on an unknown command says so" "frobnicate" "$SILTFS" help frobnicate
 ok "help lists the commands" "$SILTFS" help
 ok "help explains a command" "$SILTFS" help mount
+same "... when the command is asked, too" "$("$SILTFS" mount --help)" "$("$SILTFS" help mount)"
 ok "the version is told" "$SILTFS" --version
 
 # ---- mkfs ----
