@@ -13,8 +13,8 @@
 
 enum {
     THREADS = 2,
-    PIECES = 700, /* of a thread, at once; of 150 KiB on the average */
-    ROUNDS = 3000,
+    PIECES = 350, /* of a thread, at once; of 150 KiB on the average */
+    ROUNDS = 1000,
     PAGE = 4096,
 };
 
