@@ -18,7 +18,7 @@ PAGES   = $(patsubst mount/man/%.in,%,$(wildcard mount/man/*.in))
 # The package: its version, if not the newest of mount/debian/changelog.
 DEB_VERSION ?=
 
-$(B)/man/.made: $(B)/siltfs mount/man/pages $(wildcard mount/man/*.in)
+$(B)/man/.made: $(B)/siltfs mount/man/pages mount/debian/changelog $(wildcard mount/man/*.in)
 	@echo "  MAN $(@D)"
 	$(Q)sh mount/man/pages $(B)/siltfs $(@D)
 	$(Q)touch $@

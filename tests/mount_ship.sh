@@ -76,8 +76,11 @@ same "... both read it" "$(cat "$MNT/file" "$T/two/file" | xargs)" "kept kept"
 not "... and write nothing" touch "$MNT/new"
 ok "... one is gone" "$SILTFS" umount "$T/two"
 ok "... a snapshot instead" "$SILTFS" mount -o snapshot=s "$T/ro" "$T/two"
+same "... scrub has nothing to say but the result" "$("$SILTFS" scrub "$MNT" 2>&1)" \
+    "$T/ro: every byte is as written"
 ok "... unmounted" bash -c "'$SILTFS' umount '$T/two' && '$SILTFS' umount '$MNT'"
 ok "fsck there" "$SILTFS" fsck "$T/ro"
+says "nothing that writes" "-o ro" "$SILTFS" set "$T/ro" size=1G
 ok "stats there" "$SILTFS" stats "$T/ro"
 same "nothing was changed" "$(fingerprint)" "$print"
 umount "$T/ro"
