@@ -98,7 +98,8 @@ much_at_once() {
     if drop_caches 2; then
         forgotten() { [ "$(live_inodes)" -lt 20000 ]; }
         ok "the kernel forgets" wait_until 60 forgotten
-        sleep 1
+        given_back() { [ "$(rss_kib "$pid")" -le $(((memory_mib + itself_mib) * 1024)) ]; }
+        wait_until 30 given_back # fs/lazy.c has a thread for it
         most_live=$(live_inodes)
         within "$pid"
         echo "after it forgot: $(($(rss_kib "$pid") / 1024)) MiB with $(live_inodes) inodes"
