@@ -1,6 +1,6 @@
 /*
- * meter.c - see meter.h. Counters are relaxed: they are statistics, and one thread at a
- * time does most of the work (session.h), so that their lines stay with its processor.
+ * meter.c - see meter.h. Counters are relaxed: they are statistics. With one client one
+ * thread writes most of them (session.h), so that their lines stay with its processor.
  */
 #include "meter.h"
 
