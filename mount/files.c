@@ -150,16 +150,18 @@ int files_read_sums(int dir, file_fn *fn, void *arg)
 
 int files_write_sums(const struct files *f, int dir)
 {
-    int fd = openat(dir, SUMS_NAME,
-                    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+    FILE *out;
     size_t i;
     bool ok;
+    int fd;
 
+    (void)unlinkat(dir, SUMS_NAME, 0); /* of an earlier attempt */
+    fd = make_file(dir, SUMS_NAME);
+    out = fd < 0 ? NULL : fdopen(fd, "w");
     if (!out) {
         if (fd >= 0)
             close(fd);
-        return -errno;
+        return fd < 0 ? fd : -ENOMEM;
     }
     for (i = 0; i < f->n; i++)
         fprintf(out,
@@ -213,6 +215,21 @@ int open_file(int dir, const char *name)
         return fd;
     close(fd);
     return -EUCLEAN;
+}
+
+/* It may stay root's where it cannot be given away. */
+int make_file(int dir, const char *name)
+{
+    int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat st;
+    int rc = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (geteuid() == 0 && fstat(dir, &st) == 0 && st.st_uid != 0)
+        rc = fchown(fd, st.st_uid, st.st_gid);
+    (void)rc;
+    return fd;
 }
 
 int open_dir(const char *path)

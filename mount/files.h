@@ -60,6 +60,8 @@ int write_at(int fd, uint64_t off, const void *from, size_t len);
 /* To read, a regular file that is no symbolic link; or a directory. */
 int open_file(int dir, const char *name);
 int open_dir(const char *path);
+/* To write, a new one: -EEXIST. It belongs to whom the directory does, as the engine's. */
+int make_file(int dir, const char *name);
 /* The XXH3 of the last FILES_TAIL bytes. */
 int tail_sum(int fd, uint64_t size, uint64_t *sum);
 /* The XXH3 of all. */

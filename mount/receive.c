@@ -169,9 +169,8 @@ static int take_file(struct receiving *j, struct slice p)
         return damaged(j, "no file");
     err = files_add(&j->files, name, size, &f);
     if (!err) {
-        j->fd = openat(j->part_dir, name,
-                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        err = j->fd < 0 ? -errno : 0;
+        j->fd = make_file(j->part_dir, name);
+        err = j->fd < 0 ? j->fd : 0;
     }
     j->at = 0;
     XXH3_128bits_reset(j->sum);

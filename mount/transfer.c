@@ -93,9 +93,9 @@ static int copy_file(struct job *j, int from, struct file *f)
 
     snprintf(tmp, sizeof(tmp), "%s.tmp", f->name);
     (void)unlinkat(j->part, tmp, 0);
-    fd = openat(j->part, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = make_file(j->part, tmp);
     if (fd < 0)
-        return -errno;
+        return fd;
     err = copy_bytes(j, from, fd, f->size, &sum);
     if (!err && j->t->verify)
         err = check_sum(j, f, sum, j->t->from);
@@ -179,7 +179,8 @@ static int link_from_others(struct job *j)
         if (o.dir < 0)
             continue;
         err = files_read_sums(o.dir, link_if_same, &o);
-        err = err == -ENOENT ? 0 : err; /* it was not carried there */
+        /* It was not carried there, or somebody made of SUMS what is no file. */
+        err = err == -ENOENT || err == -ELOOP || err == -EUCLEAN ? 0 : err;
         close(o.dir);
     }
     if (d)
@@ -246,8 +247,10 @@ static int begin(struct job *j)
         return err;
     j->t->files = j->from.n;
     j->t->bytes = j->from.bytes;
-    if (mkdir(j->t->part, 0700) < 0 && errno != EEXIST)
-        return job_why(j, -errno, j->t->part, "");
+    err = env_mkdir(env_posix(), j->t->part);
+    if (err && err != -EEXIST)
+        return job_why(j, err, j->t->part, "");
+    err = 0;
     j->part = open_dir(j->t->part);
     if (j->part < 0)
         return job_why(j, j->part, j->t->part, "");

@@ -93,6 +93,21 @@ ok "... its logs too" ls "$D"/snapshots/logs/*.log
 ok "the backup is cloned" "$SILTFS" clone "$D@logs" "$T/c"
 rm -rf "$T/x" && ok "... and restored after that" "$SILTFS" restore "$D@logs" "$T/x"
 
+# What root makes in somebody's directory is theirs, so that they can use it, too.
+if [ "$(id -u)" = 0 ]; then
+    mkdir "$T/user" && chmod 755 "$T" && chown 1234:1234 "$T/user"
+    as_user 1234 "$SILTFS" mkfs "$T/user/store" && "$SILTFS" snapshot create "$T/user/store" s
+    "$SILTFS" backup "$T/user/store@s" "$T/user/dest" >/dev/null && "$SILTFS" restore "$T/user/dest" "$T/user/back" >/dev/null
+    "$SILTFS" send "$T/user/store@s" | "$SILTFS" receive "$T/user/received" >/dev/null
+    "$SILTFS" clone "$T/user/store" "$T/user/clone"
+    same "all belongs to the user" "$(find "$T/user" ! -uid 1234)" ""
+    ok "who can restore it" as_user 1234 "$SILTFS" restore "$T/user/dest" "$T/user/again"
+    ok "and delete what was received" as_user 1234 "$SILTFS" snapshot delete "$T/user/received" s
+fi
+mkdir "$D/snapshots/odd" && mkfifo "$D/snapshots/odd/SUMS"
+ok "one that is no backup does not hold up others" timeout 60 "$SILTFS" backup "$T/b" "$D" beside
+rm -r "$D/snapshots/odd"
+
 # Killed at random moments, and repeated until it is through.
 fresh && for i in $(seq 12); do head -c 3000000 /dev/urandom >"$MNT/$i"; done
 tree "$MNT" >"$T/three"
