@@ -64,15 +64,16 @@ static int keep_present(const struct target *t, char name[SNAPSHOT_NAME_MAX + 1]
     return target_snapshot(t, name, why);
 }
 
-static int rollback_why(const struct target *t, const char *name, int err,
-                        struct why *why)
+/* What is damaged, or of a newer version, is the snapshot. */
+static int rollback_why(const struct target *t, const char *name, const char *path,
+                        int err, struct why *why)
 {
     if (err == -EEXIST)
         return why_set(why, err,
                        "\"%s\" is of another store, whose files have the numbers of this "
                        "one's; `siltfs clone %s@%s NEW` makes a store of it",
                        name, t->store, name);
-    return store_why(t->store, err, why);
+    return store_why(err == -EBUSY ? t->store : path, err, why);
 }
 
 static int rollback(const struct target *t, const char *name, struct why *why)
@@ -97,7 +98,7 @@ static int rollback(const struct target *t, const char *name, struct why *why)
     err = lsm_rollback(t->store, path, &o);
     if (err) {
         (void)snapshot_delete(t->store, kept, why); /* nothing was undone */
-        return rollback_why(t, name, err, why);
+        return rollback_why(t, name, path, err, why);
     }
     printf("%s: is what \"%s\" holds; what it was is kept as \"%s\"\n", t->store, name,
            kept);

@@ -101,6 +101,10 @@ ok "the snapshot is cloned" "$SILTFS" clone "$T/one@theirs" "$T/third"
 "$SILTFS" mount "$T/third" "$B2"
 same "... and is the other's" "$(sha256sum <"$B2/own")" "$(cat "$T/sum-other")"
 "$SILTFS" umount "$B2"
+for f in "$T"/one/snapshots/theirs/*.sst; do cp "$f" "$f.tmp" && echo x >>"$f.tmp" && mv "$f.tmp" "$f"; done
+says "a damaged snapshot is told from its store" '/one/snapshots/theirs: damaged' "$SILTFS" snapshot rollback "$T/one" theirs
+same "nothing of that is kept" "$(names "$T/one")" theirs
+ok "the store is whole" "$SILTFS" fsck -c "$T/one"
 mkdir "$T/one/snapshots/.deleted-theirs" && touch "$T/one/snapshots/.deleted-theirs/CURRENT"
 ok "one whose namesake a crash left half deleted is deleted" snap delete "$T/one" theirs
 same "both are gone" "$(ls -A "$T/one/snapshots")" ""
