@@ -107,6 +107,7 @@ pkg() { dpkg --log=/dev/null --no-triggers "$@"; }
 version=$(dpkg-parsechangelog -l mount/debian/changelog -S Version)
 same "its version is the program's" "siltfs $version" "$("$SILTFS" --version)"
 old=$(deb "$version~before") new=$(deb "$version")
+ok "make deb" test -f "$old" -a -f "$new" || finish
 if command -v lintian >/dev/null; then
     lintian --allow-root --fail-on error,warning "$new" >"$T/lintian" 2>&1 &
     lintian=$!
@@ -160,6 +161,6 @@ if [ -n "${lintian:-}" ]; then
     wait $lintian || fail "lintian complains" "$(cat "$T/lintian")"
     same "lintian says nothing" "$(cat "$T/lintian")" ""
 fi
-rm -f "$old" "$new"
+rm -f "$old"
 
 finish
