@@ -17,11 +17,12 @@
 #include "store.h"
 
 enum {
-    OPEN_MAX = 64,
+    OPEN_MAX = 128,
     MEMORY_EACH = 4 << 20,
     IDLE_MS = 60 * 1000, /* unused for that long: the kernel is asked to forget it */
-    MANY = OPEN_MAX / 2, /* with so many open already after that: */
-    MANY_IDLE_MS = 10,
+    MANY = 32, /* with so many open already after that: */
+    MANY_IDLE_MS = 1,
+    AGAIN_MS = 10, /* and again after that, and twice that ... */
     CLOSE_WAIT_MS = 1000,
     POLL_MS = 20,
 };
@@ -231,12 +232,11 @@ int browse_close(struct browse *b, const char *name)
 
 /* ---- the sweeper ---- */
 
-/* Is any still open? */
-static bool sweep(struct browse *b, unsigned idle_ms)
+/* How many are still open. */
+static unsigned sweep(struct browse *b, unsigned idle_ms)
 {
     char name[SNAPSHOT_NAME_MAX + 1];
-    bool any = false;
-    unsigned i;
+    unsigned i, n = 0;
 
     for (i = 0; i < OPEN_MAX; i++) {
         struct view *v = &b->view[i];
@@ -245,14 +245,14 @@ static bool sweep(struct browse *b, unsigned idle_ms)
         if (v->name[0] && atomic_load(&v->lookups) == 0)
             close_view(v);
         strcpy(name, v->name);
-        any = any || *name;
+        n += *name != '\0';
         if (now_ms() - atomic_load(&v->used_ms) < idle_ms)
             *name = '\0';
         mutex_unlock(&b->mu);
         if (*name)
             ask_to_forget(b, name);
     }
-    return any;
+    return n;
 }
 
 static void wake_sweeper(struct browse *b, bool many, bool end)
@@ -265,6 +265,20 @@ static void wake_sweeper(struct browse *b, bool many, bool end)
     pthread_mutex_unlock(&b->sweep_mu);
 }
 
+static struct timespec in_ms(unsigned ms)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
 /*
  * Sleeps for good while none is open. Who lists the directory with attributes opens them all
  * one after the other, and cannot be made to wait: the kernel lets nothing be forgotten
@@ -273,21 +287,25 @@ static void wake_sweeper(struct browse *b, bool many, bool end)
 static void *sweeper(void *arg)
 {
     struct browse *b = arg;
+    unsigned wait_ms = IDLE_MS / 2, n;
     struct timespec until;
-    bool many;
 
     near_not();
     pthread_mutex_lock(&b->sweep_mu);
     while (!b->ending) {
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += IDLE_MS / 1000 / 2;
+        until = in_ms(wait_ms);
         if (!b->any) {
             pthread_cond_wait(&b->wake, &b->sweep_mu);
         } else if (b->many || pthread_cond_timedwait(&b->wake, &b->sweep_mu, &until)) {
-            many = b->many;
+            wait_ms = b->many ? AGAIN_MS : 2 * wait_ms;
+            if (wait_ms > IDLE_MS / 2)
+                wait_ms = IDLE_MS / 2;
             b->any = b->many = false;
             pthread_mutex_unlock(&b->sweep_mu);
-            if (sweep(b, many ? MANY_IDLE_MS : IDLE_MS))
+            n = sweep(b, wait_ms < IDLE_MS / 2 ? MANY_IDLE_MS : IDLE_MS);
+            if (n < MANY)
+                wait_ms = IDLE_MS / 2;
+            if (n)
                 wake_sweeper(b, false, false);
             pthread_mutex_lock(&b->sweep_mu);
         }

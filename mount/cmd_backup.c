@@ -5,7 +5,6 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,28 +17,18 @@
 #include "store.h"
 #include "transfer.h"
 
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int signal)
-{
-    interrupted = 1;
-}
-
 static int show_progress(void *arg, uint64_t done, uint64_t total, uint64_t position)
 {
     progress_show(arg, done, total);
-    return interrupted ? -ECANCELED : 0;
+    return progress_canceled();
 }
 
 /* Long, and worth a word when it is cut off. */
 static int run(struct transfer *t, struct why *why)
 {
-    struct sigaction sa = {.sa_handler = interrupt, .sa_flags = SA_RESETHAND};
     struct progress bar = {0};
     int err;
 
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
     t->progress = show_progress;
     t->arg = &bar;
     err = transfer(t, why);
@@ -111,6 +100,7 @@ int cmd_backup(int argc, char **argv)
         return usage("backup");
     if (argc == 4 && strlen(argv[3]) > SNAPSHOT_NAME_MAX)
         return fail("%s: too long a name", argv[3]);
+    progress_catch_signals(); /* a mount's snapshot has to go again */
     if (store_resolve_new(argv[2], dest, &why) || source_open(argv[1], &from, &why))
         return fail("%s", why.text);
     if (argc == 4)
@@ -162,6 +152,7 @@ int cmd_restore(int argc, char **argv)
 
     if (argc != 3 || argv[1][0] == '-')
         return usage("restore");
+    progress_catch_signals();
     if (find_backup(argv[1], from, &why) || store_resolve_new(argv[2], to, &why))
         return fail("%s", why.text);
     snprintf(part, sizeof(part), "%s.restore-part", to);

@@ -140,7 +140,7 @@ int cmd_snapshot(int argc, char **argv)
 static int show_copied(void *arg, uint64_t done, uint64_t total, uint64_t position)
 {
     progress_show(arg, done, total);
-    return 0;
+    return progress_canceled();
 }
 
 static int clone_to(const struct source *from, const char *to, struct why *why)
@@ -165,6 +165,8 @@ static int clone_to(const struct source *from, const char *to, struct why *why)
                        "%s: is there already, or what is no clone begun as %s.clone-tmp; "
                        "a clone makes a new directory",
                        to, to);
+    if (err == -ECANCELED)
+        return why_set(why, err, "interrupted; nothing of it is left");
     return err ? why_set(why, err, "%s: %s", to, strerror(-err)) : 0;
 }
 
@@ -175,6 +177,7 @@ static int make_clone(const char *arg, const char *to_arg, struct why *why)
     struct why other;
     int err = store_resolve_new(to_arg, to, why);
 
+    progress_catch_signals(); /* a mount's snapshot has to go again */
     if (!err)
         err = source_open(arg, &from, why);
     if (err)

@@ -3,6 +3,8 @@
  */
 #include "progress.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +41,26 @@ void progress_show(struct progress *p, uint64_t done, uint64_t total)
     fprintf(stderr, "\033[K");
     p->shown_ms = now;
     p->shown = true;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
+{
+    interrupted = 1;
+}
+
+void progress_catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = interrupt, .sa_flags = SA_RESETHAND};
+
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+int progress_canceled(void)
+{
+    return interrupted ? -ECANCELED : 0;
 }
 
 void progress_clear(struct progress *p)

@@ -16,6 +16,10 @@ struct progress {
 
 /* done of about total bytes. */
 void progress_show(struct progress *p, uint64_t done, uint64_t total);
+/* From now on SIGINT and SIGTERM do not end the process the first time: what has to be
+ * cleared up can be. 0, or -ECANCELED after one. */
+void progress_catch_signals(void);
+int progress_canceled(void);
 /* Before something else is written; it comes back by itself. */
 void progress_clear(struct progress *p);
 

@@ -76,6 +76,16 @@ ok "a clone of a snapshot" "$SILTFS" clone "$MNT@first" "$T/clone-first"
 says "a clone is never over something" 'is there already' "$SILTFS" clone "$MNT" "$T/clone"
 says "nor of nothing" 'has no snapshot' "$SILTFS" clone "$MNT@none" "$T/clone-none"
 same "its own snapshot is gone" "$(names "$MNT")" "first second one"
+# On another filesystem it is copied, which takes a while.
+if mkdir "$T/disk" && mount -t tmpfs tmpfs "$T/disk" 2>/dev/null; then
+    head -c 100000000 /dev/zero | openssl enc -aes-128-ctr -K 0 -iv 0 >"$MNT/much" 2>/dev/null
+    timeout -s INT 0.05 "$SILTFS" clone "$MNT" "$T/disk/clone" >/dev/null 2>&1
+    same "cut off, a clone leaves nothing there" "$(ls -A "$T/disk" | grep -v '^clone$')" ""
+    same "... nor a snapshot in the mount" "$(names "$MNT")" "first second one"
+    rm "$MNT/much" && umount "$T/disk"
+else
+    skip "clones on another filesystem: no mount of a tmpfs"
+fi
 ok "it is mounted, to write" "$SILTFS" mount "$T/clone-first" "$B2"
 same "... and is what was" "$(tree "$B2")" "$(cat "$T/first")"
 rm -r "$B2/d" && head -c 1000000 /dev/urandom >"$B2/numbers"
