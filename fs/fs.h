@@ -362,6 +362,23 @@ struct fs_repair_result {
 int fs_repair(struct lsm *db, const struct fs_repair_options *o, fs_report_fn *report,
               void *arg, struct fs_repair_result *out);
 
+enum fs_diff_kind {
+    FS_DIFF_ADDED,
+    FS_DIFF_REMOVED,
+    FS_DIFF_CHANGED, /* contents or attributes; of a directory also: what it holds */
+    FS_DIFF_RENAMED, /* which may have changed, too */
+};
+/* path: in `new`, of what was removed in `old`; old_path of what was renamed. Control
+ * characters and backslashes as \ooo. Its first non-zero result ends it and is returned. */
+typedef int fs_diff_fn(void *arg, enum fs_diff_kind kind, const char *path,
+                       const char *old_path);
+/*
+ * What is different in the filesystem in `new`, of which that in `old` is a snapshot, or the
+ * other way round. Reads names and attributes, no contents; a time of access is no
+ * difference. Nobody changes either meanwhile. -E2BIG: more than 4 million came or went.
+ */
+int fs_diff(struct lsm *old, struct lsm *new, fs_diff_fn *fn, void *arg);
+
 struct fs_scrub_options {
     fs_report_fn *report;
     lsm_progress_fn *progress; /* NULL, or see struct lsm_verify_options */

@@ -105,6 +105,80 @@ static int rollback(const struct target *t, const char *name, struct why *why)
     return 0;
 }
 
+/* ---- diff ---- */
+
+static int show_difference(void *arg, enum fs_diff_kind kind, const char *path,
+                           const char *old_path)
+{
+    static const char letters[] = {[FS_DIFF_ADDED] = '+',
+                                   [FS_DIFF_REMOVED] = '-',
+                                   [FS_DIFF_CHANGED] = 'M',
+                                   [FS_DIFF_RENAMED] = 'R'};
+
+    if (old_path)
+        printf("%c %s -> %s\n", letters[kind], old_path, path);
+    else
+        printf("%c %s\n", letters[kind], path);
+    return ferror(stdout) ? -EIO : 0;
+}
+
+static int open_to_read(const char *path, struct lsm **db, struct why *why)
+{
+    struct lsm_options o;
+
+    lsm_options_init(&o);
+    o.read_only = true;
+    o.verify_bytes = 0;
+    o.format = FS_FORMAT;
+    return store_open(path, &o, db, why);
+}
+
+static int diff(const char *old_path, const char *new_path, struct why *why)
+{
+    struct lsm *old, *new;
+    int err = open_to_read(old_path, &old, why);
+
+    if (err)
+        return err;
+    err = open_to_read(new_path, &new, why);
+    if (!err) {
+        err = fs_diff(old, new, show_difference, NULL);
+        if (err)
+            why_set(why, err, "%s and %s: %s", old_path, new_path,
+                    err == -E2BIG ? "more than 4 million names came or went"
+                                  : strerror(-err));
+        lsm_close(new); /* read only, both: nothing to lose */
+    }
+    lsm_close(old);
+    return err;
+}
+
+/* STORE|MNT OLD [NEW]; without NEW, with what it is now. */
+static int cmd_diff(int argc, char **argv)
+{
+    static struct source from;
+    static char arg[PATH_MAX + SNAPSHOT_NAME_MAX + 2], old[PATH_MAX];
+    struct why why, other;
+    int err;
+
+    if (argc < 4 || argc > 5)
+        return usage("snapshot");
+    snprintf(arg, sizeof(arg), argc == 5 ? "%s@%s" : "%s", argv[2],
+             argc == 5 ? argv[4] : "");
+    if (source_open(arg, &from, &why))
+        return fail("%s", why.text);
+    err = snapshot_find(from.target.store, argv[3], old, &why);
+    if (!err)
+        err = diff(old, from.dir, &why);
+    if (source_close(&from, &other) && !err)
+        err = why_set(&why, -EIO, "%s", other.text);
+    if (!err && fflush(stdout) != 0)
+        err = why_set(&why, -EIO, "cannot write to standard output");
+    return err ? fail("%s", why.text) : 0;
+}
+
+/* ---- snapshot ---- */
+
 static const struct {
     const char *name;
     int (*run)(const struct target *t, const char *name, struct why *why);
@@ -122,6 +196,8 @@ int cmd_snapshot(int argc, char **argv)
     struct why why;
     size_t i;
 
+    if (argc > 1 && strcmp(argv[1], "diff") == 0)
+        return cmd_diff(argc, argv);
     for (i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
         if (argc < 2 || strcmp(argv[1], subcommands[i].name) != 0)
             continue;

@@ -94,13 +94,15 @@ static const struct command commands[] = {
      "and --resume goes on from there. What is damaged can be deleted or overwritten as\n"
      "ever; the rest can be read.\n",
      cmd_scrub, NULL},
-    {"snapshot", "create|list|delete|rollback STORE|MNT [NAME]",
+    {"snapshot", "create|list|delete|diff|rollback STORE|MNT [NAME [NAME]]",
      "keep the filesystem as it is now; show, drop, go back to what was kept",
      "  create STORE|MNT NAME    takes an instant and no room at any size: what changes\n"
      "                           later does, as long as the snapshot is there\n"
      "  list STORE|MNT           when each was made, the size of its files, and what of it\n"
      "                           deleting it would free\n"
      "  delete STORE|MNT NAME    also while it is mounted\n"
+     "  diff STORE|MNT NAME [NEW]  what is different now, or in NEW, a line each: + came, -\n"
+     "                           went, M contents or attributes changed, R renamed\n"
      "  rollback STORE NAME      unmounted: makes STORE what it was. What it is now stays\n"
      "                           as the snapshot before-rollback-N: go back to that to\n"
      "                           undo it\n"

@@ -132,6 +132,79 @@ same "... and walked" "$(find "$BROWSE" -name numbers | wc -l)" 102
 same "who works in one meanwhile goes on there" "$(cat "$T/said")" "$BROWSE/first/d"
 rm -r "$STORE"/snapshots/many*
 
+# ---- diff ----
+
+same "nothing changed: no difference" "$("$SILTFS" snapshot create "$MNT" d0 && "$SILTFS" snapshot diff "$MNT" d0)" ""
+mkdir "$MNT/t" "$MNT/t/sub" && echo 1 >"$MNT/t/stays" && echo 1 >"$MNT/t/goes" && echo 1 >"$MNT/t/moves" && ln "$MNT/t/stays" "$MNT/t/linked" && echo 1 >"$MNT/t/changes"
+"$SILTFS" snapshot create "$MNT" d1
+cat "$MNT/t/stays" >/dev/null && rm "$MNT/t/goes" && mv "$MNT/t/moves" "$MNT/t/sub/moved" && echo 22 >"$MNT/t/changes" && chmod 600 "$MNT/t/linked" && echo n >"$MNT/t/n
+w"
+same "each kind of change is told" "$("$SILTFS" snapshot diff "$MNT" d1 | sort)" "$(printf '%s\n' '+ /t/n\012w' '- /t/goes' 'M /t' 'M /t/changes' 'M /t/stays' 'M /t/sub' 'R /t/moves -> /t/sub/moved' | sort)"
+"$SILTFS" snapshot create "$MNT" d2 && echo later >"$MNT/later"
+same "between two snapshots: the same" "$("$SILTFS" snapshot diff "$MNT" d1 d2)" "$("$SILTFS" snapshot diff "$STORE" d1 d2)"
+not "... without what came later" bash -c "'$SILTFS' snapshot diff '$MNT' d1 d2 | grep later"
+says "of one that is not there" 'has no snapshot' "$SILTFS" snapshot diff "$MNT" none
+says "or the other" 'has no snapshot' "$SILTFS" snapshot diff "$MNT" d1 none
+
+# At random, beside what a walk over both finds.
+ok "200 random changes are told as a walk finds them" python3 - "$SILTFS" "$MNT" <<'END'
+import os, random, subprocess, sys
+siltfs, mnt = sys.argv[1:]
+seed = int(os.environ.get("SEED", random.getrandbits(32)))
+print("SEED=%d" % seed)
+random.seed(seed)
+top = mnt + "/random"
+os.mkdir(top)
+def walk(root):
+    out = {}
+    for dir, dirs, files in os.walk(root):
+        for n in dirs + files:
+            p = os.path.join(dir, n)
+            s = os.lstat(p)
+            out[p[len(root):]] = (s.st_ino & (1 << 48) - 1, s.st_mode, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_nlink)
+    return out
+def paths(): return sorted(walk(top))
+def dirs(): return [""] + [p for p in paths() if os.path.isdir(top + p)]
+def change(i):
+    all = paths()
+    d = random.choice(dirs())
+    p = random.choice(all) if all else None
+    k = random.randrange(7)
+    try:
+        if k < 2 or not p: open(top + d + "/f%d" % i, "w").write("x" * random.randrange(9000))
+        elif k == 2: os.mkdir(top + d + "/d%d" % i)
+        elif k == 3: os.rename(top + p, top + d + "/r%d" % i)
+        elif k == 4: os.rmdir(top + p) if os.path.isdir(top + p) else os.unlink(top + p)
+        elif k == 5: os.link(top + p, top + d + "/l%d" % i)
+        else: open(top + p, "a").write("y")
+    except OSError: pass
+for i in range(120): change(i)
+subprocess.check_call([siltfs, "snapshot", "create", mnt, "r0"])
+for i in range(120, 320): change(i)
+told = subprocess.run([siltfs, "snapshot", "diff", mnt, "r0"], check=True, capture_output=True, text=True).stdout.splitlines()
+old, new = walk(mnt + "/.siltfs/snapshots/r0/random"), walk(top)
+plus, minus, changed = set(), set(), set()
+for line in told:
+    kind, rest = line[0], line[2:]
+    if kind == "R":
+        a, b = rest.split(" -> "); minus.add(a); plus.add(b); changed.add(b)
+    else: {"+": plus, "-": minus, "M": changed}[kind].add(rest)
+strip = lambda s: {p[len("/random"):] for p in s if p.startswith("/random/")}
+plus, minus, changed = strip(plus), strip(minus), strip(changed)
+# A name that came back as another file is told as both.
+want_plus = {p for p in new if p not in old or old[p][0] != new[p][0]}
+want_minus = {p for p in old if p not in new or old[p][0] != new[p][0]}
+# A directory that moved takes what is in it along: entries keep their places.
+def moved(p, there): return any(p.startswith(q + "/") for q in there)
+assert plus <= want_plus and all(p in plus or moved(p, plus) for p in want_plus), (plus ^ want_plus)
+assert minus <= want_minus and all(p in minus or moved(p, minus) for p in want_minus), (minus ^ want_minus)
+by_ino = {}
+for p, s in new.items(): by_ino.setdefault(s[0], set()).add(p)
+want_changed = {s[0] for p, s in new.items() if any(o[0] == s[0] and o != s for o in old.values())}
+got_changed = {new[p][0] for p in changed if p in new}
+assert want_changed <= got_changed, [by_ino[i] for i in want_changed - got_changed]
+END
+
 # ---- under load: one moment ----
 
 # Two files are written in turn, each number into a before b; and names move in turn.
@@ -159,13 +232,14 @@ for i in $(seq 5); do
     same "load$i holds all names of it" "$(cd "$s" && ls -d n* | tr -d n | sort -n | awk 'NR > 1 && $1 != p + 1 { print "gap" } { p = $1 }')" ""
     snap delete "$MNT" "load$i" || fail "load$i is deleted"
 done
-rm -r "$MNT/w"
+rm -r "$MNT/w" "$MNT/t" "$MNT/random" "$MNT/later"
 
 # ---- at rest ----
 
 tree "$MNT" >"$T/last"
 ok "unmounted" "$SILTFS" umount "$MNT"
 ok "one is made at rest" snap create "$STORE" rest
+for name in d0 d1 d2 r0; do "$SILTFS" snapshot delete "$STORE" $name; done
 same "all are there" "$(names "$STORE")" "first second one rest"
 ok "back to the first" snap rollback "$STORE" first
 same "what it was is kept" "$(names "$STORE")" "first second one rest before-rollback-1"
