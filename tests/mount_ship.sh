@@ -48,7 +48,7 @@ words() {
 same "completes commands" "$(words "siltfs sn")" snapshot
 same "... all that there are" "$(words "siltfs help ")" \
     "$("$SILTFS" help | sed -n 's/^  \([a-z]*\)  .*/\1/p' | sort | xargs)"
-same "... what they do" "$(words "siltfs snapshot ")" "create delete list rollback"
+same "... what they do" "$(words "siltfs snapshot ")" "create delete diff list rollback"
 same "... their options" "$(words "siltfs fsck --")" "--contents --dry-run --repair"
 same "... words of -o" "$(words "siltfs mount -o ro,me")" "ro,memory= ro,memtable= ro,metrics="
 same "... for the helpers of mount(8), too" "$(words "mount.siltfs a b -o comp")" compression=
