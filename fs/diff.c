@@ -135,8 +135,8 @@ static int see_both(struct diff *d)
     uint64_t parent, seq;
     struct slice a, b;
     struct dentry x, y;
-    int rc = key_parse_two(lsm_iter_key(d->new.it), KEY_DENTRY, &parent, &seq) ? 0
-                                                                              : -EUCLEAN;
+    int rc =
+        key_parse_two(lsm_iter_key(d->new.it), KEY_DENTRY, &parent, &seq) ? 0 : -EUCLEAN;
 
     if (!rc)
         rc = lsm_iter_value(d->old.it, &a);
@@ -191,9 +191,7 @@ static int step(struct diff *d, both_fn *both, alone_fn *alone)
     int order = !old   ? 1
                 : !new ? -1
                        : slice_cmp(lsm_iter_key(d->old.it), lsm_iter_key(d->new.it));
-    int rc = order == 0 ? both(d)
-             : alone    ? alone(order < 0 ? &d->old : &d->new)
-                        : 0;
+    int rc = order == 0 ? both(d) : alone ? alone(order < 0 ? &d->old : &d->new) : 0;
 
     if (order <= 0)
         lsm_iter_next(d->old.it);

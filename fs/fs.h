@@ -26,8 +26,8 @@
  * Locks, outermost first: the rename lock (renames between directories); inode
  * locks: directory before its entry, two directories ancestor first else by
  * number, then files, by number; the deletion of inodes that nobody refers to; a
- * shard of the inode table, by number, then by name, or the counters; the engine's. No lock is held when a call
- * returns.
+ * shard of the inode table, by number, then by name, or the counters; the engine's. No
+ * lock is held when a call returns.
  */
 #ifndef FS_H
 #define FS_H
@@ -301,8 +301,8 @@ enum { FS_INFO_SEGMENTS = 16 };
 struct fs_info {
     uint64_t ino;
     mode_t mode;
-    bool embedded;  /* its record is in its entry; else it has a key of its own */
-    bool xattrs;    /* it has extended attributes */
+    bool embedded; /* its record is in its entry; else it has a key of its own */
+    bool xattrs;   /* it has extended attributes */
     uint64_t entries, subdirs; /* of a directory */
     /* The rest of a file. */
     uint64_t size, extents, bytes, unwritten;
@@ -369,12 +369,13 @@ enum fs_diff_kind {
     FS_DIFF_RENAMED, /* which may have changed, too */
 };
 /* path: in `new`, of what was removed in `old`; old_path of what was renamed. Control
- * characters and backslashes as \ooo. Its first non-zero result ends it and is returned. */
+ * characters and backslashes as \ooo. Its first non-zero result ends it and is returned.
+ */
 typedef int fs_diff_fn(void *arg, enum fs_diff_kind kind, const char *path,
                        const char *old_path);
 /*
- * What is different in the filesystem in `new`, of which that in `old` is a snapshot, or the
- * other way round. Reads names and attributes, no contents; a time of access is no
+ * What is different in the filesystem in `new`, of which that in `old` is a snapshot, or
+ * the other way round. Reads names and attributes, no contents; a time of access is no
  * difference. Nobody changes either meanwhile. -E2BIG: more than 4 million came or went.
  */
 int fs_diff(struct lsm *old, struct lsm *new, fs_diff_fn *fn, void *arg);

@@ -62,7 +62,7 @@ struct inode {
     /* No other name of its directory has the hash of its own: under the lock of its
      * name's shard, and to be relied on under the directory's. */
     bool sole;
-    _Atomic uint64_t kin; /* kin_of(rec): to be asked before the lock may be taken */
+    _Atomic uint64_t kin;    /* kin_of(rec): to be asked before the lock may be taken */
     struct inode *name_next; /* under the lock of its name's shard, */
     union {
         uint64_t name_hash;       /* like this and, to be changed, `home` */

@@ -90,8 +90,8 @@ static int load(struct scan *s)
     if (rc)
         return rc;
     if (!key_parse_two(lsm_iter_key(s->it), KEY_DENTRY, &dir, &s->seq) ||
-        s->seq < INO_FIRST || s->seq > INO_MAX ||
-        dentry_decode_name(value, &s->d) || s->d.ino == dir)
+        s->seq < INO_FIRST || s->seq > INO_MAX || dentry_decode_name(value, &s->d) ||
+        s->d.ino == dir)
         return fs_corrupt("bad directory entry", s->dir->ino, s->seq);
     return 0;
 }

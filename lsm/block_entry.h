@@ -10,7 +10,7 @@
 enum {
     BLOCK_ENTRY_MIN = 3 + IKEY_TRAILER, /* three varints and a trailer */
     BLOCK_COPY = 32,                    /* short keys are copied as so many bytes */
-    BLOCK_FETCH_BACK = 2048, /* bytes ahead of steps back */
+    BLOCK_FETCH_BACK = 2048,            /* bytes ahead of steps back */
     BLOCK_PASSED = 32, /* entries kept for steps back: twice what an interval has */
 };
 

@@ -95,7 +95,8 @@ static int add_size(void *arg, const struct lsm_file *f)
 
 int lsm_clone(struct lsm *from, const char *path, lsm_progress_fn *progress, void *arg)
 {
-    struct clone c = {.env = from->env, .from = from->dir, .progress = progress, .arg = arg};
+    struct clone c = {
+        .env = from->env, .from = from->dir, .progress = progress, .arg = arg};
     struct staging s = {0};
     int rc;
 
@@ -124,8 +125,8 @@ struct rollback {
     struct clone c;
     struct staging s;
     struct lsm_options o;
-    const char *path; /* the store */
-    bool check;       /* nothing is linked yet */
+    const char *path;     /* the store */
+    bool check;           /* nothing is linked yet */
     uint64_t next_number; /* no file of the store has it, nor a greater one */
 };
 

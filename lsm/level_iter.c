@@ -41,8 +41,7 @@ static bool enter(struct level_iter *li, size_t at)
 static bool beyond_upper(const struct level_iter *li, size_t at)
 {
     return li->has_upper && at < li->n &&
-           key_cmp(buf_slice(&li->files[at]->meta.smallest), buf_slice(&li->upper)) >=
-               0;
+           key_cmp(buf_slice(&li->files[at]->meta.smallest), buf_slice(&li->upper)) >= 0;
 }
 
 /* Take over the table iterator's state; true when it stands on an entry. */

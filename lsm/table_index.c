@@ -26,8 +26,8 @@ static int make_room(struct table_index *x, uint32_t n, size_t key_bytes,
 {
     uint8_t *p;
 
-    x->bytes = (size_t)n_dicts * sizeof(*x->dict) +
-               (size_t)n * (sizeof(*x->cached) + 8) + ((size_t)n + 1) * 12 + key_bytes;
+    x->bytes = (size_t)n_dicts * sizeof(*x->dict) + (size_t)n * (sizeof(*x->cached) + 8) +
+               ((size_t)n + 1) * 12 + key_bytes;
     p = env_alloc(x->bytes);
     if (!p)
         return -ENOMEM;

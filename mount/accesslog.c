@@ -13,7 +13,6 @@
 #include <string.h>
 #include <time.h>
 
-
 enum {
     READERS_MAX = 8,
     KEPT_MAX = 4 << 20, /* bytes that a reader may be behind */
@@ -188,8 +187,8 @@ static const char *outcome(int error)
     return name ? name : "?";
 }
 
-void access_note(struct meter *m, const struct fuse_in_header *in, size_t len, uint64_t ns,
-                 int error)
+void access_note(struct meter *m, const struct fuse_in_header *in, size_t len,
+                 uint64_t ns, int error)
 {
     char line[LINE_MAX_];
     struct access_reader *r;

@@ -20,7 +20,7 @@ enum {
     OPEN_MAX = 128,
     MEMORY_EACH = 4 << 20,
     IDLE_MS = 60 * 1000, /* unused for that long: the kernel is asked to forget it */
-    MANY = 32, /* with so many open already after that: */
+    MANY = 32,           /* with so many open already after that: */
     MANY_IDLE_MS = 1,
     AGAIN_MS = 10, /* and again after that, and twice that ... */
     CLOSE_WAIT_MS = 1000,
@@ -280,9 +280,9 @@ static struct timespec in_ms(unsigned ms)
 }
 
 /*
- * Sleeps for good while none is open. Who lists the directory with attributes opens them all
- * one after the other, and cannot be made to wait: the kernel lets nothing be forgotten
- * there during a lookup. So there must be room before there is none.
+ * Sleeps for good while none is open. Who lists the directory with attributes opens them
+ * all one after the other, and cannot be made to wait: the kernel lets nothing be
+ * forgotten there during a lookup. So there must be room before there is none.
  */
 static void *sweeper(void *arg)
 {

@@ -45,9 +45,10 @@ int cmd_accesslog(int argc, char **argv)
     if (target_resolve(argv[1], &t, &why))
         return fail("%s", why.text);
     if (!t.mounted)
-        return fail("%s: not mounted, or read only; only a mount that is written to takes "
-                    "orders",
-                    argv[1]);
+        return fail(
+            "%s: not mounted, or read only; only a mount that is written to takes "
+            "orders",
+            argv[1]);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
     err = ask(t.mountpoint, "accesslog", &a, &status, &why);

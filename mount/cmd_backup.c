@@ -1,7 +1,7 @@
 /*
- * cmd_backup.c - siltfs backup and restore: snapshots of stores in a directory, DEST, that
- * they share the files of. DEST/snapshots/NAME is a store, as those of a store are: what
- * reads those reads these.
+ * cmd_backup.c - siltfs backup and restore: snapshots of stores in a directory, DEST,
+ * that they share the files of. DEST/snapshots/NAME is a store, as those of a store are:
+ * what reads those reads these.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -71,7 +71,8 @@ static int make_dest(const char *dest, char snapshots[PATH_MAX], struct why *why
 static int back_up(const struct source *from, const char *dest, const char *name,
                    struct why *why)
 {
-    static char snapshots[PATH_MAX], to[PATH_MAX], part[PATH_MAX + SNAPSHOT_NAME_MAX + 16];
+    static char snapshots[PATH_MAX], to[PATH_MAX],
+        part[PATH_MAX + SNAPSHOT_NAME_MAX + 16];
     struct transfer t = {.from = from->dir, .to = to, .part = part, .others = snapshots};
     int err = snapshot_path(dest, name, to, why);
 
@@ -82,10 +83,12 @@ static int back_up(const struct source *from, const char *dest, const char *name
     snprintf(part, sizeof(part), "%s/.%s-part", snapshots, name);
     err = run(&t, why);
     if (err == -EEXIST)
-        why_set(why, err, "%s: has a backup \"%s\" already; give another name", dest, name);
+        why_set(why, err, "%s: has a backup \"%s\" already; give another name", dest,
+                name);
     if (!err)
-        printf("%s: %" PRIu64 " files, %.1f MB; copied %" PRIu64 ", %.1f MB\n", to, t.files,
-               (double)t.bytes / 1e6, t.copied_files, (double)t.copied_bytes / 1e6);
+        printf("%s: %" PRIu64 " files, %.1f MB; copied %" PRIu64 ", %.1f MB\n", to,
+               t.files, (double)t.bytes / 1e6, t.copied_files,
+               (double)t.copied_bytes / 1e6);
     return err;
 }
 

@@ -41,7 +41,8 @@ static int real_path(const char *arg, bool link, char path[PATH_MAX], struct why
     return mountpoint_resolve(link ? dirname(copy) : arg, path, why);
 }
 
-/* The mount that path, whose directory is real, lies in: the nearest mount point above. */
+/* The mount that path, whose directory is real, lies in: the nearest mount point above.
+ */
 static int find_mount(const char *path, char mountpoint[PATH_MAX], struct why *why)
 {
     static struct mountinfo m;
@@ -78,7 +79,8 @@ static int show_one(const char *arg, struct why *why)
             err = find_mount(path, mountpoint, why);
     }
     if (!err && control_owns(st.st_ino))
-        err = why_set(why, -EINVAL, "%s: of the control directory, or of a snapshot", arg);
+        err =
+            why_set(why, -EINVAL, "%s: of the control directory, or of a snapshot", arg);
     if (!err) {
         printf("%s\n", arg);
         snprintf(order, sizeof(order), "info %" PRIu64, (uint64_t)st.st_ino);

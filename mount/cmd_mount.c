@@ -201,7 +201,8 @@ static int find_store(struct mount_job *job, const char *arg, struct why *why)
 }
 
 /* *absent: there is no store, and that is to be no error. */
-static int parse(int argc, char **argv, struct mount_job *job, bool *foreground, bool *absent)
+static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
+                 bool *absent)
 {
     struct why why;
     static const struct option long_options[] = {

@@ -31,7 +31,7 @@ struct scrub {
     bool resume, keep; /* SCRUB is read; is written and removed */
     uint64_t rate;
     uint64_t position, problems; /* problems: also those told before */
-    bool quiet; /* no bar */
+    bool quiet;                  /* no bar */
     struct progress bar;
 };
 

@@ -65,10 +65,11 @@ int cmd_send(int argc, char **argv)
     if (source_open(argv[optind], &from, &why))
         return fail("%s", why.text);
     if (!from.snapshot[0] || from.temporary)
-        err = why_set(&why, -EINVAL,
-                      "%s: send a snapshot of it, %s@NAME; `siltfs snapshot create` makes "
-                      "one",
-                      argv[optind], argv[optind]);
+        err =
+            why_set(&why, -EINVAL,
+                    "%s: send a snapshot of it, %s@NAME; `siltfs snapshot create` makes "
+                    "one",
+                    argv[optind], argv[optind]);
     else
         err = do_send(&from, base, &why);
     close_err = source_close(&from, &other);
@@ -91,10 +92,8 @@ int cmd_receive(int argc, char **argv)
 {
     static char store[PATH_MAX];
     struct progress bar = {0};
-    struct receive r = {.store = store,
-                        .fd = STDIN_FILENO,
-                        .progress = show_progress,
-                        .arg = &bar};
+    struct receive r = {
+        .store = store, .fd = STDIN_FILENO, .progress = show_progress, .arg = &bar};
     struct why why;
     int err;
 

@@ -122,9 +122,11 @@ static int by_time(const void *a, const void *b)
 {
     const struct kind *x = a, *y = b;
 
-    return x->seconds < y->seconds ? 1 : x->seconds > y->seconds ? -1
-           : x->count < y->count   ? 1
-                                   : x->count > y->count ? -1 : 0;
+    return x->seconds < y->seconds   ? 1
+           : x->seconds > y->seconds ? -1
+           : x->count < y->count     ? 1
+           : x->count > y->count     ? -1
+                                     : 0;
 }
 
 static size_t find_kinds(const struct top *t, struct kind *kind, double *all,
@@ -184,8 +186,9 @@ static void show_levels(const struct top *t)
     printf("\nLEVEL TABLES   SIZE  TARGET\n");
     for (label[0] = '0'; label[0] < '0' + LSM_LEVELS; label[0]++) {
         size = sample_of(&t->now, "lsm_level_bytes", label);
-        printf("L%s %9.0f %6s  %6s  ", label, sample_of(&t->now, "lsm_level_tables", label),
-               human(size, a), human(sample_of(&t->now, "lsm_level_target_bytes", label), b));
+        printf("L%s %9.0f %6s  %6s  ", label,
+               sample_of(&t->now, "lsm_level_tables", label), human(size, a),
+               human(sample_of(&t->now, "lsm_level_target_bytes", label), b));
         bar(size / most);
         printf(" written %s/s\n",
                human(rate(t, "lsm_level_written_bytes_total", label), a));
@@ -203,17 +206,18 @@ static void show_engine(const struct top *t)
            gets = rate(t, "lsm_gets_total", "");
     char a[16], b[16];
 
-    printf("lookups %.0f/s: %.2f tables each, filters spare %.0f %%, cache hits %.1f %%\n",
-           gets, share(rate(t, "lsm_tables_searched_total", ""), gets),
-           100 * share(rate(t, "lsm_filter_rejected_total", ""),
-                       rate(t, "lsm_filter_checked_total", "")),
-           100 * (hits + misses > 0 ? hits / (hits + misses) : 1));
+    printf(
+        "lookups %.0f/s: %.2f tables each, filters spare %.0f %%, cache hits %.1f %%\n",
+        gets, share(rate(t, "lsm_tables_searched_total", ""), gets),
+        100 * share(rate(t, "lsm_filter_rejected_total", ""),
+                    rate(t, "lsm_filter_checked_total", "")),
+        100 * (hits + misses > 0 ? hits / (hits + misses) : 1));
     printf("flushed %s/s, compacted %s/s   write amplification %.2f\n",
            human(rate(t, "lsm_flush_bytes_total", ""), a),
            human(rate(t, "lsm_compact_written_bytes_total", ""), b),
            value(t, "lsm_write_amplification"));
-    printf("syncs %.0f/s   stalled %.0f ms/s, longest so far %s", rate(t, "lsm_syncs_total", ""),
-           1000 * rate(t, "lsm_stall_seconds_sum", ""),
+    printf("syncs %.0f/s   stalled %.0f ms/s, longest so far %s",
+           rate(t, "lsm_syncs_total", ""), 1000 * rate(t, "lsm_stall_seconds_sum", ""),
            duration(value(t, "lsm_stall_max_seconds"), a));
     if (value(t, "lsm_disk_full") > 0)
         printf("   DISK FULL");

@@ -1,8 +1,8 @@
 /*
  * cmd_upgrade.c - siltfs upgrade STORE: can this program use it, and what has to be done?
  *
- * Up to now nothing ever has: each version of the format can express all that earlier ones
- * could, and is written only where it must be. What changes that converts here.
+ * Up to now nothing ever has: each version of the format can express all that earlier
+ * ones could, and is written only where it must be. What changes that converts here.
  */
 #include "command.h"
 #include "log.h"

@@ -25,8 +25,10 @@ static const struct control_file {
     const char *name;
     report_fn *report; /* NULL: the options */
 } files[] = {
-    {"stats", report_text},        {"stats.json", report_json},
-    {"stats.prom", report_prometheus}, {"metrics", report_prometheus},
+    {"stats", report_text},
+    {"stats.json", report_json},
+    {"stats.prom", report_prometheus},
+    {"metrics", report_prometheus},
     {"config", NULL},
 };
 
@@ -91,8 +93,7 @@ int control_report(struct ops *o, report_fn *report, char **text, size_t *len)
     struct lsm *db = fs_store(o->fs);
     struct lsm_stats lsm;
     struct fs_stats fs;
-    struct report r = {
-        .store = lsm_path(db), .fs = &fs, .lsm = &lsm, .meter = &o->meter};
+    struct report r = {.store = lsm_path(db), .fs = &fs, .lsm = &lsm, .meter = &o->meter};
     FILE *out = open_memstream(text, len);
 
     if (!out)

@@ -195,7 +195,8 @@ int write_at(int fd, uint64_t off, const void *from, size_t len)
     size_t done = 0;
 
     while (done < len) {
-        ssize_t n = pwrite(fd, (const char *)from + done, len - done, (off_t)(off + done));
+        ssize_t n =
+            pwrite(fd, (const char *)from + done, len - done, (off_t)(off + done));
 
         if (n < 0 && errno != EINTR)
             return -errno;

@@ -11,9 +11,9 @@
 #include "say.h"
 
 enum {
-    FILES_NAME = 40,        /* with its NUL, as struct lsm_damage has it */
-    FILES_BLOCK = 1 << 20,  /* read and written at once */
-    FILES_TAIL = 64 << 10,  /* last bytes that tell two files apart */
+    FILES_NAME = 40,       /* with its NUL, as struct lsm_damage has it */
+    FILES_BLOCK = 1 << 20, /* read and written at once */
+    FILES_TAIL = 64 << 10, /* last bytes that tell two files apart */
 };
 
 struct file {
@@ -45,8 +45,9 @@ void files_sort(struct files *f);
 struct file *files_find(const struct files *f, const char *name);
 
 /*
- * SUMS, beside the files of a store that was carried: "XXH128 SIZE NAME INO MTIME", a line
- * each; the last two of the file that it was copied from, 0 when it came by a stream.
+ * SUMS, beside the files of a store that was carried: "XXH128 SIZE NAME INO MTIME", a
+ * line each; the last two of the file that it was copied from, 0 when it came by a
+ * stream.
  */
 #define SUMS_NAME "SUMS"
 /* fn's first non-zero result ends it and is returned. */
@@ -60,7 +61,8 @@ int write_at(int fd, uint64_t off, const void *from, size_t len);
 /* To read, a regular file that is no symbolic link; or a directory. */
 int open_file(int dir, const char *name);
 int open_dir(const char *path);
-/* To write, a new one: -EEXIST. It belongs to whom the directory does, as the engine's. */
+/* To write, a new one: -EEXIST. It belongs to whom the directory does, as the engine's.
+ */
 int make_file(int dir, const char *name);
 /* The XXH3 of the last FILES_TAIL bytes. */
 int tail_sum(int fd, uint64_t size, uint64_t *sum);

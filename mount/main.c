@@ -30,7 +30,8 @@ static const struct command commands[] = {
      "STORE is made, or must be an empty directory. Everything lives in it: to copy it\n"
      "(unmounted) is to copy the filesystem, to remove it, to remove the filesystem.\n",
      cmd_mkfs, mkfs_options_help},
-    {"mount", "STORE MNT [-f] [--metrics=ADDRESS:PORT] [-o OPTIONS]", "mount the filesystem in STORE on MNT",
+    {"mount", "STORE MNT [-f] [--metrics=ADDRESS:PORT] [-o OPTIONS]",
+     "mount the filesystem in STORE on MNT",
      "Returns when MNT answers; a daemon goes on serving it and logs to syslog. With\n"
      "-f it stays in the foreground and logs to stderr. SIGTERM, SIGINT and SIGHUP\n"
      "unmount. What returned from fsync survives power loss; what merely returned\n"
@@ -53,12 +54,14 @@ static const struct command commands[] = {
      "stats.prom. Counters begin when the store is opened.\n",
      cmd_stats, NULL},
     {"top", "MNT [-d SECONDS] [-n TIMES]", "watch what a mount does, live",
-     "Requests a second by kind and what they take, levels, garbage, caches, stalls, each\n"
+     "Requests a second by kind and what they take, levels, garbage, caches, stalls, "
+     "each\n"
      "second or as -d says. q ends it. Into a pipe it writes one such page after the\n"
      "other; with -n only so many.\n",
      cmd_top, NULL},
     {"accesslog", "MNT", "print each request that a mount serves, with its duration",
-     "When it ended, who asked, what of which inode, how it went, seconds it took; until\n"
+     "When it ended, who asked, what of which inode, how it went, seconds it took; "
+     "until\n"
      "Ctrl-C. Costs nothing while nobody does it.\n",
      cmd_accesslog, NULL},
     {"fsck", "[-n|--repair] [-c] STORE", "check the filesystem in STORE, unmounted",
@@ -70,19 +73,23 @@ static const struct command commands[] = {
      "                  interrupted and run again. -a and -p, which fsck(8) passes, are\n"
      "                  the same.\n"
      "  --dry-run, -n   only look, also with --repair\n"
-     "  --contents, -c  read the contents of all files, too, and tell which are damaged.\n"
+     "  --contents, -c  read the contents of all files, too, and tell which are "
+     "damaged.\n"
      "                  They are left so, and reading them goes on to fail; but what\n"
      "                  keeps a small store from opening is given up by --repair, and\n"
      "                  reads as zeros\n"
-     "Exit code 0: no problems, 1: all were mended, 4: there are some left, 8: the check\n"
+     "Exit code 0: no problems, 1: all were mended, 4: there are some left, 8: the "
+     "check\n"
      "could not be made.\n",
      cmd_fsck, NULL},
     {"info", "PATH...", "how files and directories of a mount are kept",
-     "The inode, its extents, where they are (in tables, or in which segments of the value\n"
+     "The inode, its extents, where they are (in tables, or in which segments of the "
+     "value\n"
      "log), and what they take there.\n",
      cmd_info, NULL},
     {"compact", "STORE|MNT", "make the store as small and quick to read as it gets, now",
-     "What is deleted and overwritten goes, and each name has one place: what is done in\n"
+     "What is deleted and overwritten goes, and each name has one place: what is done "
+     "in\n"
      "the background anyhow, bit by bit. Reads and writes all names and small contents\n"
      "once; a mount goes on meanwhile.\n",
      cmd_compact, NULL},
@@ -98,19 +105,23 @@ static const struct command commands[] = {
      "keep the filesystem as it is now; show, drop, go back to what was kept",
      "  create STORE|MNT NAME    takes an instant and no room at any size: what changes\n"
      "                           later does, as long as the snapshot is there\n"
-     "  list STORE|MNT           when each was made, the size of its files, and what of it\n"
+     "  list STORE|MNT           when each was made, the size of its files, and what of "
+     "it\n"
      "                           deleting it would free\n"
      "  delete STORE|MNT NAME    also while it is mounted\n"
-     "  diff STORE|MNT NAME [NEW]  what is different now, or in NEW, a line each: + came, -\n"
+     "  diff STORE|MNT NAME [NEW]  what is different now, or in NEW, a line each: + "
+     "came, -\n"
      "                           went, M contents or attributes changed, R renamed\n"
-     "  rollback STORE NAME      unmounted: makes STORE what it was. What it is now stays\n"
+     "  rollback STORE NAME      unmounted: makes STORE what it was. What it is now "
+     "stays\n"
      "                           as the snapshot before-rollback-N: go back to that to\n"
      "                           undo it\n"
      "MNT/.siltfs/snapshots/NAME shows one to root and whoever mounted, and\n"
      "`siltfs mount -o snapshot=NAME STORE MNT` to all whom it allows. Both read only;\n"
      "`siltfs clone` makes a store of it that can be written to.\n",
      cmd_snapshot, NULL},
-    {"clone", "STORE|MNT[@NAME] NEW", "make a store of its own, in NEW, of a store or snapshot",
+    {"clone", "STORE|MNT[@NAME] NEW",
+     "make a store of its own, in NEW, of a store or snapshot",
      "Of a mount it is what it holds at one moment. On the same filesystem it takes an\n"
      "instant and no room but for what changes later in either, else it is a copy.\n",
      cmd_clone, NULL},
@@ -126,12 +137,15 @@ static const struct command commands[] = {
      "STORE must not be there yet. Every byte is compared with what was backed up.\n"
      "Interrupted, run it again: what came over stays.\n",
      cmd_restore, NULL},
-    {"send", "[--from=SNAPSHOT] STORE|MNT@SNAPSHOT", "write a snapshot to standard output",
-     "For `siltfs receive`, through a pipe, ssh or a file; every byte is under a sum. With\n"
+    {"send", "[--from=SNAPSHOT] STORE|MNT@SNAPSHOT",
+     "write a snapshot to standard output",
+     "For `siltfs receive`, through a pipe, ssh or a file; every byte is under a sum. "
+     "With\n"
      "--from, only what that snapshot, which the receiver has, has not got.\n",
      cmd_send, NULL},
     {"receive", "STORE", "make a snapshot of STORE of what `siltfs send` writes",
-     "Reads standard input. STORE is made if it is not there, a place for snapshots alone;\n"
+     "Reads standard input. STORE is made if it is not there, a place for snapshots "
+     "alone;\n"
      "it may be mounted. The snapshot is there when it is whole, or not at all; `siltfs\n"
      "clone STORE@NAME NEW` makes a store of it that can be written to.\n",
      cmd_receive, NULL},
@@ -177,8 +191,8 @@ static void help_all(FILE *out)
     fprintf(out, "siltfs %s: a filesystem in a directory\n\n", SILTFS_VERSION);
     for (int i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-9s  %s\n", commands[i].name, commands[i].summary);
-    fprintf(out,
-            "  %-9s  this\n\n`siltfs help COMMAND` says what it takes and more.\n", "help");
+    fprintf(out, "  %-9s  this\n\n`siltfs help COMMAND` says what it takes and more.\n",
+            "help");
 }
 
 static int help_on(const struct command *c)

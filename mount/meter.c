@@ -93,7 +93,8 @@ static void add(_Atomic uint64_t *to, uint64_t n)
     atomic_fetch_add_explicit(to, n, memory_order_relaxed);
 }
 
-void meter_end(struct meter *m, uint64_t begun, const void *request, size_t len, int error)
+void meter_end(struct meter *m, uint64_t begun, const void *request, size_t len,
+               int error)
 {
     const struct fuse_in_header *in = request;
     uint64_t ns = meter_begin() - begun, max;
@@ -109,9 +110,9 @@ void meter_end(struct meter *m, uint64_t begun, const void *request, size_t len,
         add(&k->failed, 1);
     atomic_fetch_add_explicit(&k->bucket[bucket_of(ns)], 1, memory_order_relaxed);
     max = atomic_load_explicit(&k->max_ns, memory_order_relaxed);
-    while (ns > max && !atomic_compare_exchange_weak_explicit(
-                           &k->max_ns, &max, ns, memory_order_relaxed,
-                           memory_order_relaxed))
+    while (ns > max && !atomic_compare_exchange_weak_explicit(&k->max_ns, &max, ns,
+                                                              memory_order_relaxed,
+                                                              memory_order_relaxed))
         ;
     if (atomic_load_explicit(&m->readers, memory_order_relaxed))
         access_note(m, in, len, ns, error);

@@ -32,8 +32,10 @@ struct meter {
 
 /* A request begins; what meter_end is given. */
 uint64_t meter_begin(void);
-/* error: a positive errno, of the reply; 0. request, as the kernel sent it, of len bytes. */
-void meter_end(struct meter *m, uint64_t begun, const void *request, size_t len, int error);
+/* error: a positive errno, of the reply; 0. request, as the kernel sent it, of len bytes.
+ */
+void meter_end(struct meter *m, uint64_t begun, const void *request, size_t len,
+               int error);
 
 /* A kind for the reports: mean and percentiles in ns, to a fifth. */
 struct meter_row {

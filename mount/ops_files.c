@@ -116,8 +116,9 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 /*
  * The kernel never asks again, nor does it tell when files are closed. There is nothing
- * to keep for an open file: it lives as long as the kernel knows its inode. Unless we have
- * to hear of each reader: then opening makes it drop what it has read (no keep_cache).
+ * to keep for an open file: it lives as long as the kernel knows its inode. Unless we
+ * have to hear of each reader: then opening makes it drop what it has read (no
+ * keep_cache).
  */
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {

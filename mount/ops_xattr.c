@@ -55,9 +55,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         err = buf ? 0 : -ENOMEM;
     }
     if (!err)
-        err = control_owns(ino)
-                  ? control_listxattr(o, &c.cred, ino, buf, size, &len)
-                  : fs_listxattr(o->fs, &c.cred, ino, buf, size, &len);
+        err = control_owns(ino) ? control_listxattr(o, &c.cred, ino, buf, size, &len)
+                                : fs_listxattr(o->fs, &c.cred, ino, buf, size, &len);
     if (err)
         reply_err(req, err);
     else if (size)

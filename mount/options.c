@@ -236,8 +236,9 @@ static void print_read_only(FILE *out, const struct mount_options *o)
 
 static void print_atime(FILE *out, const struct mount_options *o)
 {
-    static const char *const words[] = {
-        [FS_RELATIME] = "relatime", [FS_NOATIME] = "noatime", [FS_STRICTATIME] = "strictatime"};
+    static const char *const words[] = {[FS_RELATIME] = "relatime",
+                                        [FS_NOATIME] = "noatime",
+                                        [FS_STRICTATIME] = "strictatime"};
 
     fputs(words[o->fs.atime], out);
 }
@@ -513,9 +514,8 @@ int mount_options_parse(struct mount_options *o, const char *list, struct why *w
 void mount_options_help(FILE *out)
 {
     help(mount_table, AFTER_O, out);
-    fprintf(out,
-            "Words that only mount(8) reads (defaults, noauto, x-...) are skipped; "
-            "[no]suid,\n[no]dev, [no]exec, [a]sync go to the kernel.\n");
+    fprintf(out, "Words that only mount(8) reads (defaults, noauto, x-...) are skipped; "
+                 "[no]suid,\n[no]dev, [no]exec, [a]sync go to the kernel.\n");
 }
 
 void mkfs_options_init(struct mkfs_options *o)

@@ -160,17 +160,20 @@ static void file_lines(struct order *r, const struct fs_info *i)
     if (i->unwritten)
         say(r, "unwritten     %" PRIu64 " bytes set aside, read as zeros", i->unwritten);
     if (i->inline_extents)
-        say(r, "in tables     %" PRIu64 " extents, %" PRIu64 " bytes, compressed with what "
-               "is beside them",
+        say(r,
+            "in tables     %" PRIu64 " extents, %" PRIu64 " bytes, compressed with what "
+            "is beside them",
             i->inline_extents, i->inline_bytes);
     if (!i->separated_bytes)
         return;
-    say(r, "in value log  %" PRIu64 " bytes; records take %" PRIu64 " for %" PRIu64
-           ": %.2f of them",
+    say(r,
+        "in value log  %" PRIu64 " bytes; records take %" PRIu64 " for %" PRIu64
+        ": %.2f of them",
         i->separated_bytes, i->stored_bytes, i->raw_bytes,
         (double)i->stored_bytes / (double)i->raw_bytes);
     for (n = 0; n < i->segments_told; n++)
-        at += (size_t)snprintf(list + at, sizeof(list) - at, " %06" PRIu64, i->segment[n]);
+        at +=
+            (size_t)snprintf(list + at, sizeof(list) - at, " %06" PRIu64, i->segment[n]);
     if (i->segments_more)
         snprintf(list + at, sizeof(list) - at, ", and more");
     say(r, "segments     %s", list);
@@ -284,12 +287,8 @@ static const struct {
     const char *name;
     void (*run)(struct order *r, char *arguments);
 } commands[] = {
-    {"scrub", scrub},
-    {"info", info},
-    {"compact", compact},
-    {"accesslog", accesslog},
-    {"snapshot", snapshot},
-    {"unsnapshot", unsnapshot},
+    {"scrub", scrub},         {"info", info},         {"compact", compact},
+    {"accesslog", accesslog}, {"snapshot", snapshot}, {"unsnapshot", unsnapshot},
 };
 
 static void *obey(void *arg)

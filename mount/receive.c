@@ -34,8 +34,8 @@ struct receiving {
 
 static int damaged(struct receiving *j, const char *what)
 {
-    return why_set(j->why, -EUCLEAN, "the stream is damaged: %s in its frame %" PRIu64, what,
-                   j->in.frames);
+    return why_set(j->why, -EUCLEAN, "the stream is damaged: %s in its frame %" PRIu64,
+                   what, j->in.frames);
 }
 
 static int failed(struct receiving *j, int err, const char *what)
@@ -283,7 +283,8 @@ static int check_store(struct receiving *j)
     int err = files_open(&opened, j->part, j->why);
 
     if (!err && opened.n != j->files.n)
-        err = why_set(j->why, -EUCLEAN, "the stream holds files that are not the store's");
+        err =
+            why_set(j->why, -EUCLEAN, "the stream holds files that are not the store's");
     files_close(&opened);
     return err;
 }
@@ -328,8 +329,13 @@ int receive_snapshot(struct receive *r, struct why *why)
     why->text[0] = '\0';
     if (!j)
         return why_set(why, -ENOMEM, "%s", strerror(ENOMEM));
-    *j = (struct receiving){.r = r, .why = why, .in.fd = r->fd, .part_dir = -1,
-                            .base = -1, .files.dir = -1, .fd = -1};
+    *j = (struct receiving){.r = r,
+                            .why = why,
+                            .in.fd = r->fd,
+                            .part_dir = -1,
+                            .base = -1,
+                            .files.dir = -1,
+                            .fd = -1};
     j->sum = XXH3_createState();
     err = j->sum ? begin(j) : -ENOMEM;
     while (!err && !over)

@@ -30,8 +30,7 @@ static void meter_text(FILE *out, const struct meter *m)
             "mean us", "p50 us", "p99 us", "max us");
     for (i = 0; i < METER_KINDS; i++)
         if (meter_row(m, i, &r))
-            fprintf(out,
-                    "%-16s %12" PRIu64 " %8" PRIu64 " %10.1f %10.1f %10.1f %10.1f\n",
+            fprintf(out, "%-16s %12" PRIu64 " %8" PRIu64 " %10.1f %10.1f %10.1f %10.1f\n",
                     r.name, r.count, r.failed, (double)r.mean_ns / 1e3,
                     (double)r.p50_ns / 1e3, (double)r.p99_ns / 1e3,
                     (double)r.max_ns / 1e3);

@@ -1,5 +1,6 @@
 /*
- * samples.h - metrics in Prometheus' text format, as `.siltfs/metrics` has them, read back.
+ * samples.h - metrics in Prometheus' text format, as `.siltfs/metrics` has them, read
+ * back.
  */
 #ifndef MOUNT_SAMPLES_H
 #define MOUNT_SAMPLES_H

@@ -154,9 +154,7 @@ int send_snapshot(struct send *s, struct why *why)
         j.block = malloc(FILES_BLOCK);
         if (s->base)
             j.base = open_dir(s->base);
-        err = !j.block               ? -ENOMEM
-              : s->base && j.base < 0 ? j.base
-                                      : put_all(&j);
+        err = !j.block ? -ENOMEM : s->base && j.base < 0 ? j.base : put_all(&j);
         if (err)
             why_set(why, err, "sending %s: %s", s->from, strerror(-err));
     }

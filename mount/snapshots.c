@@ -39,10 +39,11 @@ int snapshot_path(const char *store, const char *name, char path[PATH_MAX],
                   struct why *why)
 {
     if (!is_name(name))
-        return why_set(why, -EINVAL,
-                       "\"%s\" is no name for a snapshot: 1 to %d bytes, no / and no "
-                       "control characters, not beginning with . or -, nor ending in -tmp",
-                       name, SNAPSHOT_NAME_MAX);
+        return why_set(
+            why, -EINVAL,
+            "\"%s\" is no name for a snapshot: 1 to %d bytes, no / and no "
+            "control characters, not beginning with . or -, nor ending in -tmp",
+            name, SNAPSHOT_NAME_MAX);
     if (snprintf(path, PATH_MAX, "%s/" DIRECTORY "/%s", store, name) >= PATH_MAX)
         return why_set(why, -ENAMETOOLONG, "%s: %s", store, strerror(ENAMETOOLONG));
     return 0;
@@ -233,8 +234,7 @@ static int find_all(DIR *d, struct found **list, size_t *n)
     while ((e = readdir(d))) {
         if (!is_name(e->d_name))
             continue;
-        fd = openat(dirfd(d), e->d_name,
-                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             continue;
         if (*n == cap) {

@@ -38,9 +38,10 @@ typedef int snapshot_fn(void *arg, const struct snapshot *s);
 int snapshot_list(const char *store, snapshot_fn *fn, void *arg);
 
 /*
- * Make tables of what the logs of one hold: the moment was taken without waiting for that,
- * and replaying them at each opening takes time and memory, copying them room. Nothing
- * happens while somebody reads it, nor to one that was carried here with its sums.
+ * Make tables of what the logs of one hold: the moment was taken without waiting for
+ * that, and replaying them at each opening takes time and memory, copying them room.
+ * Nothing happens while somebody reads it, nor to one that was carried here with its
+ * sums.
  */
 void snapshot_settle(const char *path);
 

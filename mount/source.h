@@ -1,6 +1,6 @@
 /*
- * source.h - snapshots made and deleted by whoever has the store open, a mount's daemon or
- * this process; and what other commands read a store from that may be in use.
+ * source.h - snapshots made and deleted by whoever has the store open, a mount's daemon
+ * or this process; and what other commands read a store from that may be in use.
  */
 #ifndef MOUNT_SOURCE_H
 #define MOUNT_SOURCE_H
@@ -17,7 +17,7 @@ struct source {
     struct target target;
     char dir[PATH_MAX];
     char snapshot[SNAPSHOT_NAME_MAX + 1]; /* its name, as far as it is one of a store */
-    bool temporary; /* the snapshot of a mount, made for this */
+    bool temporary;                       /* the snapshot of a mount, made for this */
 };
 
 /* Of STORE|MNT[@SNAPSHOT]. */

@@ -44,7 +44,8 @@ int store_holder(const char *path, struct holder *h);
 /* As the holder: replace what LOCK says after the process number. */
 void store_mark(const char *path, const char *word);
 
-/* Wait until nobody has the store, or with `readers` nobody who writes: 0, -ETIMEDOUT, or why it cannot be told. */
+/* Wait until nobody has the store, or with `readers` nobody who writes: 0, -ETIMEDOUT, or
+ * why it cannot be told. */
 int store_wait_free(const char *path, bool readers, unsigned timeout_ms);
 /* Wait until process pid is gone; 0 or -ETIMEDOUT. */
 int process_wait_gone(int pid, unsigned timeout_ms);

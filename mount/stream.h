@@ -47,8 +47,8 @@ struct stream {
 
 int stream_put(struct stream *s, uint8_t type, struct slice payload);
 /*
- * The next frame; *payload lasts until the next call. -EUCLEAN: damaged; -EPROTONOSUPPORT:
- * no stream of siltfs, or a later version; -EPIPE: it ends too early.
+ * The next frame; *payload lasts until the next call. -EUCLEAN: damaged;
+ * -EPROTONOSUPPORT: no stream of siltfs, or a later version; -EPIPE: it ends too early.
  */
 int stream_get(struct stream *s, uint8_t *type, struct slice *payload);
 void stream_release(struct stream *s);

@@ -174,8 +174,8 @@ static int link_from_others(struct job *j)
     while (d && !err && (e = readdir(d))) {
         if (e->d_name[0] == '.')
             continue;
-        o.dir = openat(dirfd(d), e->d_name,
-                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        o.dir =
+            openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (o.dir < 0)
             continue;
         err = files_read_sums(o.dir, link_if_same, &o);

@@ -4,9 +4,10 @@
  * are copied, synced, read back and compared.
  *
  * A file is the same when the sum of all its bytes is. A number alone does not tell: two
- * clones of a store both give it out. What was copied from a file that is still there, the
- * same inode with the same time, need not be summed again. With each store goes a file
- * SUMS (files.h), by which that is known, and it is verified when it is brought back.
+ * clones of a store both give it out. What was copied from a file that is still there,
+ * the same inode with the same time, need not be summed again. With each store goes a
+ * file SUMS (files.h), by which that is known, and it is verified when it is brought
+ * back.
  *
  * Interrupted, it is done again: what came over whole stays where it is.
  */
@@ -26,7 +27,7 @@ struct transfer {
     lsm_progress_fn *progress;
     void *arg;
 
-    uint64_t files, bytes;     /* results: of the store */
+    uint64_t files, bytes; /* results: of the store */
     uint64_t copied_files, copied_bytes;
 };
 

@@ -320,7 +320,8 @@ START_TEST(a_death_leaves_the_one_or_the_other)
 }
 END_TEST
 
-/* A clone gives out the numbers that its store gives out, too: for files of the same size. */
+/* A clone gives out the numbers that its store gives out, too: for files of the same
+ * size. */
 START_TEST(a_checkpoint_of_another_store_with_the_same_numbers_changes_nothing)
 {
     struct env *env = env_mem_new(1);
@@ -352,7 +353,8 @@ END_TEST
 /* env_mem has no links to directories. */
 START_TEST(what_was_planted_as_the_place_to_build_in_is_not_emptied)
 {
-    char dir[] = "/tmp/test_clone-XXXXXX", store[PATH_MAX], to[PATH_MAX], tmp[PATH_MAX + 16];
+    char dir[] = "/tmp/test_clone-XXXXXX", store[PATH_MAX], to[PATH_MAX],
+         tmp[PATH_MAX + 16];
     struct lsm_options o = small_options(env_posix());
     struct lsm *db;
 
