@@ -632,6 +632,11 @@ int fs_scrub(struct lsm *db, const struct fs_scrub_options *o, uint64_t *problem
     return -EOPNOTSUPP;
 }
 
+int fs_sync(struct fs *fs)
+{
+    return 0; /* there is no disk */
+}
+
 int fs_info(struct fs *fs, uint64_t ino, struct fs_info *out)
 {
     return -EOPNOTSUPP;

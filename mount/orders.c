@@ -258,12 +258,19 @@ static const char *store_of(const struct order *r)
     return lsm_path(fs_store(r->ops->fs));
 }
 
-/* The asker has had the kernel write its dirty pages. */
+/*
+ * The asker has had the kernel write its dirty pages. What fs/ writes now and then, times
+ * of access and how many inodes there are, goes first; a full disk, where that may fail, is
+ * no reason to have no snapshot.
+ */
 static void snapshot(struct order *r, char *arguments)
 {
+    int err = fs_sync(r->ops->fs);
     struct why why;
 
-    if (snapshot_create(fs_store(r->ops->fs), store_of(r), arguments, &why))
+    if (err && err != -ENOSPC)
+        refuse(r, "%s: %s", store_of(r), strerror(-err));
+    else if (snapshot_create(fs_store(r->ops->fs), store_of(r), arguments, &why))
         refuse(r, "%s", why.text);
     else
         end(r, "0");

@@ -91,6 +91,7 @@ same "... and is what was" "$(tree "$B2")" "$(cat "$T/first")"
 rm -r "$B2/d" && head -c 1000000 /dev/urandom >"$B2/numbers"
 ok "it is unmounted" "$SILTFS" umount "$B2"
 same "the snapshot is as it was" "$(tree "$BROWSE/first")" "$(cat "$T/first")"
+same "the count of inodes is not from before" "$("$SILTFS" fsck "$T/clone" 2>&1 | grep -c remark)" 0
 ok "both are consistent" bash -c "'$SILTFS' fsck '$T/clone' && '$SILTFS' fsck '$T/clone-first'"
 
 # ---- of another store, with the same numbers; begun and not ended ----
