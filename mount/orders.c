@@ -260,8 +260,8 @@ static const char *store_of(const struct order *r)
 
 /*
  * The asker has had the kernel write its dirty pages. What fs/ writes now and then, times
- * of access and how many inodes there are, goes first; a full disk, where that may fail, is
- * no reason to have no snapshot.
+ * of access and how many inodes there are, goes first; a full disk, where that may fail,
+ * is no reason to have no snapshot.
  */
 static void snapshot(struct order *r, char *arguments)
 {
