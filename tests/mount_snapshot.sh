@@ -250,6 +250,34 @@ same "it is what it was" "$(tree "$MNT")" "$(cat "$T/first")"
 seq 5 >"$MNT/after"
 ok "unmounted again" "$SILTFS" umount "$MNT"
 ok "forth again" snap rollback "$STORE" before-rollback-1
+# Killed at named points of a rollback: it is the one or the other, and can be done again.
+KILLABLE=$(realpath "${B:-build}")/kill/siltfs
+if [ -x "$KILLABLE" ]; then
+    died=0
+    mapfile -t points < <(grep -rhoE 'KILL_POINT\("[a-z-]+"\)' lsm --include='*.c' | grep -oE '"[a-z-]+' | tr -d '"' | sort)
+    for point in "${points[@]}"; do
+        for to in first before-rollback-1; do
+            (SILTFS_KILL=$point:2 "$KILLABLE" snapshot rollback "$STORE" $to; exit $?) >/dev/null 2>&1
+            [ $? = 137 ] || continue
+            died=$((died + 1))
+            ok "killed at $point, the store is consistent" "$SILTFS" fsck "$STORE"
+        done
+    done
+    for point in rollback-linked rollback-renamed; do
+        (SILTFS_KILL=$point:1 "$KILLABLE" snapshot rollback "$STORE" first; exit $?) >/dev/null 2>&1
+        same "it is killed at $point" $? 137
+        ok "killed at $point, the store is consistent" "$SILTFS" fsck "$STORE"
+    done
+    "$SILTFS" mount -o ro "$STORE" "$MNT" && tree "$MNT" >"$T/killed" && "$SILTFS" umount "$MNT"
+    same "after the moment it is the other" "$(cat "$T/killed")" "$(cat "$T/first")"
+    ok "forth again, after the kills" snap rollback "$STORE" before-rollback-1
+    for name in $(names "$STORE" | grep -oE 'before-rollback-[0-9]+'); do
+        [ "${name##*-}" -gt 2 ] && snap delete "$STORE" "$name"
+    done
+    echo "$died kills of a rollback"
+else
+    skip "kills of a rollback: build/kill/siltfs is not built"
+fi
 ok "and mounted read only" "$SILTFS" mount -o ro "$STORE" "$MNT"
 same "it is what it was before" "$(tree "$MNT")" "$(cat "$T/last")"
 ok "several read a store at once" "$SILTFS" mount -o ro "$STORE" "$B2"
