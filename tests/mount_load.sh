@@ -12,7 +12,7 @@ LEAKY=$(realpath "${B:-build}")/asan/siltfs
 
 # What the daemon may have: the budget, so much for each inode that the kernel knew at a
 # time (fs/DESIGN.md), and for itself (code, stacks, buffers of requests).
-memory_mib=64 inode_bytes=320 itself_mib=48
+memory_mib=64 inode_bytes=336 itself_mib=48
 
 rss_kib() { awk '/^RssAnon/ {print $2}' "/proc/$1/status"; }
 live_inodes() { "$SILTFS" stats --json "$MNT" | grep -oE '"live_inodes": *[0-9]+' | grep -oE '[0-9]+'; }
