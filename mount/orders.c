@@ -19,7 +19,7 @@ enum {
     LINE_BYTES = 4096,
     READ_WAIT_S = 1,
     PROGRESS_MS = 200,   /* no more often than that */
-    KEPT_MAX = 16 << 20, /* of what nobody reads */
+    KEPT_MAX = 16 << 20, /* of lines that nobody reads; the last is told all the same */
 };
 
 struct order {
@@ -32,22 +32,36 @@ struct order {
     pthread_mutex_t mu; /* innermost; over the following */
     pthread_cond_t more;
     bool given, over;
+    uint64_t lost; /* lines: there was no room */
     struct buf out;
 };
 
 /* ---- answering ---- */
 
-static void answer(struct order *r, const char *kind, const char *fmt, va_list ap)
+static void put_line(struct order *r, const char *kind, const char *text)
 {
-    char *text;
+    buf_append_slice(&r->out, slice_str(kind));
+    buf_append_slice(&r->out, slice_str(text));
+    buf_append(&r->out, "\n", 1);
+}
+
+static void answer(struct order *r, const char *kind, bool last, const char *fmt,
+                   va_list ap)
+{
+    char *text, lost[64];
 
     if (vasprintf(&text, fmt, ap) < 0)
         return;
     pthread_mutex_lock(&r->mu);
-    if (r->out.len < KEPT_MAX) {
-        buf_append_slice(&r->out, slice_str(kind));
-        buf_append_slice(&r->out, slice_str(text));
-        buf_append(&r->out, "\n", 1);
+    if (!last && r->out.len >= KEPT_MAX) {
+        r->lost++;
+    } else {
+        if (r->lost) {
+            snprintf(lost, sizeof(lost), "(%" PRIu64 " lines are missing)", r->lost);
+            put_line(r, "say ", lost);
+        }
+        r->lost = 0;
+        put_line(r, kind, text);
     }
     pthread_cond_broadcast(&r->more);
     pthread_mutex_unlock(&r->mu);
@@ -64,7 +78,7 @@ static void say(struct order *r, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    answer(r, "say ", fmt, ap);
+    answer(r, "say ", false, fmt, ap);
     va_end(ap);
 }
 
@@ -73,7 +87,7 @@ static void tell_progress(struct order *r, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    answer(r, "progress ", fmt, ap);
+    answer(r, "progress ", false, fmt, ap);
     va_end(ap);
 }
 
@@ -82,7 +96,7 @@ static void end(struct order *r, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    answer(r, "end ", fmt, ap);
+    answer(r, "end ", true, fmt, ap);
     va_end(ap);
 }
 
@@ -91,7 +105,7 @@ static void refuse(struct order *r, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    answer(r, "fail ", fmt, ap);
+    answer(r, "fail ", true, fmt, ap);
     va_end(ap);
 }
 
