@@ -316,7 +316,7 @@ static int mem_rename(struct env *e, const char *from, const char *to)
     return mem_unlock(m, 0);
 }
 
-static int mem_unlink(struct env *e, const char *path)
+static int remove_name(struct env *e, const char *path, bool is_dir)
 {
     struct env_mem *m = mem_env(e);
     struct mem_node *dir, *node;
@@ -327,11 +327,23 @@ static int mem_unlink(struct env *e, const char *path)
     rc = enter(m, ENV_MEM_UNLINK, path);
     if (rc == 0)
         rc = mem_find_locked(m, path, &dir, &name, &node);
-    if (rc == 0 && node->is_dir)
-        rc = -EISDIR;
+    if (rc == 0 && node->is_dir != is_dir)
+        rc = is_dir ? -ENOTDIR : -EISDIR;
+    if (rc == 0 && is_dir && node->now.n)
+        rc = -ENOTEMPTY;
     if (rc == 0)
         mem_tree_change(&m->tree, NULL, NULL, dir, name);
     return mem_unlock(m, rc);
+}
+
+static int mem_unlink(struct env *e, const char *path)
+{
+    return remove_name(e, path, false);
+}
+
+static int mem_rmdir(struct env *e, const char *path)
+{
+    return remove_name(e, path, true);
 }
 
 static int mem_link(struct env *e, const char *from, const char *to)
@@ -371,26 +383,6 @@ static int mem_mkdir(struct env *e, const char *path)
         rc = -EEXIST;
     if (rc == 0)
         mem_tree_make(&m->tree, dir, name, true);
-    return mem_unlock(m, rc);
-}
-
-static int mem_rmdir(struct env *e, const char *path)
-{
-    struct env_mem *m = mem_env(e);
-    struct mem_node *dir, *node;
-    const char *name;
-    int rc;
-
-    mem_lock(m);
-    rc = enter(m, ENV_MEM_UNLINK, path);
-    if (rc == 0)
-        rc = mem_find_locked(m, path, &dir, &name, &node);
-    if (rc == 0 && !node->is_dir)
-        rc = -ENOTDIR;
-    if (rc == 0 && node->now.n)
-        rc = -ENOTEMPTY;
-    if (rc == 0)
-        mem_tree_change(&m->tree, NULL, NULL, dir, name);
     return mem_unlock(m, rc);
 }
 
