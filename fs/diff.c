@@ -129,6 +129,14 @@ static int see_alone(struct side *s)
     return rc ? rc : keep(s, parent, seq, d.ino);
 }
 
+/* What both have under the key that they are at. */
+static int read_both(struct diff *d, struct slice *old, struct slice *new)
+{
+    int rc = lsm_iter_value(d->old.it, old);
+
+    return rc ? rc : lsm_iter_value(d->new.it, new);
+}
+
 /* One entry, here and there. Under another name it went and came. */
 static int see_both(struct diff *d)
 {
@@ -139,9 +147,7 @@ static int see_both(struct diff *d)
         key_parse_two(lsm_iter_key(d->new.it), KEY_DENTRY, &parent, &seq) ? 0 : -EUCLEAN;
 
     if (!rc)
-        rc = lsm_iter_value(d->old.it, &a);
-    if (!rc)
-        rc = lsm_iter_value(d->new.it, &b);
+        rc = read_both(d, &a, &b);
     if (rc || slice_eq(a, b))
         return rc;
     rc = dentry_decode(a, &x);
@@ -167,9 +173,7 @@ static int see_inodes(struct diff *d)
     int rc = key_parse_one(lsm_iter_key(d->new.it), KEY_INODE, &ino) ? 0 : -EUCLEAN;
 
     if (!rc)
-        rc = lsm_iter_value(d->old.it, &a);
-    if (!rc)
-        rc = lsm_iter_value(d->new.it, &b);
+        rc = read_both(d, &a, &b);
     if (rc || slice_eq(a, b))
         return rc;
     rc = record_decode(a, &x);
