@@ -3,43 +3,17 @@
  * lives by itself, and is whole or absent after a crash; lsm_files.
  */
 #include "tests/env_mem.h"
-#include "tests/test.h"
+#include "tests/rounds.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
 static struct lsm_options small_options(struct env *env)
 {
-    struct lsm_options o;
+    struct lsm_options o = rounds_options(env);
 
-    lsm_options_init(&o);
-    o.env = env;
     o.create = true;
-    o.memtable_bytes = 64 << 10;
-    o.table_bytes = 16 << 10;
-    o.l1_bytes = 64 << 10;
-    o.segment_bytes = 64 << 10;
-    o.separate_bytes = 1024;
-    o.memory_bytes = 320 << 10;
-    o.workers = 0;
-    o.sync_interval_ms = 0;
     return o;
-}
-
-static struct slice key_of(int i, char to[16])
-{
-    snprintf(to, 16, "key%04d", i);
-    return slice_str(to);
-}
-
-/* Every fourth one is separated. */
-static struct slice value_of(int i, int round, uint8_t to[2048])
-{
-    size_t len = i % 4 ? 20 : 2000;
-
-    memset(to, 'a' + (i * 7 + round) % 26, len);
-    snprintf((char *)to, 20, "%d-%d", i, round);
-    return slice_of(to, len);
 }
 
 static void fill(struct lsm *db, int from, int to, int round)
@@ -48,7 +22,7 @@ static void fill(struct lsm *db, int from, int to, int round)
     char k[16];
 
     for (; from < to; from++)
-        ck_ok(lsm_put(db, key_of(from, k), value_of(from, round, value)));
+        ck_ok(lsm_put(db, rounds_key(from, k), rounds_value(from, round, value)));
 }
 
 /* Keys [from, to) stand at that round; -1: they are not there. */
@@ -59,10 +33,10 @@ static void expect(struct lsm *db, int from, int to, int round)
     char k[16];
 
     for (; from < to; from++) {
-        int rc = lsm_get(db, NULL, key_of(from, k), &v);
+        int rc = lsm_get(db, NULL, rounds_key(from, k), &v);
 
         ck_assert_msg(rc == (round < 0 ? -ENOENT : 0), "%s: %d", k, rc);
-        ck_assert_msg(round < 0 || slice_eq(v.value, value_of(from, round, value)),
+        ck_assert_msg(round < 0 || slice_eq(v.value, rounds_value(from, round, value)),
                       "%s is not of round %d", k, round);
     }
     lsm_value_release(&v);
@@ -102,7 +76,7 @@ static void make_original(struct lsm *db)
     fill(db, 100, 200, 2);
     ck_ok(lsm_flush(db));
     fill(db, 250, 300, 3);
-    lsm_batch_delete_range(batch, key_of(200, a), key_of(250, b));
+    lsm_batch_delete_range(batch, rounds_key(200, a), rounds_key(250, b));
     ck_ok(lsm_write(db, batch, LSM_NOSYNC));
     lsm_batch_free(batch);
 }

@@ -3,7 +3,7 @@
  * store put back to what a checkpoint of it holds, wholly or not at all.
  */
 #include "tests/env_mem.h"
-#include "tests/test.h"
+#include "tests/rounds.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -11,39 +11,6 @@
 #include <unistd.h>
 
 enum { KEYS = 300 };
-
-static struct lsm_options small_options(struct env *env)
-{
-    struct lsm_options o;
-
-    lsm_options_init(&o);
-    o.env = env;
-    o.memtable_bytes = 64 << 10;
-    o.table_bytes = 16 << 10;
-    o.l1_bytes = 64 << 10;
-    o.segment_bytes = 64 << 10;
-    o.separate_bytes = 1024;
-    o.memory_bytes = 320 << 10;
-    o.workers = 0;
-    o.sync_interval_ms = 0;
-    return o;
-}
-
-static struct slice key_of(int i, char to[16])
-{
-    snprintf(to, 16, "key%04d", i);
-    return slice_str(to);
-}
-
-/* Every fourth one is separated. */
-static struct slice value_of(int i, int round, uint8_t to[2048])
-{
-    size_t len = i % 4 ? 20 : 2000;
-
-    memset(to, 'a' + (i * 7 + round) % 26, len);
-    snprintf((char *)to, 20, "%d-%d", i, round);
-    return slice_of(to, len);
-}
 
 /* Every key, but for one in ten, which goes. */
 static void write_round(struct lsm *db, int round)
@@ -54,9 +21,9 @@ static void write_round(struct lsm *db, int round)
 
     for (i = 0; i < KEYS; i++) {
         if (i % 10 == round % 10)
-            ck_ok(lsm_delete(db, key_of(i, k)));
+            ck_ok(lsm_delete(db, rounds_key(i, k)));
         else
-            ck_ok(lsm_put(db, key_of(i, k), value_of(i, round, value)));
+            ck_ok(lsm_put(db, rounds_key(i, k), rounds_value(i, round, value)));
     }
 }
 
@@ -68,16 +35,16 @@ static int round_of(struct lsm *db, int rounds)
     char k[16];
     int i, round = 0;
 
-    ck_ok(lsm_get(db, NULL, key_of(KEYS - 1, k), &v));
+    ck_ok(lsm_get(db, NULL, rounds_key(KEYS - 1, k), &v));
     ck_assert_int_eq(sscanf((const char *)v.value.data, "%*d-%d", &round), 1);
     ck_assert_int_lt(round, rounds);
     for (i = 0; i < KEYS; i++) {
-        int rc = lsm_get(db, NULL, key_of(i, k), &v);
+        int rc = lsm_get(db, NULL, rounds_key(i, k), &v);
 
         if (i % 10 == round % 10)
             ck_assert_int_eq(rc, -ENOENT);
         else
-            ck_assert_msg(rc == 0 && slice_eq(v.value, value_of(i, round, value)),
+            ck_assert_msg(rc == 0 && slice_eq(v.value, rounds_value(i, round, value)),
                           "%s is not of round %d (%d)", k, round, rc);
     }
     lsm_value_release(&v);
@@ -128,7 +95,7 @@ static int no_name(void *arg, const char *name)
 static void check_clone(const char *of, int round)
 {
     struct env *env = env_mem_new(1);
-    struct lsm_options o = small_options(env), ro = o;
+    struct lsm_options o = rounds_options(env), ro = o;
     struct lsm *from, *db;
 
     ro.read_only = true;
@@ -164,7 +131,7 @@ END_TEST
 START_TEST(a_store_that_is_written_to_is_not_cloned)
 {
     struct env *env = env_mem_new(1);
-    struct lsm_options o = small_options(env);
+    struct lsm_options o = rounds_options(env);
     struct lsm *db;
 
     make_history(o, 1);
@@ -187,7 +154,7 @@ static int count_call(void *arg, uint64_t done, uint64_t total, uint64_t positio
 /* Of the machine's two filesystems. */
 START_TEST(where_no_links_can_be_made_it_is_copied)
 {
-    struct lsm_options o = small_options(NULL);
+    struct lsm_options o = rounds_options(NULL);
     char from[PATH_MAX], dir[] = "/dev/shm/test-clone-XXXXXX", to[64];
     struct stat a, b;
     struct lsm *db;
@@ -222,7 +189,7 @@ START_TEST(a_store_goes_back_and_forth)
 {
     static const int to[] = {1, 3, 2, 2, 1};
     struct env *env = env_mem_new(1);
-    struct lsm_options o = small_options(env);
+    struct lsm_options o = rounds_options(env);
     struct lsm *db;
     char name[16];
     size_t i;
@@ -252,7 +219,7 @@ END_TEST
 START_TEST(what_is_no_checkpoint_changes_nothing)
 {
     struct env *env = env_mem_new(1);
-    struct lsm_options o = small_options(env);
+    struct lsm_options o = rounds_options(env);
 
     make_history(o, 2);
     ck_err(lsm_rollback("/s", "/c7", &o), ENOENT);
@@ -266,7 +233,7 @@ END_TEST
 static void check_crashes(enum env_mem_crash mode)
 {
     struct env *env = env_mem_new(1);
-    struct lsm_options o = small_options(env);
+    struct lsm_options o = rounds_options(env);
     uint64_t seed = test_seed(), at, calls;
     unsigned before = 0, after = 0;
 
@@ -282,7 +249,7 @@ static void check_crashes(enum env_mem_crash mode)
         bool done;
 
         env = env_mem_new(1);
-        o = small_options(env);
+        o = rounds_options(env);
         make_history(o, 2);
         env_mem_stop_at(env, at);
         done = lsm_rollback("/s", "/c1", &o) == 0; /* only clearing up was cut off */
@@ -325,7 +292,7 @@ END_TEST
 START_TEST(a_checkpoint_of_another_store_with_the_same_numbers_changes_nothing)
 {
     struct env *env = env_mem_new(1);
-    struct lsm_options o = small_options(env), ro = o;
+    struct lsm_options o = rounds_options(env), ro = o;
     struct lsm *db;
     int i;
 
@@ -355,7 +322,7 @@ START_TEST(what_was_planted_as_the_place_to_build_in_is_not_emptied)
 {
     char dir[] = "/tmp/test_clone-XXXXXX", store[PATH_MAX], to[PATH_MAX],
          tmp[PATH_MAX + 16];
-    struct lsm_options o = small_options(env_posix());
+    struct lsm_options o = rounds_options(env_posix());
     struct lsm *db;
 
     ck_assert_ptr_nonnull(mkdtemp(dir));
