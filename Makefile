@@ -228,7 +228,7 @@ fuzzers: $(FUZZERS)
 fuzz:
 	@sh tests/install clang libclang-rt-14-dev
 	@$(MAKE) --no-print-directory B=$(B)/fuzz CC=clang OPT=-O2 DEBUG=-g1 NOWARN=-Wno-unused-but-set-variable \
-	  SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-coverage=trace-cmp -DLOCK_CHECK" \
+	  SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-sanitize-coverage=trace-cmp -DLOCK_CHECK" \
 	  FUZZ_MAIN= FUZZ_FLAGS=-fsanitize=fuzzer fuzzers
 	@SECONDS_EACH=$(SECONDS) bash tests/fuzz $(B)/fuzz/tests $(T)
 

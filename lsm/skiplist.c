@@ -86,10 +86,10 @@ const struct skip_node *skip_node_next(const struct skip_node *n)
 
     /* Who walks on finds the one after, and its key, fetched. */
     if (next) {
-        const char *after = (const char *)next_at(next, 0);
+        uintptr_t after = (uintptr_t)next_at(next, 0); /* none: 0, no harm */
 
-        __builtin_prefetch(after);
-        __builtin_prefetch(after + 64);
+        __builtin_prefetch((const void *)after);
+        __builtin_prefetch((const void *)(after + 64));
     }
     return next;
 }

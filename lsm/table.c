@@ -35,6 +35,10 @@ static int read_properties(struct table *t)
     in = lb->block.data;
     if (!table_meta_decode(&in, &t->meta) || in.len)
         rc = err_corrupt(t->path, at, "properties");
+    else if (t->meta.number != t->number || t->meta.size != t->layout.end + TABLE_FOOTER)
+        rc = err_corrupt(t->path, at,
+                         "properties of table %" PRIu64 " with %" PRIu64 " bytes",
+                         t->meta.number, t->meta.size);
     free(lb);
     return rc;
 }
