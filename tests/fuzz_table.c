@@ -9,7 +9,8 @@
  * byte is parts of a table, which are given trailers, checksums and a footer:
  * format version, number of data blocks and dictionaries, then for each of them, and
  * for filter, range deletes, index and properties: compression, raw length (le32),
- * length (le16), bytes. An even byte is followed by a file as it is.
+ * length (le16), bytes. The properties tell the file's real size, unless the byte has 2
+ * in it. An even byte is followed by a file as it is.
  *
  * test_table_damage.c runs it on mutations of sound tables.
  */
@@ -50,7 +51,30 @@ static bool take_part(struct slice *in, struct buf *file)
     return true;
 }
 
-static bool assemble(struct slice in, struct buf *file)
+/* The size in the properties, which begin at `at`, and their checksum. */
+static void tell_size(struct buf *file, uint64_t at)
+{
+    struct table_payload payload;
+    struct buf bytes = {0}, size = {0};
+    struct slice in, part = slice_of(file->data + at, file->len - (size_t)at);
+    uint64_t number;
+
+    if (!part.len || table_block_open(part, "", FUZZ_NUMBER, at, &payload))
+        return;
+    in = payload.bytes;
+    put_le64(&size, file->len + TABLE_FOOTER);
+    if (get_varint(&in, &number) && in.len >= size.len) {
+        buf_append_slice(&bytes, payload.bytes);
+        memcpy(bytes.data + bytes.len - in.len, size.data, size.len);
+        file->len = (size_t)at;
+        table_block_append(file, buf_slice(&bytes), payload.type, payload.raw_len,
+                           FUZZ_NUMBER, at);
+    }
+    buf_release(&bytes);
+    buf_release(&size);
+}
+
+static bool assemble(struct slice in, struct buf *file, bool true_size)
 {
     struct table_layout l = {0};
     uint64_t *parts[FUZZ_OTHER_PARTS] = {&l.range_deletes, &l.index, &l.properties,
@@ -70,6 +94,8 @@ static bool assemble(struct slice in, struct buf *file)
             return false;
         *parts[i] = file->len;
     }
+    if (true_size)
+        tell_size(file, l.properties);
     table_layout_append(file, &l, FUZZ_NUMBER);
     return true;
 }
@@ -284,7 +310,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!(kind & 1))
         buf_append_slice(&file, in);
-    else if (!assemble(in, &file))
+    else if (!assemble(in, &file, !(kind & 2)))
         file.len = 0;
     if (file.len) {
         cache = cache_new(64 << 10);

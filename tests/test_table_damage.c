@@ -312,7 +312,7 @@ static int open_forged(struct slice block, const char *separator, int off,
     add_part(&parts, slice_str(""));
     add_part(&parts, buf_slice(&index));
     add_part(&parts, buf_slice(&props));
-    ck_assert(assemble(buf_slice(&parts), &file));
+    ck_assert(assemble(buf_slice(&parts), &file, true));
     ck_ok(env_mem_write(m.env, m.path, buf_slice(&file)));
     m.meta.size = file.len;
     rc = try_open_table(&m, NULL, &t);
@@ -357,6 +357,9 @@ START_TEST(verify_sees_content_that_contradicts_itself)
     m.largest_open = true;
     ck_err(open_forged(A_AND_B, "b", 0, &m), EUCLEAN);
     m.largest_open = false;
+    m.number = 8;
+    ck_err(open_forged(A_AND_B, "b", 0, &m), EUCLEAN);
+    m.number = 7;
     ck_ok(open_forged(A_AND_B, "b", 0, &m));
     table_meta_release(&m);
 }
