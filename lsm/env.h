@@ -18,6 +18,8 @@
 #ifndef LSM_ENV_H
 #define LSM_ENV_H
 
+#include <errno.h>
+
 #include "slice.h"
 
 #ifdef __cplusplus
@@ -30,6 +32,8 @@ enum env_mode {
     ENV_REUSE,  /* existing file; the append position starts at 0, and old bytes
                    stay until overwritten */
 };
+
+enum { ENV_IDENTITY = 32 };
 
 struct env;
 struct env_lock;
@@ -49,6 +53,7 @@ struct env_file_ops {
     uint64_t (*next_data)(struct env_file *f, uint64_t off);         /* may be NULL */
     void (*forget)(struct env_file *f, uint64_t off, size_t len);    /* may be NULL */
     void (*often_synced)(struct env_file *f, bool often);            /* may be NULL */
+    int (*identity)(struct env_file *f, uint8_t id[ENV_IDENTITY]);   /* may be NULL */
     int (*close)(struct env_file *f);
 };
 
@@ -189,6 +194,17 @@ static inline void env_file_often_synced(struct env_file *f, bool often)
 {
     if (f->ops->often_synced)
         f->ops->often_synced(f, often);
+}
+
+/*
+ * What tells the bytes of this file from those of any other there is, was or will be, in
+ * this store or another, for who keeps copies of them (env_cache.h): bytes once read at
+ * an offset of what had this identity are what is there. -EOPNOTSUPP when that cannot be
+ * told, as in a directory of a file that is being written to.
+ */
+static inline int env_file_identity(struct env_file *f, uint8_t id[ENV_IDENTITY])
+{
+    return f->ops->identity ? f->ops->identity(f, id) : -EOPNOTSUPP;
 }
 
 /* Frees f in any case. NULL is fine. */

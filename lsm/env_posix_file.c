@@ -9,6 +9,7 @@
  */
 #include "env_posix_impl.h"
 
+#include "coding.h"
 #include "env_window.h"
 #include "err.h"
 
@@ -39,6 +40,7 @@ struct posix_file {
     uint64_t pos;       /* where the next append goes */
     uint64_t chunk;     /* preallocated at a time; 0: never */
     bool often_synced;
+    bool read_only;
     uint64_t settled; /* blocks before it have been written to, mostly */
     struct env_window window;
 };
@@ -293,6 +295,25 @@ static void posix_often_synced(struct env_file *file, bool often)
     posix_file(file)->often_synced = often;
 }
 
+/* Numbers of inodes are given again, but not at the same time of change; and who changes
+ * a file in place changes that. Links and names do not. */
+static int posix_identity(struct env_file *file, uint8_t id[ENV_IDENTITY])
+{
+    struct posix_file *f = posix_file(file);
+    struct stat st;
+
+    if (!f->read_only)
+        return -EOPNOTSUPP;
+    if (fstat(f->fd, &st))
+        return -errno;
+    store_le64(id, (uint64_t)st.st_dev);
+    store_le64(id + 8, (uint64_t)st.st_ino);
+    store_le64(id + 16,
+               (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec);
+    store_le64(id + 24, (uint64_t)st.st_size);
+    return 0;
+}
+
 static int posix_close(struct env_file *file)
 {
     struct posix_file *f = posix_file(file);
@@ -317,6 +338,7 @@ static const struct env_file_ops file_ops = {
     .next_data = posix_next_data,
     .forget = posix_forget,
     .often_synced = posix_often_synced,
+    .identity = posix_identity,
     .close = posix_close,
 };
 
@@ -389,6 +411,7 @@ int posix_open(struct env *e, const char *path, enum env_mode mode, uint64_t pre
     if (!f)
         return -ENOMEM;
     f->base.ops = &file_ops;
+    f->read_only = mode == ENV_READ;
     f->fd = open_fd(path, mode);
     if (f->fd < 0) {
         rc = f->fd;

@@ -576,6 +576,45 @@ START_TEST(posix_hook_is_called_for_a_read_not_in_the_cache)
 }
 END_TEST
 
+static void get_identity(const struct place *p, const char *name,
+                         uint8_t id[ENV_IDENTITY])
+{
+    struct env_file *f = open_file(p, name, ENV_READ, 0);
+
+    ck_ok(env_file_identity(f, id));
+    ck_ok(env_file_close(f));
+}
+
+static void identity_of_files(const struct place *p)
+{
+    uint8_t a[ENV_IDENTITY], b[ENV_IDENTITY];
+    struct env_file *f = open_file(p, "f", ENV_CREATE, 0);
+
+    append_str(f, "some");
+    ck_err(env_file_identity(f, a), EOPNOTSUPP);
+    ck_ok(env_file_close(f));
+    get_identity(p, "f", a);
+    ck_ok(env_link(p->env, path_in(p, "f"), path_in(p, "g")));
+    ck_ok(env_rename(p->env, path_in(p, "f"), path_in(p, "h")));
+    get_identity(p, "h", b);
+    ck_assert(memcmp(a, b, ENV_IDENTITY) == 0);
+    env_sleep_ns(p->env, 20000000); /* as fine as a filesystem's clock is */
+    f = open_file(p, "g", ENV_REUSE, 0);
+    append_str(f, "ELSE");
+    ck_ok(env_file_close(f));
+    get_identity(p, "g", b);
+    ck_assert(memcmp(a, b, ENV_IDENTITY) != 0);
+    make_file(p, "i", "some");
+    get_identity(p, "i", a);
+    ck_assert(memcmp(a, b, ENV_IDENTITY) != 0);
+}
+
+START_TEST(posix_identity_stays_with_links_and_goes_with_a_change)
+{
+    on_posix(identity_of_files);
+}
+END_TEST
+
 #define BOTH(name) TEST_CASE(posix_##name), TEST_CASE(mem_##name)
 
 TEST_MAIN("env", BOTH(appended_parts_are_read_back), BOTH(many_parts_are_one_append),
@@ -593,4 +632,5 @@ TEST_MAIN("env", BOTH(appended_parts_are_read_back), BOTH(many_parts_are_one_app
           TEST_CASE(posix_files_are_private_and_symlinks_not_followed),
           TEST_CASE(posix_failed_append_leaves_the_position),
           TEST_CASE(posix_append_survives_a_mapping_that_faults),
-          TEST_CASE(posix_hook_is_called_for_a_read_not_in_the_cache))
+          TEST_CASE(posix_hook_is_called_for_a_read_not_in_the_cache),
+          TEST_CASE(posix_identity_stays_with_links_and_goes_with_a_change))
