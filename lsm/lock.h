@@ -39,6 +39,7 @@ enum lock_rank {
     LOCK_ARENA = 290,
     LOCK_DB_DEAD = 300,
     LOCK_GAPS = 310, /* gaps.h */
+    LOCK_ENV_CACHE = 315,
     LOCK_ENV_MEMORY = 320,
     /* mount/ again: what any layer may come to with its locks held */
     LOCK_SESSION = 400, /* by the block hook (env.h) */

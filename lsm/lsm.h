@@ -27,6 +27,7 @@
 #include "buf.h"
 #include "err.h"
 #include "env.h"
+#include "env_cache.h"
 #ifdef LSM_IN_TREE /* siltfs itself: not installed, and not for the library's users */
 #include "coding.h"
 #include "kill.h"
@@ -389,6 +390,11 @@ struct lsm_stats {
     /* By gets. rejected: a table not searched. false: searched in vain. */
     uint64_t filter_checked, filter_rejected, filter_false;
     uint64_t cache_hits, cache_misses, cache_bytes;
+    /* Of an env that has a local cache (env_cache.h), for all who use that env. */
+    uint64_t disk_cache_hits, disk_cache_misses, disk_cache_hit_bytes;
+    uint64_t disk_cache_fetched_bytes, disk_cache_stored_bytes;
+    uint64_t disk_cache_skipped, disk_cache_damaged;
+    uint64_t disk_cache_bytes, disk_cache_limit;
     uint64_t memory_bytes;     /* the budget */
     uint64_t memory_memtables; /* taken of it: by memtables, old ones of iterators and
                                   those of transactions too */

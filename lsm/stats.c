@@ -124,6 +124,22 @@ static void add_memory(struct lsm *db, struct lsm_stats *s)
     s->tables_closed = ts.closed;
 }
 
+static void add_disk_cache(struct lsm *db, struct lsm_stats *s)
+{
+    struct env_cache_stats c;
+
+    env_cache_get_stats(db->env, &c);
+    s->disk_cache_hits = c.hits;
+    s->disk_cache_misses = c.misses;
+    s->disk_cache_hit_bytes = c.hit_bytes;
+    s->disk_cache_fetched_bytes = c.fetched_bytes;
+    s->disk_cache_stored_bytes = c.stored_bytes;
+    s->disk_cache_skipped = c.skipped;
+    s->disk_cache_damaged = c.damaged;
+    s->disk_cache_bytes = c.bytes;
+    s->disk_cache_limit = c.limit_bytes;
+}
+
 static void add_counters(struct lsm *db, struct lsm_stats *s)
 {
     struct counters *c = &db->count;
@@ -153,6 +169,7 @@ static void add_counters(struct lsm *db, struct lsm_stats *s)
     s->cache_hits = cs.hits;
     s->cache_misses = cs.misses;
     s->cache_bytes = cs.bytes;
+    add_disk_cache(db, s);
     add_memory(db, s);
 }
 

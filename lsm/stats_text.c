@@ -77,6 +77,25 @@ static void print_holding(const struct lsm_stats *s, FILE *out)
             mib(s->cache_bytes));
 }
 
+static void print_disk_cache(const struct lsm_stats *s, FILE *out)
+{
+    if (!s->disk_cache_limit && !s->disk_cache_hits && !s->disk_cache_misses)
+        return;
+    fprintf(
+        out,
+        "  local cache: %.1f %% hits, %.1f MiB from it, %.1f MiB from the store; holds "
+        "%.1f of %.1f MiB%s\n",
+        percent(s->disk_cache_hits, s->disk_cache_hits + s->disk_cache_misses),
+        mib(s->disk_cache_hit_bytes), mib(s->disk_cache_fetched_bytes),
+        mib(s->disk_cache_bytes), mib(s->disk_cache_limit),
+        s->disk_cache_limit ? "" : " (TURNED OFF)");
+    if (s->disk_cache_skipped || s->disk_cache_damaged)
+        fprintf(out,
+                "    %" PRIu64 " blocks not kept, its disk being behind; %" PRIu64
+                " damaged, fetched again\n",
+                s->disk_cache_skipped, s->disk_cache_damaged);
+}
+
 static void print_reading(const struct lsm_stats *s, FILE *out)
 {
     fprintf(out,
@@ -91,6 +110,7 @@ static void print_reading(const struct lsm_stats *s, FILE *out)
         s->filter_false, percent(s->filter_false, s->filter_rejected + s->filter_false));
     fprintf(out, "  block cache: %.1f %% hits, %.1f MiB\n",
             percent(s->cache_hits, s->cache_hits + s->cache_misses), mib(s->cache_bytes));
+    print_disk_cache(s, out);
 }
 
 static void print_writing(const struct lsm_stats *s, FILE *out)

@@ -22,6 +22,7 @@
 struct mount_job {
     struct mount_options options;
     char store[PATH_MAX], mountpoint[PATH_MAX];
+    struct env *cache; /* options.lsm.env, if it is one; else NULL */
 };
 
 static void ready(void *arg)
@@ -58,6 +59,25 @@ static int look(void *arg, struct lsm *db)
     o.read_only = true;
     l->err = fs_mount(db, &o, &fs);
     return l->err ? l->err : fs_unmount(fs);
+}
+
+/* One that cannot be had is no reason not to mount. */
+static void open_cache(struct mount_job *job)
+{
+    struct env_cache_options o = {.dir = job->options.cache,
+                                  .store = job->store,
+                                  .bytes = job->options.cache_bytes};
+    struct env *to = job->options.lsm.env ? job->options.lsm.env : env_posix();
+    char line[1024];
+
+    if (!o.dir[0])
+        return;
+    log_collect();
+    if (env_cache_open(to, &o, &job->cache) == 0)
+        job->options.lsm.env = job->cache;
+    else if (log_first(line, sizeof(line)))
+        note("%s; mounted without", line);
+    log_forget();
 }
 
 static int open_store(const struct mount_job *job, struct lsm **db, struct why *why)
@@ -153,17 +173,13 @@ static int close_all(const struct mount_job *job, struct fs *fs, struct lsm *db)
     return err;
 }
 
-static int serve(struct launch *l, void *arg)
+static int serve_store(struct launch *l, struct mount_job *job)
 {
-    struct mount_job *job = arg;
     struct why why;
     struct lsm *db;
     struct fs *fs;
     int err, close_err;
 
-    if (session_catch_signals(&why))
-        return launch_failed(l, &why);
-    env_set_block_hook(session_about_to_block);
     if (open_store(job, &db, &why))
         return launch_failed(l, &why);
     err = fs_mount(db, &job->options.fs, &fs);
@@ -177,6 +193,21 @@ static int serve(struct launch *l, void *arg)
     return err || close_err ? 1 : 0;
 }
 
+static int serve(struct launch *l, void *arg)
+{
+    struct mount_job *job = arg;
+    struct why why;
+    int rc;
+
+    if (session_catch_signals(&why))
+        return launch_failed(l, &why);
+    env_set_block_hook(session_about_to_block);
+    open_cache(job);
+    rc = serve_store(l, job);
+    env_cache_close(job->cache);
+    return rc;
+}
+
 /*
  * mount(8), which calls us as mount.siltfs, has suid and dev for its defaults and says
  * nothing of them to its helpers, only nosuid and nodev: else root could not have them.
@@ -186,6 +217,18 @@ static int mount8_defaults(const char *argv0, struct mount_options *o, struct wh
     if (strcmp(argv0, "mount") == 0 || getuid() != 0)
         return 0;
     return mount_options_parse(o, "suid,dev", why);
+}
+
+/* The daemon's current directory is another one. */
+static int find_cache(struct mount_job *job, struct why *why)
+{
+    char path[PATH_MAX];
+    int err =
+        job->options.cache[0] ? store_resolve_new(job->options.cache, path, why) : 0;
+
+    if (!err && job->options.cache[0])
+        strcpy(job->options.cache, path);
+    return err;
 }
 
 /* A snapshot is mounted as the store that it is. */
@@ -231,7 +274,7 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
     if (*absent)
         return 0;
     if (mountpoint_resolve(argv[optind + 1], job->mountpoint, &why) ||
-        find_store(job, argv[optind], &why))
+        find_store(job, argv[optind], &why) || find_cache(job, &why))
         return fail("%s", why.text);
     return 0;
 }

@@ -13,7 +13,8 @@ enum {
     THREADS_MAX = 1024,
 };
 
-#define AFTER_O "-o, separated by commas"
+#define CACHE_BYTES ((size_t)10 << 30)
+#define AFTER_O     "-o, separated by commas"
 #define COMPRESSION_WORDS                                                                \
     "option compression=%s: give none, lz4 or zstd, or two with a colon between: the "   \
     "second is for the last level"
@@ -39,7 +40,7 @@ struct option {
     const char *help;       /* NULL: not worth a line */
     const char *value_name; /* in the help; and: does it take a value? */
     int (*set)(void *into, const char *value, struct why *why);
-    void (*print)(FILE *out, const struct mount_options *o); /* of a SPECIAL: its value */
+    void (*print)(FILE *out, const struct mount_options *o); /* of a SPECIAL: its line */
     unsigned least, most;
 };
 
@@ -194,6 +195,27 @@ static int set_metrics(void *into, const char *value, struct why *why)
     return 0;
 }
 
+static int set_cache(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    if (!*value || strlen(value) >= sizeof(o->cache))
+        return why_set(why, -EINVAL, "option cache=%s: no name of a directory", value);
+    strcpy(o->cache, value);
+    return 0;
+}
+
+static int set_cache_size(void *into, const char *value, struct why *why)
+{
+    uint64_t size;
+
+    if (!size_parse(value, &size) || size < ENV_CACHE_LEAST || size > INT64_MAX)
+        return why_set(why, -EINVAL, "option cache_size=%s: give a size, 1M at least",
+                       value);
+    ((struct mount_options *)into)->cache_bytes = (size_t)size;
+    return 0;
+}
+
 static int set_read_write(void *into, const char *value, struct why *why)
 {
     struct mount_options *o = into;
@@ -231,7 +253,7 @@ static int set_strictatime(void *into, const char *value, struct why *why)
 
 static void print_read_only(FILE *out, const struct mount_options *o)
 {
-    fputs(o->fs.read_only ? "ro" : "rw", out);
+    fprintf(out, "%s\n", o->fs.read_only ? "ro" : "rw");
 }
 
 static void print_atime(FILE *out, const struct mount_options *o)
@@ -240,7 +262,7 @@ static void print_atime(FILE *out, const struct mount_options *o)
                                         [FS_NOATIME] = "noatime",
                                         [FS_STRICTATIME] = "strictatime"};
 
-    fputs(words[o->fs.atime], out);
+    fprintf(out, "%s\n", words[o->fs.atime]);
 }
 
 static void print_compression(FILE *out, const struct mount_options *o)
@@ -248,7 +270,7 @@ static void print_compression(FILE *out, const struct mount_options *o)
     static const char *const words[] = {
         [0] = "none", [LSM_LZ4] = "lz4", [LSM_ZSTD] = "zstd"};
 
-    fprintf(out, "compression=%s:%s", words[o->lsm.compression[0]],
+    fprintf(out, "compression=%s:%s\n", words[o->lsm.compression[0]],
             words[o->lsm.compression[LSM_LEVELS - 1]]);
 }
 
@@ -257,7 +279,19 @@ static void print_strategy(FILE *out, const struct mount_options *o)
     static const char *const words[] = {
         [LSM_LEVELED] = "leveled", [LSM_TIERED] = "tiered", [LSM_HYBRID] = "hybrid"};
 
-    fprintf(out, "strategy=%s", words[o->lsm.strategy]);
+    fprintf(out, "strategy=%s\n", words[o->lsm.strategy]);
+}
+
+static void print_cache(FILE *out, const struct mount_options *o)
+{
+    if (o->cache[0])
+        fprintf(out, "cache=%s\n", o->cache);
+}
+
+static void print_cache_size(FILE *out, const struct mount_options *o)
+{
+    if (o->cache[0])
+        fprintf(out, "cache_size=%zu\n", o->cache_bytes);
 }
 
 /* ---- the tables ---- */
@@ -295,6 +329,11 @@ static const struct option mount_table[] = {
      .help = "memory for writes that wait, blocks and indexes, in all"},
     {.name = "memtable", .kind = SIZE, .offset = IN(lsm.memtable_bytes),
      .value_name = "SIZE", .help = "of it, for one memtable"},
+    {.name = "cache", .kind = SPECIAL, .set = set_cache, .print = print_cache,
+     .value_name = "DIR", .help = "keep what was read of STORE there, on a quicker disk"},
+    {.name = "cache_size", .kind = SPECIAL, .set = set_cache_size,
+     .print = print_cache_size, .value_name = "SIZE",
+     .help = "so much of it at most (default: 10G)"},
     {.name = "sync_interval", .kind = MILLIS, .offset = IN(lsm.sync_interval_ms),
      .value_name = "SECONDS", .help = "sync what nobody synced this often; 0: never"},
     {.name = "compression", .kind = SPECIAL, .set = set_compression,
@@ -497,6 +536,7 @@ void mount_options_init(struct mount_options *o)
     o->lsm.format = FS_FORMAT;
     fs_options_init(&o->fs);
     o->threads = THREADS;
+    o->cache_bytes = CACHE_BYTES;
     /* Nothing changes behind the kernel's back: we are the only writer. */
     o->entry_timeout = o->attr_timeout = o->negative_timeout = DAY_SECONDS;
 }
@@ -577,7 +617,6 @@ void mount_options_print(FILE *out, const struct mount_options *o)
     for (opt = mount_table; opt->name; opt++) {
         if (opt->print) {
             opt->print(out, o);
-            fputc('\n', out);
         } else {
             print_value(out, opt, (const char *)o + opt->offset);
         }

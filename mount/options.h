@@ -5,6 +5,7 @@
 #ifndef MOUNT_OPTIONS_H
 #define MOUNT_OPTIONS_H
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "../fs/fs.h"
@@ -23,6 +24,8 @@ struct mount_options {
     bool nofail;             /* no store, no error */
     char snapshot[256];      /* mount that instead; "": the store */
     char metrics[64];        /* ADDRESS:PORT to serve them on; "": nowhere */
+    char cache[PATH_MAX];    /* directory of a local cache; "": none */
+    size_t cache_bytes;      /* that it may take */
     bool remount;            /* it is mounted: only change what the kernel checks */
     bool noacl;              /* the kernel does not check ACLs... */
     bool noxattr;            /* ...nor knows of any attribute; those there are kept */
