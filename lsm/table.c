@@ -200,6 +200,8 @@ int table_open(const struct table_open_options *o, struct table **out)
     if (rc)
         goto fail;
     rc = open_parts(t, o->size);
+    if (rc == -EUCLEAN) /* as table_unpack_block */
+        env_file_forget(t->file, 0, (size_t)o->size);
     if (rc)
         goto fail;
     *out = t;

@@ -235,10 +235,12 @@ int table_unpack_block(struct table *t, uint32_t i, struct slice bytes,
 {
     int rc = get_dict(t, i, bytes, ref);
 
-    if (rc)
-        return rc;
-    return use == TABLE_BLOCK_KEEP ? unpack_keep(t, i, bytes, ref->dict, out)
-                                   : unpack_once(t, i, bytes, ref->dict, out);
+    if (!rc)
+        rc = use == TABLE_BLOCK_KEEP ? unpack_keep(t, i, bytes, ref->dict, out)
+                                     : unpack_once(t, i, bytes, ref->dict, out);
+    if (rc == -EUCLEAN) /* whoever asks again asks the disk, not a copy of it */
+        env_file_forget(t->file, t->index.at[i], bytes.len);
+    return rc;
 }
 
 int table_load_block(struct table *t, uint32_t i, enum table_block_use use,

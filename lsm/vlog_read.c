@@ -211,6 +211,8 @@ int vlog_read(struct vlog *v, const struct vptr *p, size_t off, size_t len, void
         r.first = r.start / VLOG_FRAME;
         r.last = (r.end - 1) / VLOG_FRAME;
         rc = is_plain(&r) ? read_plain(seg, &r) : read_part(seg, &r);
+        if (rc == -EUCLEAN) /* whoever asks again asks the disk, not a copy of it */
+            env_file_forget(seg->file, p->offset, p->stored);
         segment_put(&v->files, seg);
     }
     if (rc == -ENODATA)

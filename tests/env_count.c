@@ -42,6 +42,8 @@ static int count_pread(struct env_file *file, uint64_t off, void *at, size_t len
         return f->e->error;
     rc = env_file_pread(f->to, off, at, len, got);
     atomic_fetch_add(&f->e->bytes, *got);
+    for (size_t i = 0; f->e->garbles && i < *got; i++)
+        ((uint8_t *)at)[i] ^= 1;
     return rc;
 }
 

@@ -16,6 +16,7 @@ struct env_count {
     _Atomic uint64_t bytes;
     uint64_t delay_ns;  /* of a pread */
     int error;          /* that a pread returns */
+    bool garbles;       /* what it reads has other bytes */
     bool knows_created; /* a new file has an identity from the start: its path */
 };
 

@@ -1,11 +1,13 @@
 /*
  * fuzz_names.c - what a store has beside its framed files: any text as a file's name, as
- * CURRENT and as the options of a mount. A name that is taken for one of ours is one, and
- * no other is made of it.
+ * CURRENT, as the options of a mount and as an entry of a local cache. A name that is
+ * taken for one of ours is one, and no other is made of it.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lsm/coding.h"
+#include "lsm/env_cache_shelf.h"
 #include "lsm/err.h"
 #include "lsm/hash.h"
 #include "lsm/manifest.h"
@@ -98,6 +100,20 @@ static void options(const char *text)
     FUZZ_CHECK(rc == -EINVAL || (rc == 0 && m.mode <= 07777));
 }
 
+/* What a slot of a local cache says that it holds: nothing, or what would be written so.
+ */
+static void slot(const uint8_t *data, size_t size)
+{
+    uint8_t entry[SHELF_ENTRY] = {0}, again[SHELF_ENTRY];
+    uint64_t key;
+
+    memcpy(entry, data, size < sizeof(entry) ? size : sizeof(entry));
+    key = shelf_entry_key(entry, 3);
+    shelf_entry(again, 3, load_le64(entry));
+    FUZZ_CHECK(key == (memcmp(entry, again, sizeof(entry)) ? 0 : load_le64(entry)));
+    FUZZ_CHECK(shelf_entry_key(again, 3) == load_le64(entry));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1);
@@ -111,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     current(slice_of(data, size));
     current_of(slice_of(data, size));
     options(text);
+    slot(data, size);
     free(text);
     return 0;
 }

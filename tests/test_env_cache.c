@@ -836,6 +836,48 @@ START_TEST(a_warm_store_is_read_without_its_disk)
 }
 END_TEST
 
+/* The engine's own checks find it, and have it fetched again. */
+START_TEST(what_was_damaged_on_the_way_is_not_kept)
+{
+    enum { N = 100 };
+    static const size_t none[FILES] = {0};
+    struct lsm_value v = {0};
+    struct lsm_options o;
+    char path[160];
+    struct world w;
+    struct lsm *db;
+    unsigned i;
+
+    world_init(&w, none, 16 * MIB);
+    test_log_capture();
+    snprintf(path, sizeof(path), "%s/db", test_dir());
+    lsm_options_init(&o);
+    o.create = true;
+    o.separate_bytes = 4096;
+    o.verify_bytes = 0;
+    o.workers = 0;
+    o.env = w.cache;
+    ck_ok(lsm_open(path, &o, &db));
+    fill(db, N);
+    ck_ok(lsm_compact(db, true));
+    ck_ok(lsm_close(db));
+    ck_ok(lsm_open(path, &o, &db));
+    for (i = 0; i < 2; i++) { /* of the table, then of the value log */
+        struct slice key = slice_str(i ? "000000" : "000001");
+
+        w.count.garbles = true;
+        ck_err(lsm_get(db, NULL, key, &v), EUCLEAN);
+        ck_err(lsm_get(db, NULL, key, &v), EUCLEAN);
+        w.count.garbles = false;
+        ck_ok(lsm_get(db, NULL, key, &v));
+    }
+    get_all(db, N);
+    lsm_value_release(&v);
+    ck_ok(lsm_close(db));
+    world_release(&w);
+}
+END_TEST
+
 TEST_MAIN("env_cache", TEST_CASE(random_reads_give_what_is_in_the_store),
           TEST_CASE(what_was_read_once_costs_no_read_of_the_store_after_reopening),
           TEST_CASE(neighbours_that_are_missing_are_one_read_of_the_store),
@@ -858,4 +900,5 @@ TEST_MAIN("env_cache", TEST_CASE(random_reads_give_what_is_in_the_store),
           TEST_CASE(a_failing_disk_turns_it_off),
           TEST_CASE_ALONE(a_killed_process_leaves_what_can_be_relied_on),
           TEST_CASE(bytes_are_as_format_md_says),
-          TEST_CASE(a_warm_store_is_read_without_its_disk))
+          TEST_CASE(a_warm_store_is_read_without_its_disk),
+          TEST_CASE(what_was_damaged_on_the_way_is_not_kept))
