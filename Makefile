@@ -36,6 +36,8 @@ FUSE_CFLAGS  = $(shell pkg-config --cflags fuse3) -DFUSE_USE_VERSION=314
 FUSE_LIBS    = $(shell pkg-config --libs fuse3)
 HTTP_CFLAGS  = $(shell pkg-config --exists libmicrohttpd && echo -DHAVE_MICROHTTPD `pkg-config --cflags libmicrohttpd`)
 HTTP_LIBS    = $(shell pkg-config --libs libmicrohttpd 2>/dev/null)
+# Loaded by who wants it, so only its headers (mount/libarchive.h).
+TAR_CFLAGS   = $(shell pkg-config --exists libarchive && echo -DHAVE_LIBARCHIVE `pkg-config --cflags libarchive`)
 CHECK_CFLAGS = $(shell pkg-config --cflags check)
 CHECK_LIBS   = $(shell pkg-config --libs check)
 
@@ -60,7 +62,7 @@ all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv $(B)/bench-fs $(B)/ceili
 
 # ---- packages ----
 
-PACKAGES = gcc make libc6-dev pkg-config libfuse3-dev fuse3 libxxhash-dev check liblz4-dev libzstd-dev libmicrohttpd-dev
+PACKAGES = gcc make libc6-dev pkg-config libfuse3-dev fuse3 libxxhash-dev check liblz4-dev libzstd-dev libmicrohttpd-dev libarchive-dev
 
 # Cheap when everything is there; asks apt only for what is missing.
 deps $(B)/.deps:
@@ -160,6 +162,7 @@ $(B)/bench-kv: $(KV_OBJ) $(B)/liblsm.a
 
 $(B)/mount/%.o $(B)/kill/mount/%.o: EXTRA = $(FUSE_CFLAGS)
 $(B)/mount/http.o: EXTRA += $(HTTP_CFLAGS)
+$(patsubst %,$(B)/mount/%.o,libarchive tar_acl tar_export tar_import cmd_export): EXTRA += $(TAR_CFLAGS)
 $(B)/tests/%.o: EXTRA = $(CHECK_CFLAGS) -I.
 $(B)/bench/%.o: EXTRA = -I. $(KV_DEFS)
 

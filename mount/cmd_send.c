@@ -16,7 +16,7 @@
 
 static int show_progress(void *arg, uint64_t done, uint64_t total, uint64_t position)
 {
-    progress_show(arg, done, total ? total : done);
+    progress_show(arg, done, total);
     return 0;
 }
 

@@ -18,6 +18,8 @@ int cmd_backup(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_receive(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_accesslog(int argc, char **argv);
 int cmd_compact(int argc, char **argv);

@@ -149,6 +149,32 @@ static const struct command commands[] = {
      "it may be mounted. The snapshot is there when it is whole, or not at all; `siltfs\n"
      "clone STORE@NAME NEW` makes a store of it that can be written to.\n",
      cmd_receive, NULL},
+    {"export", "STORE|MNT[@SNAPSHOT] [PATH]",
+     "write the files as a tar archive to standard output",
+     "Of a mount too: what it holds at one moment. All files, or those below PATH, which "
+     "is\n"
+     "a path in the filesystem. tar, bsdtar and `siltfs import` read it, with times, "
+     "owners\n"
+     "(by number), links, devices, holes, extended attributes and ACLs. Compress it by "
+     "a\n"
+     "pipe: `siltfs export STORE | zstd > x.tar.zst`. Exit code 1: something is missing; "
+     "a\n"
+     "line says what.\n",
+     cmd_export, NULL},
+    {"import", "STORE [PATH]", "put the files of a tar archive into STORE, unmounted",
+     "Reads standard input: any tar archive, also compressed (gzip, bzip2, xz, zstd, "
+     "lz4).\n"
+     "PATH is a directory in the filesystem, made if need be. Files of the same name "
+     "are\n"
+     "replaced, directories kept. Nothing is written elsewhere: names with .. in them "
+     "and\n"
+     "those behind symbolic links are left out, and / is PATH. For root, owners are "
+     "those "
+     "of\n"
+     "the archive; else all belongs to who imports. Interrupted, it can be run again. "
+     "Into\n"
+     "a mount tar itself can put files.\n",
+     cmd_import, NULL},
     {"verify", "STORE", "read and check every byte of STORE, unmounted",
      "As scrub, at full speed. Changes nothing. Exit code 0: all bytes are as written,\n"
      "1: some are not, 8: the check could not be made.\n",

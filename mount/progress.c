@@ -30,12 +30,16 @@ void progress_show(struct progress *p, uint64_t done, uint64_t total)
     }
     if (now - p->shown_ms < EVERY_MS || !isatty(STDERR_FILENO))
         return;
-    total = done > total ? done : total; /* it was a guess */
+    if (total && done > total)
+        total = done; /* it was a guess */
     per_s = (double)(done - p->first_done) * 1000 / (double)(now - p->begun_ms);
-    fprintf(stderr, "\r%5.1f %% %8.1f MB/s",
-            total ? 100.0 * (double)done / (double)total : 100, per_s / 1e6);
-    left = per_s > 0 ? (uint64_t)((double)(total - done) / per_s) : 0;
-    if (per_s > 0 && left < 360000)
+    if (!total)
+        fprintf(stderr, "\r%8.1f MB %8.1f MB/s", (double)done / 1e6, per_s / 1e6);
+    else
+        fprintf(stderr, "\r%5.1f %% %8.1f MB/s", 100.0 * (double)done / (double)total,
+                per_s / 1e6);
+    left = total && per_s > 0 ? (uint64_t)((double)(total - done) / per_s) : 0;
+    if (total && per_s > 0 && left < 360000)
         fprintf(stderr, "  %u:%02u:%02u left", (unsigned)(left / 3600),
                 (unsigned)(left / 60 % 60), (unsigned)(left % 60));
     fprintf(stderr, "\033[K");

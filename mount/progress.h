@@ -14,7 +14,7 @@ struct progress {
     uint64_t begun_ms, shown_ms, first_done;
 };
 
-/* done of about total bytes. */
+/* done of about total bytes; 0: nobody knows of how many. */
 void progress_show(struct progress *p, uint64_t done, uint64_t total);
 /* From now on SIGINT and SIGTERM do not end the process the first time: what has to be
  * cleared up can be. 0, or -ECANCELED after one. */

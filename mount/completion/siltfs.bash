@@ -65,7 +65,7 @@ _siltfs() {
         mapfile -t COMPREPLY < <(compgen -W "${kinds//|/ }" -- "$cur")
     elif [ "$command" = snapshot ] && [ "$COMP_CWORD" = 4 ] && [[ ${COMP_WORDS[2]} =~ ^(delete|rollback)$ ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_siltfs_snapshots "${COMP_WORDS[3]/#\~/$HOME}")" -- "$cur")
-    elif [[ $cur == *@* && $command =~ ^(clone|backup|send|restore)$ ]]; then
+    elif [[ $cur == *@* && $command =~ ^(clone|backup|send|restore|export)$ ]]; then
         i=${cur%@*}
         mapfile -t COMPREPLY < <(compgen -P "$i@" -W "$(_siltfs_snapshots "${i/#\~/$HOME}")" -- "${cur##*@}")
     elif [ "$command" = set ] && [ "$COMP_CWORD" -gt 2 ]; then
