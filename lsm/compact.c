@@ -476,6 +476,7 @@ static int to_start(struct run *r)
 /* A flush tells how far it is; a compaction asks if there is a reason to give up. */
 static int look_up(struct run *r)
 {
+    const struct compaction *c = r->job->c;
     struct memtable *m = r->job->flush;
 
     r->entries += CHECK_EVERY;
@@ -488,6 +489,8 @@ static int look_up(struct run *r)
                               memory_order_relaxed);
         return 0;
     }
+    if (c && c->go_on && !c->go_on(c->go_on_arg))
+        return -ECANCELED;
     return atomic_load(&r->job->db->closing) ? -ECANCELED : 0;
 }
 

@@ -19,6 +19,7 @@ enum {
     MEMTABLE_AGE_S = 30,     /* deletes do not wait longer for their effect */
     INLINE_ROUNDS = 1000,
     RETRY_NS = 1000000000,
+    ASK_AGAIN_NS = 500000000, /* whether a compaction is still wanted */
 };
 
 /* Not over it: who takes a snapshot now reads at what is visible now. */
@@ -387,8 +388,19 @@ void db_bg_stop(struct lsm *db)
 
 /* ---- without threads, and on demand ---- */
 
+/* Who asks for a compaction, and may call it off. */
+struct asker {
+    bool (*go_on)(void *arg); /* NULL: nobody */
+    void *arg;
+};
+
+static bool called_off(const struct asker *a)
+{
+    return a->go_on && !a->go_on(a->arg);
+}
+
 /* True: something was done. *rc: what became of it. */
-static bool compact_here(struct lsm *db, bool full, int *rc)
+static bool compact_here(struct lsm *db, bool full, const struct asker *a, int *rc)
 {
     struct compaction c;
     struct version *v;
@@ -404,12 +416,15 @@ static bool compact_here(struct lsm *db, bool full, int *rc)
     }
     some = db_choose_locked(db, full, &v, &c);
     mutex_unlock(&db->state_mu);
+    c.go_on = a->go_on;
+    c.go_on_arg = a->arg;
     *rc = some ? db_compact_one(db, v, &c) : 0;
     return some && *rc == 0;
 }
 
 void db_bg_inline(struct lsm *db)
 {
+    static const struct asker nobody;
     unsigned round;
     bool more = true;
     int rc; /* logged, and tried again */
@@ -420,7 +435,7 @@ void db_bg_inline(struct lsm *db)
         mutex_unlock(&db->state_mu);
         if (more)
             more = db_flush_one(db) == 0;
-        more = compact_here(db, false, &rc) || more;
+        more = compact_here(db, false, &nobody, &rc) || more;
     }
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);
@@ -462,6 +477,12 @@ int lsm_flush(struct lsm *db)
 
 int lsm_compact(struct lsm *db, bool full)
 {
+    return lsm_compact_while(db, full, NULL, NULL);
+}
+
+int lsm_compact_while(struct lsm *db, bool full, bool (*go_on)(void *arg), void *arg)
+{
+    struct asker a = {go_on, arg};
     int rc = lsm_flush(db);
 
     atomic_fetch_add(&db->urgent, 1);
@@ -469,14 +490,14 @@ int lsm_compact(struct lsm *db, bool full)
         rate_set(&db->rate, RATE_UNLIMITED);
     while (!rc) {
         int failed;
-        bool worked = compact_here(db, full, &failed), busy;
+        bool worked = compact_here(db, full, &a, &failed), busy;
 
         mutex_lock(&db->state_mu);
         busy = db->compactions_running > 0;
         if (!worked && busy)
-            cond_wait(&db->room, &db->state_mu);
+            (void)cond_wait_ns(&db->room, &db->state_mu, ASK_AGAIN_NS);
         mutex_unlock(&db->state_mu);
-        rc = failed ? failed : db_writable(db);
+        rc = failed ? failed : called_off(&a) ? -ECANCELED : db_writable(db);
         if (!worked && !busy)
             break;
     }

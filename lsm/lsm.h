@@ -300,6 +300,9 @@ void lsm_txn_free(struct lsm_txn *t);
 int lsm_flush(struct lsm *db);
 /* Compact until no level is over its target; with `full`, into one level. */
 int lsm_compact(struct lsm *db, bool full);
+/* The same, as long as go_on says so, which is asked now and then by any thread, several
+ * at once: else -ECANCELED, soon, and what was done until then stays. */
+int lsm_compact_while(struct lsm *db, bool full, bool (*go_on)(void *arg), void *arg);
 
 /* ---- statistics ---- */
 

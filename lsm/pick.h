@@ -77,6 +77,8 @@ struct compaction {
     struct segment_set victims; /* values in them are moved as they pass */
     uint64_t moving_floor;      /* where to: db_moving_begin_locked */
     uint64_t moved_bytes;       /* so far, in records */
+    bool (*go_on)(void *arg);   /* NULL, or may say no: lsm_compact_while */
+    void *go_on_arg;
 };
 
 void compaction_release(struct compaction *c);

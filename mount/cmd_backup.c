@@ -74,14 +74,17 @@ static int back_up(const struct source *from, const char *dest, const char *name
     static char snapshots[PATH_MAX], to[PATH_MAX],
         part[PATH_MAX + SNAPSHOT_NAME_MAX + 16];
     struct transfer t = {.from = from->dir, .to = to, .part = part, .others = snapshots};
-    int err = snapshot_path(dest, name, to, why);
+    int err = snapshot_path(dest, name, to, why), claim;
 
     if (!err)
         err = make_dest(dest, snapshots, why);
     if (err)
         return err;
     snprintf(part, sizeof(part), "%s/.%s-part", snapshots, name);
-    err = run(&t, why);
+    err = store_claim(to, &claim, why);
+    if (!err)
+        err = run(&t, why);
+    store_unclaim(claim);
     if (err == -EEXIST)
         why_set(why, err, "%s: has a backup \"%s\" already; give another name", dest,
                 name);
@@ -151,7 +154,7 @@ int cmd_restore(int argc, char **argv)
     static char from[PATH_MAX], to[PATH_MAX], part[PATH_MAX + 16];
     struct transfer t = {.from = from, .to = to, .part = part, .verify = true};
     struct why why;
-    int err;
+    int err, claim;
 
     if (argc != 3 || argv[1][0] == '-')
         return usage("restore");
@@ -159,7 +162,10 @@ int cmd_restore(int argc, char **argv)
     if (find_backup(argv[1], from, &why) || store_resolve_new(argv[2], to, &why))
         return fail("%s", why.text);
     snprintf(part, sizeof(part), "%s.restore-part", to);
-    err = run(&t, &why);
+    err = store_claim(to, &claim, &why);
+    if (!err)
+        err = run(&t, &why);
+    store_unclaim(claim);
     if (err == -EEXIST)
         why_set(&why, err, "%s: is there already; restore makes a new store", to);
     if (err)

@@ -251,14 +251,17 @@ static int make_clone(const char *arg, const char *to_arg, struct why *why)
     static struct source from;
     char to[PATH_MAX];
     struct why other;
-    int err = store_resolve_new(to_arg, to, why);
+    int err = store_resolve_new(to_arg, to, why), claim;
 
     progress_catch_signals(); /* a mount's snapshot has to go again */
     if (!err)
         err = source_open(arg, &from, why);
     if (err)
         return err;
-    err = clone_to(&from, to, why);
+    err = store_claim(to, &claim, why);
+    if (!err)
+        err = clone_to(&from, to, why);
+    store_unclaim(claim);
     if (source_close(&from, &other) && !err)
         err = why_set(why, -EIO, "%s", other.text);
     return err;

@@ -219,6 +219,13 @@ static void info(struct order *r, char *arguments)
 
 /* ---- compact ---- */
 
+static bool goes_on(void *arg)
+{
+    struct order *r = arg;
+
+    return !atomic_load(&r->off);
+}
+
 static void compact(struct order *r, char *arguments)
 {
     struct lsm *db = fs_store(r->ops->fs);
@@ -226,7 +233,7 @@ static void compact(struct order *r, char *arguments)
     int err;
 
     lsm_get_stats(db, &before);
-    err = lsm_compact(db, true);
+    err = lsm_compact_while(db, true, goes_on, r);
     lsm_get_stats(db, &after);
     if (err) {
         refuse(r, "the compaction stopped: %s", strerror(-err));

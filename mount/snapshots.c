@@ -16,6 +16,8 @@
 #include "files.h"
 #include "store.h"
 
+enum { SETTLE_WAIT_MS = 1000 };
+
 #define DIRECTORY "snapshots"
 /* No name of a snapshot begins so: one that is being deleted. */
 #define GOING ".deleted-"
@@ -107,9 +109,13 @@ static int lock(const char *path)
     fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    /* Somebody may be just settling it. */
+    err = store_wait_free(path, false, SETTLE_WAIT_MS);
+    if (!err && flock(fd, LOCK_EX | LOCK_NB) == 0)
         return fd;
-    err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+    if (!err)
+        err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+    err = err == -ETIMEDOUT ? -EBUSY : err;
     close(fd);
     return err;
 }
@@ -320,7 +326,10 @@ void snapshot_settle(const char *path)
     o.verify_bytes = 0; /* who opens it next reads it */
     snprintf(current, sizeof(current), "%s/CURRENT", path);
     if (lstat(current, &st) < 0 || was_carried(path) || !has_logs(path, o) ||
-        lsm_open(path, &o, &db) || lsm_close(db))
+        lsm_open(path, &o, &db))
+        return;
+    store_mark(path, "closing"); /* who wants it meanwhile waits */
+    if (lsm_close(db))
         return;
     times[0] = st.st_atim;
     times[1] = st.st_mtim;

@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "mountinfo.h"
+#include "progress.h"
 
 enum {
     POLL_MS = 10,
@@ -173,6 +174,37 @@ int store_wait_free(const char *path, bool readers, unsigned timeout_ms)
     }
     close(fd);
     return err;
+}
+
+/* ---- making ---- */
+
+int store_claim(const char *path, int *claim, struct why *why)
+{
+    const char *slash = strrchr(path, '/'); /* it is absolute */
+    char parent[PATH_MAX];
+    int rc;
+
+    snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path),
+             path);
+    *claim = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*claim < 0)
+        return path_why(parent, -errno, why);
+    rc = flock(*claim, LOCK_EX | LOCK_NB);
+    if (rc < 0 && errno == EWOULDBLOCK) {
+        note("waiting for another that makes a store in %s", parent);
+        while ((rc = flock(*claim, LOCK_EX)) < 0 && errno == EINTR &&
+               !progress_canceled())
+            ;
+    }
+    if (rc < 0 && errno == EINTR)
+        return why_set(why, -ECANCELED, "interrupted; nothing was done");
+    return 0; /* else a filesystem without such locks: as if we were alone */
+}
+
+void store_unclaim(int claim)
+{
+    if (claim >= 0)
+        close(claim);
 }
 
 /* ---- opening ---- */

@@ -47,6 +47,14 @@ void store_mark(const char *path, const char *word);
 /* Wait until nobody has the store, or with `readers` nobody who writes: 0, -ETIMEDOUT, or
  * why it cannot be told. */
 int store_wait_free(const char *path, bool readers, unsigned timeout_ms);
+/*
+ * Before a store is made in the directory path, which is built beside it first: only one
+ * at a time makes one in the directory above it. Waits for others. 0 or an error;
+ * store_unclaim(*claim) in any case.
+ */
+int store_claim(const char *path, int *claim, struct why *why);
+void store_unclaim(int claim);
+
 /* Wait until process pid is gone; 0 or -ETIMEDOUT. */
 int process_wait_gone(int pid, unsigned timeout_ms);
 

@@ -163,4 +163,21 @@ END
 ok "it is unmounted beside them" "$SILTFS" umount "$MNT"
 not "and nobody listens any more" python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), timeout=5)"
 
+# ---- an order that is called off ----
+
+slow_files() {
+    python3 -c 'import os, sys
+for i in range(6000):
+    with open("%s/slow%d" % (sys.argv[1], i), "wb") as f: f.write(os.urandom(4000))' "$MNT"
+}
+"$SILTFS" mount "$STORE" "$MNT" && slow_files && "$SILTFS" compact "$MNT" >"$T/said"
+ok "mounted so that a compaction takes long" remount -o background_rate=1M
+slow_files
+"$SILTFS" compact "$MNT" >"$T/said" 2>&1 & compact=$! # some 15 s
+sleep 0.5
+ok "it takes long" alive $compact
+{ kill -9 $compact; wait $compact; } 2>/dev/null
+ok "whose asker was killed is called off" timeout 8 "$SILTFS" umount "$MNT"
+ok "... and harmed nothing" "$SILTFS" fsck -c "$STORE"
+
 finish

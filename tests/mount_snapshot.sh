@@ -74,6 +74,16 @@ ok "and is unmounted" "$SILTFS" umount "$B2"
 ok "a clone of a mount" "$SILTFS" clone "$MNT" "$T/clone"
 ok "a clone of a snapshot" "$SILTFS" clone "$MNT@first" "$T/clone-first"
 says "a clone is never over something" 'is there already' "$SILTFS" clone "$MNT" "$T/clone"
+for i in 1 2 3 4 5 6; do
+    for k in 1 2 3; do
+        { "$SILTFS" clone "$MNT@first" "$T/race$i" && echo made; } >"$T/said$k" 2>&1 &
+        racers[k]=$!
+    done
+    wait "${racers[@]}"
+    same "of three clones to one place one is made" "$(cat "$T"/said? | grep -cx made)" 1
+    same "... and two are told" "$(cat "$T"/said? | grep -c 'is there already')" 2
+    ok "... it is whole" "$SILTFS" fsck "$T/race$i"
+done
 says "nor of nothing" 'has no snapshot' "$SILTFS" clone "$MNT@none" "$T/clone-none"
 same "its own snapshot is gone" "$(names "$MNT")" "first second one"
 # On another filesystem it is copied, which takes a while.

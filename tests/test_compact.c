@@ -578,6 +578,38 @@ START_TEST(a_store_may_change_its_strategy_at_every_opening)
 }
 END_TEST
 
+static bool five_times(void *arg)
+{
+    return (*(_Atomic int *)arg)++ < 5;
+}
+
+START_TEST(a_compaction_that_is_called_off_ends_and_leaves_all_as_it_was)
+{
+    struct rig r;
+    _Atomic int asked = 0;
+    unsigned i;
+
+    rig_init(&r, "off");
+    r.o.workers = 2;
+    rig_open(&r);
+    fill(&r);
+    for (i = 0; i < KEYS; i++)
+        put(&r, i, 1);
+    ck_err(lsm_compact_while(r.db, true, five_times, &asked), ECANCELED);
+    ck_assert(asked > 5 && asked < 5 + 12);
+    for (i = 0; i < KEYS; i++)
+        check(&r, NULL, i, 1);
+    ck_ok(stats(&r).background_error);
+    ck_ok(stats(&r).retry_error);
+    asked = -1000000;
+    ck_ok(lsm_compact_while(r.db, true, five_times, &asked));
+    for (i = 0; i < KEYS; i++)
+        check(&r, NULL, i, 1);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
 TEST_MAIN("compact", TEST_CASE_ALONE(a_compaction_in_parts_gives_what_one_in_whole_does),
           TEST_CASE(workers_share_the_parts),
           TEST_CASE_ALONE(tables_under_a_range_delete_go_unread),
@@ -590,4 +622,5 @@ TEST_MAIN("compact", TEST_CASE_ALONE(a_compaction_in_parts_gives_what_one_in_who
           TEST_CASE(a_table_that_the_disk_does_not_read_does_so_for_as_long),
           TEST_CASE_ALONE(a_damaged_table_keeps_nobody_from_overwriting_values),
           TEST_CASE_ALONE(tiered_writes_less_than_leveled_and_takes_more_space),
-          TEST_CASE_ALONE(a_store_may_change_its_strategy_at_every_opening))
+          TEST_CASE_ALONE(a_store_may_change_its_strategy_at_every_opening),
+          TEST_CASE(a_compaction_that_is_called_off_ends_and_leaves_all_as_it_was))
