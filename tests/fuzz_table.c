@@ -56,10 +56,13 @@ static void tell_size(struct buf *file, uint64_t at)
 {
     struct table_payload payload;
     struct buf bytes = {0}, size = {0};
-    struct slice in, part = slice_of(file->data + at, file->len - (size_t)at);
+    struct slice in;
     uint64_t number;
 
-    if (!part.len || table_block_open(part, "", FUZZ_NUMBER, at, &payload))
+    if (file->len == at)
+        return;
+    in = slice_of(file->data + at, file->len - (size_t)at);
+    if (table_block_open(in, "", FUZZ_NUMBER, at, &payload))
         return;
     in = payload.bytes;
     put_le64(&size, file->len + TABLE_FOOTER);
