@@ -150,7 +150,7 @@ struct stamp stamp_of(struct timespec t);
 /* For a second inode lock, shared, below an exclusive or shared one. */
 static inline void inode_read_nested(struct inode *in)
 {
-    lock_note_take(in->lock.rank, 1);
+    lock_note_take(LOCK_RANK(&in->lock), 1);
     pthread_rwlock_rdlock(&in->lock.l);
 }
 

@@ -3,7 +3,7 @@
  *
  * A reference is a pin (an operation in progress), a lookup or an open (the
  * user's, see fs.h). An inode stays in the table as long as it has one; the
- * kernel decides how many there are, so each is small (under 280 bytes) and
+ * kernel decides how many there are, so each is small (240 bytes and its name) and
  * costs no more than two hash chains: by number, and by name if its directory embeds it.
  *
  * The table never calls the store. Whoever wants an inode that is not live

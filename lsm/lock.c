@@ -58,7 +58,7 @@ void mutex_init(struct mutex *m, enum lock_rank rank)
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
     pthread_mutex_init(&m->m, &attr);
     pthread_mutexattr_destroy(&attr);
-    m->rank = rank;
+    LOCK_RANK_SET(m, rank);
 }
 
 void mutex_release(struct mutex *m)
@@ -90,7 +90,7 @@ int cond_wait_ns(pthread_cond_t *c, struct mutex *m, uint64_t ns)
 void rwlock_init(struct rwlock *l, enum lock_rank rank)
 {
     pthread_rwlock_init(&l->l, NULL);
-    l->rank = rank;
+    LOCK_RANK_SET(l, rank);
 }
 
 void rwlock_read_wait(struct rwlock *l)

@@ -46,19 +46,33 @@ enum lock_rank {
     LOCK_LOG = 410,     /* by err_log */
 };
 
-struct mutex {
-    pthread_mutex_t m;
-    int rank;
-};
-
+/* There may be millions of locks: a rank that nobody checks takes no room. */
+#ifdef LOCK_CHECK
+#define LOCK_RANK_FIELD     int rank;
+#define LOCK_RANK(l)        ((l)->rank)
+#define LOCK_RANK_SET(l, r) ((l)->rank = (r))
 #define MUTEX_INITIALIZER(rank)                                                          \
     {                                                                                    \
         PTHREAD_MUTEX_INITIALIZER, rank                                                  \
     }
+#else
+#define LOCK_RANK_FIELD
+#define LOCK_RANK(l)        0
+#define LOCK_RANK_SET(l, r) ((void)(l), (void)(r))
+#define MUTEX_INITIALIZER(rank)                                                          \
+    {                                                                                    \
+        PTHREAD_MUTEX_INITIALIZER                                                        \
+    }
+#endif
+
+struct mutex {
+    pthread_mutex_t m;
+    LOCK_RANK_FIELD
+};
 
 struct rwlock {
     pthread_rwlock_t l;
-    int rank;
+    LOCK_RANK_FIELD
 };
 
 #ifdef LOCK_CHECK
@@ -83,14 +97,14 @@ void mutex_release(struct mutex *m);
 
 static inline void mutex_lock(struct mutex *m)
 {
-    lock_note_take(m->rank, 0);
+    lock_note_take(LOCK_RANK(m), 0);
     pthread_mutex_lock(&m->m);
 }
 
 static inline void mutex_unlock(struct mutex *m)
 {
     pthread_mutex_unlock(&m->m);
-    lock_note_give(m->rank);
+    lock_note_give(LOCK_RANK(m));
 }
 
 static inline void cond_wait(pthread_cond_t *c, struct mutex *m)
@@ -113,14 +127,14 @@ void rwlock_write_wait(struct rwlock *l);
 
 static inline void rwlock_read(struct rwlock *l)
 {
-    lock_note_take(l->rank, 0);
+    lock_note_take(LOCK_RANK(l), 0);
     if (pthread_rwlock_tryrdlock(&l->l))
         rwlock_read_wait(l);
 }
 
 static inline void rwlock_write(struct rwlock *l)
 {
-    lock_note_take(l->rank, 0);
+    lock_note_take(LOCK_RANK(l), 0);
     if (pthread_rwlock_trywrlock(&l->l))
         rwlock_write_wait(l);
 }
@@ -128,7 +142,7 @@ static inline void rwlock_write(struct rwlock *l)
 /* For the second and later locks of one rank, in the order its owner defines. */
 static inline void rwlock_write_nested(struct rwlock *l)
 {
-    lock_note_take(l->rank, 1);
+    lock_note_take(LOCK_RANK(l), 1);
     if (pthread_rwlock_trywrlock(&l->l))
         rwlock_write_wait(l);
 }
@@ -138,14 +152,14 @@ static inline bool rwlock_try_write_nested(struct rwlock *l)
 {
     if (pthread_rwlock_trywrlock(&l->l))
         return false;
-    lock_note_take(l->rank, 1);
+    lock_note_take(LOCK_RANK(l), 1);
     return true;
 }
 
 static inline void rwlock_unlock(struct rwlock *l)
 {
     pthread_rwlock_unlock(&l->l);
-    lock_note_give(l->rank);
+    lock_note_give(LOCK_RANK(l));
 }
 
 #endif
