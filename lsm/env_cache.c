@@ -179,6 +179,7 @@ static struct cache *cache_new(struct env *to, const struct env_cache_options *o
 
     if (!c)
         return NULL;
+    c->base = *to; /* what it says of itself is true of this one */
     c->base.ops = &cache_ops;
     c->under = to;
     c->keep_free = o->keep_free;

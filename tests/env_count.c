@@ -244,5 +244,6 @@ void env_count_init(struct env_count *e, struct env *under)
         .background = count_background,
     };
 
-    *e = (struct env_count){.base = {&ops}, .to = under};
+    *e = (struct env_count){.base = *under, .to = under};
+    e->base.ops = &ops;
 }
