@@ -24,7 +24,8 @@ struct cached_file {
     uint64_t
         size; /* its bytes before here never change; atomic while it is appended to */
     bool appended;
-    uint64_t pos;     /* of the next append */
+    bool cut;         /* by a truncate: no more is kept */
+    uint64_t pos;     /* of the next append, unless cut */
     struct run *tail; /* what was appended to the block at pos; NULL: it is not kept */
 };
 
@@ -466,10 +467,11 @@ static int cached_append(struct env_file *file, const struct slice *parts, unsig
     int rc = env_file_append(f->under, parts, n);
     unsigned i;
 
-    for (i = 0; i < n && !rc; i++)
+    if (rc || f->cut)
+        return rc;
+    for (i = 0; i < n; i++)
         note_appended(f, parts[i]);
-    if (!rc)
-        __atomic_store_n(&f->size, f->pos - f->pos % CACHE_BLOCK, __ATOMIC_RELEASE);
+    __atomic_store_n(&f->size, f->pos - f->pos % CACHE_BLOCK, __ATOMIC_RELEASE);
     return rc;
 }
 
@@ -479,18 +481,20 @@ static void drop_tail(struct cached_file *f)
     f->tail = NULL;
 }
 
+/* Where the next append goes then is the env's to know: no more of the file is kept. */
 static int cached_truncate(struct env_file *file, uint64_t size)
 {
     struct cached_file *f = cached_file(file);
     uint64_t stays = size - size % CACHE_BLOCK;
     int rc = env_file_truncate(f->under, size);
 
-    if (size < f->pos && f->appended) {
-        drop_tail(f);
+    if (!f->appended || size == f->pos)
+        return rc;
+    drop_tail(f);
+    f->cut = true;
+    if (stays < f->size) {
         forget_blocks(f, stays, f->size);
-        if (f->size > stays)
-            __atomic_store_n(&f->size, stays, __ATOMIC_RELEASE);
-        f->pos = rc ? f->pos : size;
+        __atomic_store_n(&f->size, stays, __ATOMIC_RELEASE);
     }
     return rc;
 }
