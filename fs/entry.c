@@ -290,6 +290,8 @@ void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,
         inode_lost_name(fs, in);
         return;
     }
+    if (fate == FATE_ORPHAN && record_is_file(rec) && fs->options.last_name)
+        fs->options.last_name(in->ino, rec->file.size);
     in->state |= fate == FATE_ORPHAN ? INODE_ORPHAN : INODE_GONE;
     itable_move(&fs->inodes, in, 0, 0, NULL);
 }

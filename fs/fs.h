@@ -69,6 +69,9 @@ struct fs_options {
     enum fs_atime atime;
     bool nodiratime;       /* never by a listing */
     unsigned writeback_ms; /* lazy attributes (atime) reach the store this often */
+    /* Called, if there is one, by the operation that takes the last name from a file that
+     * is still referred to, with locks held: it must not call back. */
+    void (*last_name)(uint64_t ino, uint64_t size_bytes);
 };
 
 void fs_options_init(struct fs_options *o);

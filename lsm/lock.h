@@ -16,6 +16,7 @@ enum lock_rank {
     /* mount/ */
     LOCK_SIGNALS = 10,
     LOCK_BROWSE = 20,
+    LOCK_EVICT = 30,
     /* fs/ (fs.h says more) */
     LOCK_FS_RENAME = 100,
     LOCK_FS_INODE = 110, /* several at once: see fs.h */

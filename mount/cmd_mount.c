@@ -12,6 +12,7 @@
 #include "command.h"
 #include "http.h"
 #include "control.h"
+#include "evict.h"
 #include "launch.h"
 #include "log.h"
 #include "mountpoint.h"
@@ -109,7 +110,8 @@ static int begin_services(struct ops *o, const struct mount_job *job, struct htt
 }
 
 /* Mount, and serve until the end. */
-static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs)
+static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs,
+                    struct evict *evict)
 {
     struct ops ops = {0};
     struct session_config config = {
@@ -126,6 +128,7 @@ static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs
     int err;
 
     ops_init(&ops, fs, &job->options);
+    ops.evict = evict;
     err = session_new(&config, &s, &why);
     if (err) {
         launch_failed(l, &why);
@@ -175,6 +178,7 @@ static int close_all(const struct mount_job *job, struct fs *fs, struct lsm *db)
 
 static int serve_store(struct launch *l, struct mount_job *job)
 {
+    struct evict evict;
     struct why why;
     struct lsm *db;
     struct fs *fs;
@@ -182,13 +186,16 @@ static int serve_store(struct launch *l, struct mount_job *job)
 
     if (open_store(job, &db, &why))
         return launch_failed(l, &why);
+    job->options.fs.last_name = evict_note;
     err = fs_mount(db, &job->options.fs, &fs);
     if (err) {
         fs_why(job->store, err, &why);
         lsm_close(db);
         return launch_failed(l, &why);
     }
-    err = serve_fs(l, job, fs);
+    evict_init(&evict, job->mountpoint);
+    err = serve_fs(l, job, fs, &evict);
+    evict_release(&evict); /* the device is closed: it waits for nobody */
     close_err = close_all(job, fs, db);
     return err || close_err ? 1 : 0;
 }

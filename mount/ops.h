@@ -16,6 +16,7 @@
 #include "options.h"
 
 struct browse;
+struct evict;
 struct control_node;
 
 enum { OPS_LOOKUPS = 256 };
@@ -29,6 +30,7 @@ struct ops {
     gid_t gid;
     struct timespec mounted;
     struct browse *browse;      /* of the snapshots; NULL: they are not shown */
+    struct evict *evict;        /* of what fs/ notes there; NULL: it notes nothing */
     struct control_node *nodes; /* control.c */
     uint64_t next_node;
     struct meter meter;                    /* of the requests */

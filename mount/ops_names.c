@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "evict.h"
 #include "plus.h"
 #include "wire.h"
 
@@ -181,7 +182,10 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     int err = is_control(parent, name) ? -EPERM : 0;
 
-    reply_err(req, err ? err : fs_unlink(ops_of(req)->fs, parent, name));
+    if (!err)
+        err = fs_unlink(ops_of(req)->fs, parent, name);
+    evict_noted(ops_of(req)->evict);
+    reply_err(req, err);
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -201,6 +205,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     if (!err)
         err = fs_rename(ops_of(req)->fs, &c.cred, parent, name, new_parent, new_name,
                         flags);
+    evict_noted(ops_of(req)->evict);
     reply_err(req, err);
 }
 
