@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../lsm/lock.h"
+#include "../lsm/lsm.h"
 
 struct evict {
     const char *mountpoint;
@@ -40,7 +40,7 @@ void evict_release(struct evict *e);
  * a file that the kernel knows. Notes it, as locks are held.
  */
 void evict_note(uint64_t ino, uint64_t size_bytes);
-/* Before the reply to that operation, on the same thread. Cheap when nothing was noted. */
+/* Before the reply to that operation, on its thread. Cheap when nothing was noted. */
 void evict_noted(struct evict *e);
 
 #endif
