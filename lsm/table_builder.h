@@ -60,6 +60,8 @@ struct table_meta {
 void table_meta_release(struct table_meta *m);
 /* Deep copy into a zeroed *to. -ENOMEM. */
 int table_meta_copy(struct table_meta *to, const struct table_meta *from);
+/* In all that is encoded. */
+bool table_meta_same(const struct table_meta *a, const struct table_meta *b);
 /* The encoding that properties and the manifest share. */
 void table_meta_append(struct buf *to, const struct table_meta *m);
 /* Into a zeroed *m; false (m released) when damaged. Consumes from in. */

@@ -283,6 +283,11 @@ static int read_table(struct tfile *f, struct table **out)
     rc = table_open(&o, out);
     if (rc == -ENOENT)
         rc = err_corrupt(path, 0, "the table is missing");
+    /* Where keys are looked for goes by what the manifest told. */
+    if (!rc && !table_meta_same(table_meta(*out), &f->meta)) {
+        table_free(*out);
+        rc = err_corrupt(path, 0, "not what the manifest tells of it");
+    }
     free(path);
     return rc;
 }

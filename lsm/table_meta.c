@@ -36,6 +36,18 @@ int table_meta_copy(struct table_meta *to, const struct table_meta *from)
     return 0;
 }
 
+bool table_meta_same(const struct table_meta *a, const struct table_meta *b)
+{
+    return a->number == b->number && a->size == b->size &&
+           slice_eq(buf_slice(&a->smallest), buf_slice(&b->smallest)) &&
+           slice_eq(buf_slice(&a->largest), buf_slice(&b->largest)) &&
+           a->largest_open == b->largest_open && a->seq_min == b->seq_min &&
+           a->seq_max == b->seq_max && a->entries == b->entries &&
+           a->deletes == b->deletes && a->range_deletes == b->range_deletes &&
+           a->raw_bytes == b->raw_bytes && a->n_refs == b->n_refs &&
+           (!a->n_refs || !memcmp(a->refs, b->refs, a->n_refs * sizeof(*a->refs)));
+}
+
 void table_meta_append(struct buf *to, const struct table_meta *m)
 {
     uint64_t before = 0;

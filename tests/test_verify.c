@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "env_mem.h"
+#include "lsm/manifest.h"
 #include "lsm/names.h"
 #include "table_util.h"
 
@@ -383,6 +384,73 @@ START_TEST(damage_at_the_end_of_a_log_is_told_once_the_store_has_rested)
 }
 END_TEST
 
+/* ---- a manifest that lies ---- */
+
+/* The edits of a store at rest as one. */
+static int take_edit(void *arg, struct edit *e, const char *path)
+{
+    struct edit *all = arg;
+    size_t i, k;
+
+    (void)path;
+    for (i = 0; i < e->n_removed; i++) {
+        for (k = 0; all->added[k].meta.number != e->removed[i].number; k++)
+            ck_assert_uint_lt(k, all->n_added);
+        table_meta_release(&all->added[k].meta);
+        all->added[k] = all->added[--all->n_added];
+    }
+    for (i = 0; i < e->n_added; i++)
+        ck_ok(edit_add_table(all, e->added[i].level, &e->added[i].meta));
+    for (i = 0; i < e->n_sealed; i++)
+        ck_ok(edit_seal_segment(all, e->sealed[i].number, e->sealed[i].size));
+    if (e->has_options) {
+        all->has_options = true;
+        buf_assign(&all->options, buf_slice(&e->options));
+    }
+    if (e->has_next_number)
+        all->next_number = e->next_number;
+    if (e->has_log_number)
+        all->log_number = e->log_number;
+    if (e->has_last_seq)
+        all->last_seq = e->last_seq;
+    all->has_next_number = all->has_log_number = all->has_last_seq = true;
+    return 0;
+}
+
+START_TEST(tables_are_what_the_manifest_tells_of_them_or_damaged)
+{
+    struct edit all = {0};
+    struct lsm_options o;
+    struct heard h = {0};
+    struct manifest *m;
+    uint64_t number, length;
+    struct lsm_value v = {0};
+    char key[16];
+
+    begin();
+    ck_ok(lsm_close(db));
+    ck_ok(manifest_read(env, "/s", take_edit, &all, &number, &length));
+    ck_assert_uint_gt(all.n_added, 0);
+    buf_assign(&all.added[0].meta.largest, buf_slice(&all.added[0].meta.smallest));
+    number = all.next_number++;
+    ck_ok(manifest_create(env, "/s", number, &all, &m));
+    ck_ok(manifest_close(m, true));
+
+    options(&o);
+    ck_ok(lsm_open("/s", &o, &db));
+    snprintf(key, sizeof(key), "%.*s", (int)all.added[0].meta.smallest.len,
+             (const char *)all.added[0].meta.smallest.data);
+    ck_err(lsm_get(db, NULL, slice_str(key), &v), EUCLEAN);
+    ck_err(verify(&h, 0), EUCLEAN);
+    ck_assert_uint_eq(h.n, 1);
+    ck_assert_int_eq(h.d[0].lost, LSM_LOST_RANGE);
+    ck_assert(test_log_has("not what the manifest tells of it"));
+    lsm_value_release(&v);
+    edit_release(&all);
+    end();
+}
+END_TEST
+
 TEST_MAIN("verify", TEST_CASE(of_a_sound_store_nothing_is_told),
           TEST_CASE(a_damaged_value_is_told_by_its_key),
           TEST_CASE(a_damaged_block_is_told_by_the_keys_around),
@@ -390,4 +458,5 @@ TEST_MAIN("verify", TEST_CASE(of_a_sound_store_nothing_is_told),
           TEST_CASE(a_disk_that_cannot_read_is_damage_too),
           TEST_CASE(writing_and_collecting_go_on_meanwhile),
           TEST_CASE(it_keeps_to_its_rate), TEST_CASE(however_slow_it_can_be_stopped),
-          TEST_CASE(damage_at_the_end_of_a_log_is_told_once_the_store_has_rested))
+          TEST_CASE(damage_at_the_end_of_a_log_is_told_once_the_store_has_rested),
+          TEST_CASE(tables_are_what_the_manifest_tells_of_them_or_damaged))
