@@ -558,7 +558,7 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
     return 0;
 }
 
-uint64_t fs_room(struct fs *fs)
+uint64_t fs_room(struct fs *fs, uint64_t ino)
 {
     return UINT64_MAX;
 }
@@ -568,7 +568,7 @@ int fs_fsync(struct fs *fs, uint64_t ino)
     return 0;
 }
 
-int fs_statfs(struct fs *fs, struct fs_statfs *out)
+int fs_statfs(struct fs *fs, uint64_t ino, struct fs_statfs *out)
 {
     *out = (struct fs_statfs){.block_bytes = FS_BLOCK,
                               .blocks = 1 << 28,
@@ -580,6 +580,26 @@ int fs_statfs(struct fs *fs, struct fs_statfs *out)
 }
 
 /* ---- what it does not keep ---- */
+
+int fs_quota_set(struct fs *fs, uint64_t ino, const struct fs_limits *limits)
+{
+    return -EOPNOTSUPP;
+}
+
+int fs_quota_clear(struct fs *fs, uint64_t ino)
+{
+    return -ENODATA;
+}
+
+int fs_quota_get(struct fs *fs, uint64_t ino, struct fs_quota *out)
+{
+    return -ENODATA;
+}
+
+int fs_quota_list(struct fs *fs, fs_quota_fn *fn, void *arg)
+{
+    return 0;
+}
 
 int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *to, size_t size,
                 size_t *len)

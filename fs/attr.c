@@ -138,6 +138,7 @@ static int set_locked(struct fs *fs, const struct fs_cred *c, struct inode *in,
     t = txn_begin(fs);
     if (!t)
         return -ENOMEM;
+    txn_of(fs, t, in);
     rc = set_rest(fs, t, in->ino, set, st, &rec);
     txn_put_inode(t, in, &rec);
     rc = txn_end(fs, t, rc);

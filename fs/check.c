@@ -82,6 +82,23 @@ static int look_for_root(struct check *c)
     return rc;
 }
 
+static int any_of_letter(struct check *c, enum key_letter letter, bool *any)
+{
+    struct lsm_iter_options o = {0};
+    struct lsm_iter *it;
+    uint8_t first = (uint8_t)letter;
+    int rc = lsm_iter_new(c->db, &o, &it);
+
+    if (rc)
+        return rc;
+    lsm_iter_seek(it, slice_of(&first, 1));
+    *any = lsm_iter_valid(it) && lsm_iter_key(it).len &&
+           lsm_iter_key(it).data[0] == first;
+    rc = lsm_iter_error(it);
+    lsm_iter_free(it);
+    return rc;
+}
+
 static int read_super(struct check *c)
 {
     struct super super = {0};
@@ -97,9 +114,13 @@ static int read_super(struct check *c)
         return rc;
     c->hash_seed = super.hash_seed;
     c->limited = !rc && (super.limit_bytes || super.limit_inodes);
+    c->quotas = !rc && super.quotas;
     c->seed_lost = rc;
     if (!rc)
         return 0;
+    rc = any_of_letter(c, KEY_QUOTA, &c->quotas);
+    if (rc)
+        return rc;
     problem(c, "made anew, without limits, and so is the index of names",
             "the superblock is %s", missing ? "missing" : "damaged");
     return mend_super(c);
@@ -109,7 +130,8 @@ static int visit_super(struct check *c, struct slice key, struct lsm_iter *it)
 {
     if (slice_eq(key, key_super()) || slice_eq(key, key_next()) ||
         slice_eq(key, key_count()) ||
-        ((c->limited || c->seed_lost) && slice_eq(key, key_used())))
+        ((c->limited || c->seed_lost) && slice_eq(key, key_used())) ||
+        ((c->quotas || c->seed_lost) && slice_eq(key, key_quotas())))
         return 0;
     return bad_key(c, key, "the superblock");
 }
@@ -133,7 +155,8 @@ static int visit_unknown(struct check *c, struct slice key, struct lsm_iter *it)
 static int check_letters(struct check *c)
 {
     static const char ours[] = {KEY_DENTRY, KEY_EXTENT, KEY_INODE,     KEY_NAMES,
-                                KEY_ORPHAN, KEY_SUPER,  KEY_UNWRITTEN, KEY_XATTR};
+                                KEY_ORPHAN, KEY_QUOTA,  KEY_SUPER,     KEY_UNWRITTEN,
+                                KEY_XATTR};
     uint8_t from = 0, to;
     struct slice begin = slice_of(NULL, 0), none = slice_of("\xff\xff\xff\xff", 4);
     unsigned i;
@@ -186,9 +209,9 @@ static int find_top(struct check *c)
 static int all_passes(struct check *c)
 {
     static int (*const pass[])(struct check *) = {
-        read_super,    read_counters, check_letters,  find_top,
-        check_records, check_entries, check_doubtful, check_tree,
-        check_inodes,  check_supers,  check_counters,
+        read_super,    read_counters, read_quotas,    check_letters, find_top,
+        check_records, check_entries, check_doubtful, check_tree,    check_inodes,
+        check_supers,  check_quotas,  check_counters,
     };
     unsigned i;
     int rc = 0;
@@ -202,7 +225,7 @@ static int all_passes(struct check *c)
 static void forget(struct check *c)
 {
     known_release(&c->inodes);
-    c->top = c->doubtful = c->lost_found = c->bytes = 0;
+    c->top = c->doubtful = c->lost_found = c->bytes = c->labelled = 0;
 }
 
 static int begin(struct check *c)

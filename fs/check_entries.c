@@ -24,14 +24,14 @@ static int visit_record(struct check *c, struct slice key, struct lsm_iter *it)
     struct record rec;
     struct slice value;
     struct known *k;
-    uint64_t ino;
+    uint64_t ino, tree;
     int rc = lsm_iter_value(it, &value);
 
     if (rc)
         return rc;
     if (!key_parse_one(key, KEY_INODE, &ino) || !ino_valid(ino))
         return bad_key(c, key, "an inode");
-    if (record_decode(value, &rec))
+    if (record_decode_tree(value, &rec, &tree))
         return give_up_record(c, key, ino, "its record makes no sense");
     if (ino == FS_ROOT && !record_is_dir(&rec))
         return give_up_record(c, key, ino, "it is the root, but no directory");
@@ -40,6 +40,7 @@ static int visit_record(struct check *c, struct slice key, struct lsm_iter *it)
         return -ENOMEM;
     k->bits |= KNOWN_KEY;
     c->bytes += usage_of(&rec);
+    c->labelled += tree != 0;
     known_set_type(k, rec.mode);
     if (record_is_dir(&rec))
         k->parent = rec.dir.parent <= NUMBER_LIMIT ? rec.dir.parent : 0;

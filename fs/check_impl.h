@@ -6,7 +6,7 @@
  * (inode records; then directory entries, first those that are as they should be,
  * then the doubtful ones), check_tree.c (does every directory lead up to the
  * root?), check_inode.c (each inode against all that lies under its number:
- * check_extents.c, check_xattr.c, check_names.c), check_counters.c.
+ * check_extents.c, check_xattr.c, check_names.c), check_quota.c, check_counters.c.
  *
  * What is wrong is found there, by problem(); what is done about it is in mend.h,
  * whose functions do nothing unless this is a repair. So the finding code is the
@@ -45,6 +45,10 @@ struct check {
     bool limited;
     struct used used; /* with a limit: what the store says */
     uint64_t bytes;   /* used, by what was found (usage.c) */
+
+    bool quotas; /* the superblock tells of some (quota.h) */
+    bool quotas_exact;
+    uint64_t labelled; /* records that tell of some */
 
     struct known_table inodes;
     uint64_t doubtful;   /* entries left to the second pass */
@@ -112,6 +116,8 @@ int check_entries(struct check *c);  /* check_entries.c */
 int check_doubtful(struct check *c); /* check_doubt.c */
 int check_tree(struct check *c);     /* check_tree.c */
 int check_inodes(struct check *c);   /* check_inode.c */
+int read_quotas(struct check *c);    /* check_quota.c */
+int check_quotas(struct check *c);   /* check_quota.c */
 int check_counters(struct check *c); /* check_counters.c */
 
 /* An entry embeds this record, in the right place. */
@@ -144,6 +150,7 @@ struct subject {
     bool quiet;    /* the record was made just now: set it right without a word */
     bool changed;  /* rec is to be written */
     struct record rec;
+    uint64_t tree; /* if it has a key of its own (quota.h) */
     struct slice embedded_name; /* the entry's */
     uint64_t home;              /* its directory; 0: under I */
     struct lsm_value value;     /* rec and name borrow from it */

@@ -110,7 +110,7 @@ int subject_load(struct check *c, uint64_t ino, struct subject *s)
     s->quiet = s->bits & KNOWN_MADE;
     if (s->bits & KNOWN_KEY) {
         rc = lsm_get(c->db, NULL, key_inode(&key, ino), &s->value);
-        s->exists = !rc && !record_decode(s->value.value, &s->rec);
+        s->exists = !rc && !record_decode_tree(s->value.value, &s->rec, &s->tree);
     } else {
         rc = lsm_get(c->db, NULL, key_dentry(&key, k->parent, ino), &s->value);
         s->exists =

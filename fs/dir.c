@@ -93,13 +93,14 @@ static int link_allowed(const struct inode *in)
 }
 
 /* An embedded inode moves to a key of its own: two entries will refer to it. */
-static void link_promote(struct fs *fs, struct inode *in)
+static void link_promote(struct fs *fs, struct inode *in, uint64_t tree)
 {
     uint64_t was = in->home.parent;
 
     if (!was)
         return;
     itable_move(&fs->inodes, in, 0, 0, NULL);
+    atomic_store(&in->tree, tree);
     itable_note(&fs->inodes, was);
 }
 
@@ -112,7 +113,7 @@ static int link_locked(struct fs *fs, struct inode *in, struct inode *dir,
     struct record rec = in->rec, dir_rec = dir->rec;
     struct stamp now = stamp_now();
     struct txn *t;
-    uint64_t seq;
+    uint64_t seq, tree;
     int rc = fs_new_number(fs, &seq);
 
     if (!rc)
@@ -122,6 +123,10 @@ static int link_locked(struct fs *fs, struct inode *in, struct inode *dir,
     t = txn_begin(fs);
     if (!t)
         return -ENOMEM;
+    txn_of(fs, t, in);
+    tree = t->trees ? t->tree : 0;
+    if (tree != atomic_load(&dir->tree))
+        rc = -EXDEV;
     rec.nlink++;
     rec.ctime = now;
     dir_changed(&dir_rec, now, 1, 0);
@@ -133,11 +138,11 @@ static int link_locked(struct fs *fs, struct inode *in, struct inode *dir,
     txn_put_record(t, in, &own_key, &rec);
     if (in->state & INODE_ORPHAN)
         txn_delete_orphan(t, in->ino);
-    rc = txn_end(fs, t, 0);
+    rc = txn_end(fs, t, rc);
     if (rc)
         return rc;
     in->state &= ~(unsigned)(INODE_ORPHAN | INODE_LINKABLE);
-    link_promote(fs, in);
+    link_promote(fs, in, tree);
     inode_set(in, &rec);
     inode_set(dir, &dir_rec);
     return 0;

@@ -260,6 +260,7 @@ int unlink_inode(struct fs *fs, struct txn *t, struct inode *in, struct stamp no
     struct key k;
     int rc;
 
+    txn_of(fs, t, in);
     *rec = in->rec;
     rec->nlink--;
     rec->ctime = now;
@@ -282,6 +283,16 @@ int unlink_inode(struct fs *fs, struct txn *t, struct inode *in, struct stamp no
     return rc ? rc : extent_remove_all(fs, t, in->ino, rec);
 }
 
+/* Of one that is embedded, for the time after that. */
+static uint64_t tree_held(struct fs *fs, const struct inode *in)
+{
+    uint64_t tree = 0;
+
+    if (atomic_load_explicit(&fs->quotas.any, memory_order_relaxed))
+        (void)quota_tree_under(fs, in->home.parent, &tree); /* it was found just now */
+    return tree;
+}
+
 void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,
                  enum fate fate)
 {
@@ -293,5 +304,12 @@ void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,
     if (fate == FATE_ORPHAN && record_is_file(rec) && fs->options.last_name)
         fs->options.last_name(in->ino, rec->file.size);
     in->state |= fate == FATE_ORPHAN ? INODE_ORPHAN : INODE_GONE;
-    itable_move(&fs->inodes, in, 0, 0, NULL);
+    if (in->home.parent) {
+        uint64_t tree = tree_held(fs, in);
+
+        itable_move(&fs->inodes, in, 0, 0, NULL);
+        atomic_store(&in->tree, tree);
+    } else if (record_is_dir(rec) && atomic_load(&in->tree) == in->ino) {
+        quota_dir_gone(fs, in->ino);
+    }
 }

@@ -29,6 +29,7 @@ static int open_truncate(struct fs *fs, struct inode *in)
     t = txn_begin(fs);
     if (!t)
         return -ENOMEM;
+    txn_of(fs, t, in);
     rec.mtime = rec.ctime = stamp_now();
     rec.mode = mode_without_suid(rec.mode, rec.gid, NULL);
     rc = xattr_drop_capability(fs, t, in->ino, &rec);
@@ -148,6 +149,7 @@ static int write_locked(struct fs *fs, struct inode *in, uint64_t off, struct sl
     t = txn_begin(fs);
     if (!t)
         return -ENOMEM;
+    txn_of(fs, t, in);
     rc = extent_write(fs, t, in->ino, &rec, off, data, &merged);
     rec.mtime = rec.ctime = stamp_now();
     if (clear_suid)

@@ -189,6 +189,44 @@ typedef enum fs_taken fs_dirent_fn(void *arg, const char *name,
 int fs_readdir(struct fs *fs, uint64_t ino, uint64_t cookie, bool plus, fs_dirent_fn *fn,
                void *arg);
 
+/* ---- quotas of directory trees ---- */
+
+/*
+ * What may be used of all that is below a directory, in the measure of limits
+ * (fs_set_limits); the directory itself does not count. At a quota everything that would
+ * use more there is -EDQUOT. Trees may lie in each other; then all their quotas hold.
+ * Between trees files can be renamed; directories, and files with several names, cannot,
+ * nor can a name be added to a file in another tree: -EXDEV.
+ */
+enum fs_quota_state {
+    FS_QUOTA_READY,
+    FS_QUOTA_COUNTING, /* what is there is still being counted; nothing is refused */
+    FS_QUOTA_CLEARING, /* it will be gone soon */
+};
+
+struct fs_quota {
+    uint64_t dir;
+    enum fs_quota_state state;
+    struct fs_limits limits; /* 0: none */
+    struct fs_limits used;
+};
+
+/*
+ * Give the directory a quota, or change that which it has. One that is new begins to count
+ * when what is there was counted: fs_quota_get tells. That is done by a thread, over
+ * the next mounts if it must; by this call when writeback_ms is 0. -EBUSY while
+ * one is being cleared there. Durable when it returns.
+ */
+int fs_quota_set(struct fs *fs, uint64_t ino, const struct fs_limits *limits);
+/* Take it away: likewise. -ENODATA when it has none, -EBUSY while it is being counted. */
+int fs_quota_clear(struct fs *fs, uint64_t ino);
+/* That of the innermost tree that ino is in, or the directory of; -ENODATA. */
+int fs_quota_get(struct fs *fs, uint64_t ino, struct fs_quota *out);
+/* All of them, ascending by directory, and the path of that, control characters and
+ * backslashes as \ooo. What fn returns other than 0 ends it. It must not call back. */
+typedef int fs_quota_fn(void *arg, const struct fs_quota *q, const char *path);
+int fs_quota_list(struct fs *fs, fs_quota_fn *fn, void *arg);
+
 /* ---- attributes ---- */
 
 int fs_getattr(struct fs *fs, uint64_t ino, struct fs_attr *out);
@@ -225,6 +263,11 @@ int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned se
  * and change of owner.
  */
 
+/*
+ * Of a directory with a quota user.siltfs.rbytes and user.siltfs.rfiles are what is used
+ * in its tree: decimal numbers, listed nowhere, set by nobody (-EPERM).
+ */
+
 /* The value into `to`, of size bytes, -ERANGE when it is longer; only its length into
  * *len when size is 0. */
 int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *to, size_t size,
@@ -254,9 +297,9 @@ int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, siz
  */
 int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
              bool clear_suid);
-/* Bytes that files can grow by before the limit: so much of a write refused with -ENOSPC
- * will do. UINT64_MAX without a limit. */
-uint64_t fs_room(struct fs *fs);
+/* Bytes that this file can grow by before a limit, or a quota: so much of a write refused
+ * with -ENOSPC or -EDQUOT will do. UINT64_MAX without either. */
+uint64_t fs_room(struct fs *fs, uint64_t ino);
 
 /*
  * fallocate(2). mode: 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE with KEEP_SIZE,
@@ -289,14 +332,16 @@ int fs_sync(struct fs *fs);
  * Without a limit, blocks are what the disk has, blocks less blocks_free what the store
  * takes of it (so that others' data count as free, but not as available, as in df), and
  * blocks_avail what the disk has left. With one, blocks are the limit, and less
- * blocks_free what is used; blocks_avail is no more than the disk has left.
+ * blocks_free what is used; blocks_avail is no more than the disk has left. In a tree
+ * with quotas, and in its directory, likewise: the one of them, or the limit, that has the
+ * least left is shown; of bytes and inodes each for itself.
  */
 struct fs_statfs {
     uint64_t block_bytes;
     uint64_t blocks, blocks_free, blocks_avail;
     uint64_t files, files_free;
 };
-int fs_statfs(struct fs *fs, struct fs_statfs *out);
+int fs_statfs(struct fs *fs, uint64_t ino, struct fs_statfs *out);
 
 /* How an inode is kept. Of a file, ranges of the first `segments_told` segments that hold
  * bytes of it are told. */

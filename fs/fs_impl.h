@@ -54,9 +54,28 @@ struct usage {
     uint64_t stored_bytes, stored_inodes; /* under state */
 };
 
+/* The quotas of directory trees; quota.h. */
+struct quota_table { /* ascending by tree */
+    struct quota **at;
+    unsigned n;
+};
+
+struct quotas {
+    _Atomic bool any;          /* there are some, or were since the mount */
+    _Atomic bool exact;        /* else they begin with what a crash left */
+    /* While a tree is walked, no directory goes from one that this is said of to another. */
+    _Atomic bool walking;
+    _Atomic uint64_t walking_to;
+    struct quota_table table; /* changed under mu, while operations are stopped */
+    struct mutex mu;
+    bool in_super; /* the superblock tells of them; under mu, like: */
+    bool at_work;  /* quota_work knows some: none is to be forgotten */
+};
+
 /* An inode that nobody refers to, with its record, still to be deleted. */
 struct dead {
     uint64_t ino;
+    uint64_t tree;     /* quota.h */
     struct record rec; /* without a symlink's target */
 };
 
@@ -68,6 +87,7 @@ struct fs {
     struct mutex rename;
     uint64_t orphans_removed;
     struct usage usage;
+    struct quotas quotas;
     /* When a file lost a name and kept others, by its number: ms of the monotonic clock.
      * Two that share a place are doubted longer than need be. */
     _Atomic int64_t lost_name[LOST_NAMES];
@@ -76,6 +96,10 @@ struct fs {
     uint64_t next;      /* number to give out */
     uint64_t ceiling;   /* numbers below it are reserved in the store */
     struct txn *free_txns;
+    unsigned in_txns;   /* operations between txn_begin and txn_end */
+    bool stopped;       /* by txn_stop, */
+    uint64_t stops;     /* so many times */
+    pthread_cond_t txn_wake;
 
     struct mutex lazy_mu; /* over the following; lazy.c */
     pthread_cond_t lazy_wake;
@@ -103,6 +127,10 @@ static inline bool is_unreadable(int rc)
 /* What the store cannot hold: logs why, with the numbers, and returns -EUCLEAN. */
 int fs_corrupt(const char *why, uint64_t a, uint64_t b);
 
+/* The superblock; -ENODATA when there is none. */
+int super_read(struct lsm *db, struct super *super);
+int super_put(struct lsm_batch *b, const struct super *super);
+
 /* ---- usage.c: what is used, and its limits ---- */
 
 /* What an inode, and an extended attribute, use of a limit (FORMAT.md, "Limits"). */
@@ -113,6 +141,16 @@ static inline bool usage_limited(const struct fs *fs)
 {
     return fs->usage.limits.bytes || fs->usage.limits.inodes;
 }
+
+/* Does anybody want to know what attributes use? */
+static inline bool usage_wanted(struct fs *fs)
+{
+    return usage_limited(fs) ||
+           atomic_load_explicit(&fs->quotas.any, memory_order_relaxed);
+}
+
+/* Add to what is used; false when it would be more than the limit (0: none). */
+bool usage_grow(_Atomic int64_t *used, uint64_t limit, int64_t more);
 
 /*
  * An operation is about to add that many bytes and inodes (or take them away, when

@@ -29,7 +29,8 @@ static struct timespec timespec_of(struct stamp s)
 
 /* ---- getting and putting ---- */
 
-static int load(struct fs *fs, uint64_t ino, struct record *rec, struct lsm_value *value)
+static int load(struct fs *fs, uint64_t ino, struct record *rec, uint64_t *tree,
+                struct lsm_value *value)
 {
     struct key k;
     int rc = lsm_get(fs->db, NULL, key_inode(&k, ino), value);
@@ -38,7 +39,7 @@ static int load(struct fs *fs, uint64_t ino, struct record *rec, struct lsm_valu
         return -ESTALE;
     if (rc)
         return rc;
-    if (record_decode(value->value, rec))
+    if (record_decode_tree(value->value, rec, tree))
         return fs_corrupt("bad inode record", ino, 0);
     /* An orphan of the last mount, in a store that may not be written. */
     return rec->nlink ? 0 : -ESTALE;
@@ -48,6 +49,7 @@ int inode_get(struct fs *fs, uint64_t ino, struct inode **out)
 {
     struct lsm_value value = {0};
     struct record rec;
+    uint64_t tree;
     struct inode *in;
     int rc = 0;
 
@@ -55,14 +57,16 @@ int inode_get(struct fs *fs, uint64_t ino, struct inode **out)
     while (!*out && !rc) {
         uint64_t sample = itable_sample(&fs->inodes, ino);
 
-        rc = load(fs, ino, &rec, &value);
+        rc = load(fs, ino, &rec, &tree, &value);
         if (rc)
             break;
         in = inode_new(ino, &rec, 0, 0, NULL);
-        if (!in)
+        if (!in) {
             rc = -ENOMEM;
-        else
-            *out = itable_insert(&fs->inodes, in, sample);
+            break;
+        }
+        atomic_store(&in->tree, tree);
+        *out = itable_insert(&fs->inodes, in, sample);
     }
     lsm_value_release(&value);
     return rc;

@@ -288,6 +288,8 @@ void itable_move(struct itable *t, struct inode *in, uint64_t parent, uint64_t s
     remove_name(t, in);
     free_name(in);
     in->home = (struct home){parent, seq, name};
+    if (!parent)
+        atomic_store(&in->tree, 0);
     add_name(t, in);
 }
 
@@ -313,6 +315,19 @@ struct inode *itable_find(struct itable *t, uint64_t ino)
     in = find_locked(s, ino);
     if (in)
         in->pins++;
+    mutex_unlock(&s->mu);
+    return in;
+}
+
+bool itable_tree(struct itable *t, uint64_t ino, uint64_t *tree)
+{
+    struct itable_shard *s = shard_of(t, ino);
+    struct inode *in;
+
+    mutex_lock(&s->mu);
+    in = find_locked(s, ino);
+    if (in)
+        *tree = atomic_load(&in->tree);
     mutex_unlock(&s->mu);
     return in;
 }

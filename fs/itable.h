@@ -63,7 +63,11 @@ struct inode {
      * name's shard, and to be relied on under the directory's. */
     bool sole;
     _Atomic uint64_t kin;    /* kin_of(rec): to be asked before the lock may be taken */
-    struct inode *name_next; /* under the lock of its name's shard, */
+    union {
+        struct inode *name_next; /* under the lock of its name's shard, */
+        _Atomic uint64_t tree;   /* Of one that no directory embeds: the quota tree that its
+                                    record says (quota.h); 0: none */
+    };
     union {
         uint64_t name_hash;       /* like this and, to be changed, `home` */
         _Atomic uint64_t missing; /* of a directory, under its lock: a hash that no name
@@ -117,6 +121,9 @@ void inode_free(struct inode *in);
 /* The live inode, pinned, or NULL. */
 struct inode *itable_find(struct itable *t, uint64_t ino);
 
+/* The tree of a live inode that has a record of its own; false: it is not live. */
+bool itable_tree(struct itable *t, uint64_t ino, uint64_t *tree);
+
 /*
  * The live inode that directory `parent` embeds under that name, pinned, or NULL: that
  * says nothing. Needs the directory's lock, which keeps the answer true. *seq is its
@@ -129,7 +136,7 @@ struct inode *itable_find_name(struct itable *t, uint64_t parent, uint64_t hash,
 void itable_set_sole(struct itable *t, uint64_t parent, uint64_t hash, uint64_t ino);
 
 /* The record of a live inode is now elsewhere; takes name, which was malloced (or is
- * NULL, with parent 0). Needs the inode's lock exclusively, and of directories those that
+ * NULL, with parent 0; then its tree is 0). Needs the inode's lock exclusively, and of directories those that
  * the names change in. */
 void itable_move(struct itable *t, struct inode *in, uint64_t parent, uint64_t seq,
                  char *name);

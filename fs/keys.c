@@ -52,6 +52,11 @@ struct slice key_used(void)
     return slice_of("Sused", 5);
 }
 
+struct slice key_quotas(void)
+{
+    return slice_of("Squotas", 7);
+}
+
 bool key_parse_one(struct slice key, enum key_letter letter, uint64_t *a)
 {
     uint8_t first;

@@ -17,6 +17,7 @@ enum key_letter {
     KEY_INODE = 'I',     /* ino */
     KEY_NAMES = 'N',     /* parent, hash of name */
     KEY_ORPHAN = 'O',    /* ino */
+    KEY_QUOTA = 'Q',     /* ino of the directory */
     KEY_SUPER = 'S',     /* a word */
     KEY_UNWRITTEN = 'U', /* ino, end offset */
     KEY_XATTR = 'X',     /* ino, name of the attribute */
@@ -62,6 +63,11 @@ static inline struct slice key_orphan(struct key *k, uint64_t ino)
     return key_one(k, KEY_ORPHAN, ino);
 }
 
+static inline struct slice key_quota(struct key *k, uint64_t ino)
+{
+    return key_one(k, KEY_QUOTA, ino);
+}
+
 /* The extended attribute of that name, at most FS_XATTR_NAME_MAX bytes. */
 enum { XATTR_KEY_PREFIX = 1 + 8 };
 struct xattr_key {
@@ -73,6 +79,7 @@ struct slice key_super(void);
 struct slice key_next(void);
 struct slice key_count(void);
 struct slice key_used(void);
+struct slice key_quotas(void);
 
 /* False unless key is the letter and exactly so many integers. */
 bool key_parse_one(struct slice key, enum key_letter letter, uint64_t *a);

@@ -9,6 +9,7 @@
  * when it goes. At most LAZY_MAX inodes wait at a time: one more is written
  * at once.
  */
+#include "quota.h"
 #include "txn.h"
 
 #include <malloc.h>
@@ -166,6 +167,8 @@ int lazy_write(struct fs *fs)
     rc2 = orphans_flush(fs);
     rc = rc ? rc : rc2;
     rc2 = usage_write(fs, false);
+    rc = rc ? rc : rc2;
+    rc2 = quota_write(fs, false);
     return rc ? rc : rc2;
 }
 
@@ -195,6 +198,7 @@ static void *lazy_main(void *arg)
     uint64_t ns = (uint64_t)fs->options.writeback_ms * 1000000, most = 0;
 
     usage_recount(fs);
+    quota_work(fs);
     mutex_lock(&fs->lazy_mu);
     while (!fs->lazy_stop) {
         cond_wait_ns(&fs->lazy_wake, &fs->lazy_mu, ns);
@@ -204,6 +208,7 @@ static void *lazy_main(void *arg)
         /* What could not be written is lost with this process, and the engine logs why
          * it takes no writes. */
         (void)lazy_write(fs);
+        quota_work(fs);
         give_back_memory(fs, &most);
         mutex_lock(&fs->lazy_mu);
     }
@@ -222,6 +227,7 @@ int lazy_start(struct fs *fs)
         return 0;
     if (!fs->options.writeback_ms) {
         usage_recount(fs);
+        quota_work(fs);
         return 0;
     }
     rc = -pthread_create(&fs->lazy_thread, NULL, lazy_main, fs);

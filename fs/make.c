@@ -69,6 +69,9 @@ static int make_write(struct fs *fs, const struct make *m, struct inode *dir,
 
     if (!t)
         return -ENOMEM;
+    txn_under(fs, t, dir);
+    if (!in->home.parent)
+        atomic_store(&in->tree, t->trees ? t->tree : 0);
     if (e)
         rc = put_name(fs, t, m, dir, e, in, &dir_rec);
     else

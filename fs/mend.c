@@ -2,6 +2,7 @@
  * mend.c - see mend.h: records, extents, and lost+found. Names are in mend_names.c.
  */
 #include "mend_impl.h"
+#include "quota.h"
 
 #include <sys/random.h>
 
@@ -42,6 +43,12 @@ int mend_used(struct check *c, const struct used *used)
     return rc ? rc : write_batch(c);
 }
 
+static void batch_inexact(struct check *c)
+{
+    quota_put_exact(c->batch, false);
+    c->quotas_exact = false;
+}
+
 /* What is used changes now, and is no longer exact. */
 int mend_commit(struct check *c, int rc)
 {
@@ -51,18 +58,20 @@ int mend_commit(struct check *c, int rc)
         rc = -ENOMEM;
     if (!rc && c->limited && c->used.exact && lsm_batch_count(c->batch))
         rc = batch_used(c, &used);
+    if (!rc && c->quotas && c->quotas_exact && lsm_batch_count(c->batch))
+        batch_inexact(c);
     if (!rc)
         rc = write_batch(c);
     lsm_batch_clear(c->batch);
     return rc;
 }
 
-void batch_record(struct check *c, uint64_t ino, const struct record *rec)
+void batch_record(struct check *c, uint64_t ino, const struct record *rec, uint64_t tree)
 {
     struct key k;
 
     buf_clear(&c->scratch);
-    record_encode(&c->scratch, rec);
+    record_encode_tree(&c->scratch, rec, tree);
     lsm_batch_put(c->batch, key_inode(&k, ino), buf_slice(&c->scratch));
 }
 
@@ -108,9 +117,29 @@ int mend_counter(struct check *c, struct slice key, uint64_t v)
     return mend_commit(c, 0);
 }
 
+int mend_quota(struct check *c, struct quota *q)
+{
+    struct quota_record rec = quota_record_of(q);
+    int rc;
+
+    if (!c->repair)
+        return 0;
+    rc = quota_put(c->batch, q->tree, &rec);
+    return mend_commit(c, rc);
+}
+
+int mend_quotas_exact(struct check *c)
+{
+    if (!c->repair)
+        return 0;
+    c->quotas_exact = false; /* this change makes them no less so */
+    quota_put_exact(c->batch, true);
+    return mend_commit(c, 0);
+}
+
 int mend_super(struct check *c)
 {
-    struct super super = {.root = FS_ROOT};
+    struct super super = {.root = FS_ROOT, .quotas = c->quotas};
     uint8_t from = KEY_NAMES, to = KEY_NAMES + 1;
 
     if (!c->repair)
@@ -168,7 +197,7 @@ int mend_record(struct check *c, struct subject *s)
     if (!c->repair)
         return 0;
     if (!s->home) {
-        batch_record(c, s->ino, &s->rec);
+        batch_record(c, s->ino, &s->rec, s->tree);
         return mend_commit(c, 0);
     }
     buf_clear(&c->scratch);
@@ -181,7 +210,7 @@ int mend_new_record(struct check *c, uint64_t ino, const struct record *rec)
 {
     if (!c->repair)
         return 0;
-    batch_record(c, ino, rec);
+    batch_record(c, ino, rec, 0);
     return mend_commit(c, 0);
 }
 
@@ -225,7 +254,7 @@ int batch_dir_counts(struct check *c, uint64_t dir, int entries, int subdirs)
     rc = subject_load(c, dir, &s);
     if (!rc && s.exists && record_is_dir(&s.rec)) {
         record_dir_counts(&s.rec, entries, subdirs);
-        batch_record(c, dir, &s.rec);
+        batch_record(c, dir, &s.rec, s.tree);
     }
     subject_release(&s);
     return rc;
@@ -297,7 +326,7 @@ static int lost_found(struct check *c)
     if (!rc)
         rc = batch_new_name(c, FS_ROOT, slice_str(name), ino, S_IFDIR);
     if (!rc)
-        batch_record(c, ino, &rec);
+        batch_record(c, ino, &rec, 0);
     return mend_commit(c, rc);
 }
 
@@ -341,7 +370,7 @@ int mend_lost(struct check *c, uint64_t ino, uint64_t old_dir)
         if (old_dir == ino) /* it held itself */
             record_dir_counts(&s.rec, -1, -1);
     }
-    batch_record(c, ino, &s.rec); /* after the one that batch_old_name may have put */
+    batch_record(c, ino, &s.rec, s.tree); /* after the one that batch_old_name may have put */
     rc = mend_commit(c, rc);
     k = known_find(&c->inodes, ino);
     if (!rc && k) {

@@ -26,6 +26,10 @@ int mend_drop_all(struct check *c, enum key_letter letter, uint64_t ino);
 int mend_seqs(struct check *c, uint64_t dir, uint64_t hash, const struct seqs *seqs);
 int mend_counter(struct check *c, struct slice key, uint64_t v);
 int mend_used(struct check *c, const struct used *used);
+/* The store says of the quota what q does; that all are exact. */
+struct quota;
+int mend_quota(struct check *c, struct quota *q);
+int mend_quotas_exact(struct check *c);
 /* Another superblock; the index that its predecessor's seed made is worthless. */
 int mend_super(struct check *c);
 

@@ -11,7 +11,7 @@
 /* Write the batch if rc is 0, and empty it. Returns the first error. */
 int mend_commit(struct check *c, int rc);
 
-void batch_record(struct check *c, uint64_t ino, const struct record *rec);
+void batch_record(struct check *c, uint64_t ino, const struct record *rec, uint64_t tree);
 int batch_number(struct check *c, uint64_t *n);
 /* A directory has so many entries, and of them directories, more or less. */
 int batch_dir_counts(struct check *c, uint64_t dir, int entries, int subdirs);

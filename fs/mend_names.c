@@ -160,7 +160,7 @@ static void batch_key_record(struct check *c, uint64_t ino, const struct record 
 {
     struct known *k = known_find(&c->inodes, ino);
 
-    batch_record(c, ino, rec);
+    batch_record(c, ino, rec, 0);
     if (!k)
         return;
     k->bits = (k->bits & ~(uint32_t)(KNOWN_EMBEDDED | KNOWN_MADE)) | KNOWN_KEY;
@@ -198,7 +198,7 @@ static int batch_links(struct check *c, uint64_t ino, uint32_t links)
     if (!rc && s.exists && k) {
         s.rec.nlink += links;
         k->names += links;
-        batch_record(c, ino, &s.rec);
+        batch_record(c, ino, &s.rec, s.tree);
     }
     subject_release(&s);
     return rc;

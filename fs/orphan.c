@@ -23,6 +23,8 @@ static int delete_dead(struct fs *fs, const struct dead *dead, unsigned n)
     for (i = 0; i < n && !rc; i++) {
         lsm_batch_delete(t->batch, key_orphan(&k, dead[i].ino));
         lsm_batch_delete(t->batch, key_inode(&k, dead[i].ino));
+        if (t->trees)
+            txn_of_tree(fs, t, dead[i].tree);
         txn_note_gone(t, &dead[i].rec);
         rc = xattr_remove_all(fs, t, dead[i].ino, &dead[i].rec);
         if (!rc)
@@ -70,7 +72,7 @@ static bool gather(struct fs *fs, const struct inode *in)
     mutex_lock(&fs->dead_mu);
     room = fs->n_dead < DEAD_MAX;
     if (room)
-        fs->dead[fs->n_dead++] = (struct dead){in->ino, in->rec};
+        fs->dead[fs->n_dead++] = (struct dead){in->ino, atomic_load(&in->tree), in->rec};
     mutex_unlock(&fs->dead_mu);
     return room;
 }
@@ -103,6 +105,7 @@ static int remove_one(struct fs *fs, uint64_t ino)
 {
     struct lsm_value v = {0};
     struct record rec;
+    uint64_t tree;
     struct txn *t;
     struct key k;
     int rc = lsm_get(fs->db, NULL, key_inode(&k, ino), &v);
@@ -112,7 +115,7 @@ static int remove_one(struct fs *fs, uint64_t ino)
         return 0;
     }
     if (!rc)
-        rc = record_decode(v.value, &rec);
+        rc = record_decode_tree(v.value, &rec, &tree);
     if (!rc && rec.nlink) {
         lsm_value_release(&v);
         fs_corrupt("an orphan has names; it stays", ino, rec.nlink);
@@ -126,6 +129,8 @@ static int remove_one(struct fs *fs, uint64_t ino)
     lsm_batch_delete(t->batch, key_orphan(&k, ino));
     lsm_batch_delete(t->batch, key_inode(&k, ino));
     if (!rc) {
+        if (t->trees)
+            txn_of_tree(fs, t, tree);
         txn_note_gone(t, &rec);
         rc = xattr_remove_all(fs, t, ino, &rec);
         if (!rc)
@@ -133,7 +138,9 @@ static int remove_one(struct fs *fs, uint64_t ino)
     } else if (rc == -ENOENT || rc == -EUCLEAN) {
         remove_blindly(t, ino);
         t->inodes--;
-        fs->usage.exact = false; /* what it used, its record would have told */
+        /* What it used, its record would have told. */
+        fs->usage.exact = false;
+        fs->quotas.exact = false;
         rc = 0;
     }
     rc = txn_end(fs, t, rc);

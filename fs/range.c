@@ -105,6 +105,7 @@ static int fallocate_locked(struct fs *fs, struct inode *in, int mode, uint64_t 
     t = txn_begin(fs);
     if (!t)
         return -ENOMEM;
+    txn_of(fs, t, in);
     rc = fallocate_fill(fs, t, in, &rec, mode, off, len);
     if (!rc)
         rc = xattr_drop_capability(fs, t, in->ino, &rec);
@@ -224,6 +225,7 @@ static int copy_locked(struct fs *fs, struct inode *src, uint64_t from, struct i
     t = txn_begin(fs);
     if (!t)
         return -ENOMEM;
+    txn_of(fs, t, dst);
     rc = extent_copy(fs, t, (struct extent_place){src->ino, from}, &src->rec,
                      (struct extent_place){dst->ino, to}, &rec, len);
     if (!rc)

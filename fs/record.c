@@ -18,6 +18,7 @@ enum {
 
     SUPER_VERSION = 1,
     SUPER_LIMITED = 2, /* the version of those with a limit: others would not heed it */
+    SUPER_QUOTAS = 3,  /* and of those with quotas */
 };
 
 static const char super_magic[] = "siltfs";
@@ -105,7 +106,12 @@ static uint32_t flags_on_disk(const struct record *r)
 
 void record_encode(struct buf *b, const struct record *r)
 {
-    put_varint(b, flags_on_disk(r));
+    record_encode_tree(b, r, 0);
+}
+
+void record_encode_tree(struct buf *b, const struct record *r, uint64_t tree)
+{
+    put_varint(b, flags_on_disk(r) | (tree ? REC_TREE : 0));
     put_varint(b, r->mode);
     put_varint(b, r->uid);
     put_varint(b, r->gid);
@@ -131,6 +137,8 @@ void record_encode(struct buf *b, const struct record *r)
         put_varint(b, r->rdev);
         break;
     }
+    if (tree)
+        put_varint(b, tree);
 }
 
 static bool decode_run(struct slice *in, struct record *r)
@@ -209,9 +217,30 @@ static bool xattr_flags_fit(const struct record *r)
     return !(r->flags & REC_ACL) || !S_ISLNK(r->mode);
 }
 
+static bool number_valid(uint64_t ino)
+{
+    return ino == FS_ROOT || (ino >= INO_FIRST && ino <= INO_MAX);
+}
+
+static bool decode_tree(struct slice *in, struct record *r, uint64_t *tree)
+{
+    *tree = 0;
+    if (!(r->flags & REC_TREE))
+        return true;
+    r->flags &= ~(uint32_t)REC_TREE;
+    return get_varint(in, tree) && number_valid(*tree);
+}
+
 int record_decode(struct slice in, struct record *r)
 {
-    uint32_t known = REC_TAIL | REC_RUN | REC_UNWRITTEN | REC_XATTRS;
+    uint64_t tree;
+
+    return record_decode_tree(in, r, &tree);
+}
+
+int record_decode_tree(struct slice in, struct record *r, uint64_t *tree)
+{
+    uint32_t known = REC_TAIL | REC_RUN | REC_UNWRITTEN | REC_XATTRS | REC_TREE;
 
     memset(r, 0, sizeof(*r));
     if (!get_varint32(&in, &r->flags) || (r->flags & ~known) ||
@@ -223,7 +252,7 @@ int record_decode(struct slice in, struct record *r)
         !get_stamp(&in, &r->atime, r->btime) || !get_stamp(&in, &r->mtime, r->btime) ||
         !get_stamp(&in, &r->ctime, r->btime))
         return -EUCLEAN;
-    if (!decode_by_type(&in, r) || in.len)
+    if (!decode_by_type(&in, r) || !decode_tree(&in, r, tree) || in.len)
         return -EUCLEAN;
     return 0;
 }
@@ -261,7 +290,11 @@ void dentry_encode_ref(struct buf *b, struct slice name, uint64_t ino, uint32_t 
 
 int dentry_decode_inode(struct dentry *d)
 {
-    return record_decode(d->inode, &d->rec) || d->rec.nlink != 1 ? -EUCLEAN : 0;
+    uint64_t tree; /* an embedded inode is in that of its directory */
+
+    return record_decode_tree(d->inode, &d->rec, &tree) || tree || d->rec.nlink != 1
+               ? -EUCLEAN
+               : 0;
 }
 
 /* The type of the inode that these bytes begin. */
@@ -351,10 +384,10 @@ void seqs_remove(struct seqs *s, uint64_t seq)
 
 void super_encode(struct buf *b, const struct super *s)
 {
-    bool limited = s->limit_bytes || s->limit_inodes;
+    bool limited = s->limit_bytes || s->limit_inodes || s->quotas;
 
     buf_append(b, super_magic, strlen(super_magic));
-    put_varint(b, limited ? SUPER_LIMITED : SUPER_VERSION);
+    put_varint(b, s->quotas ? SUPER_QUOTAS : limited ? SUPER_LIMITED : SUPER_VERSION);
     put_le64(b, s->hash_seed);
     put_varint(b, s->root);
     if (limited) {
@@ -367,7 +400,7 @@ static bool decode_limits(struct slice *in, struct super *s)
 {
     return get_varint(in, &s->limit_bytes) && get_varint(in, &s->limit_inodes) &&
            s->limit_bytes <= FS_SIZE_MAX && s->limit_inodes <= INO_MAX &&
-           (s->limit_bytes || s->limit_inodes);
+           (s->limit_bytes || s->limit_inodes || s->quotas);
 }
 
 int super_decode(struct slice in, struct super *s)
@@ -378,13 +411,14 @@ int super_decode(struct slice in, struct super *s)
     if (!get_raw(&in, strlen(super_magic), &magic) ||
         !slice_eq(magic, slice_str(super_magic)) || !get_varint(&in, &version))
         return -EUCLEAN;
-    if (version > SUPER_LIMITED)
+    if (version > SUPER_QUOTAS)
         return -EPROTONOSUPPORT;
     s->limit_bytes = s->limit_inodes = 0;
+    s->quotas = version == SUPER_QUOTAS;
     if (!version || !get_le64(&in, &s->hash_seed) || !get_varint(&in, &s->root) ||
         s->root != FS_ROOT)
         return -EUCLEAN;
-    if (version == SUPER_LIMITED && !decode_limits(&in, s))
+    if (version >= SUPER_LIMITED && !decode_limits(&in, s))
         return -EUCLEAN;
     return in.len ? -EUCLEAN : 0;
 }
@@ -410,5 +444,43 @@ int used_decode(struct slice in, struct used *u)
         exact > 1 || in.len)
         return -EUCLEAN;
     u->exact = exact;
+    return 0;
+}
+
+/* ---- quotas ---- */
+
+void quota_encode(struct buf *b, const struct quota_record *q)
+{
+    put_u8(b, (uint8_t)q->state);
+    put_varint(b, q->outer);
+    put_varint(b, q->limit_bytes);
+    put_varint(b, q->limit_inodes);
+    put_varint(b, q->bytes);
+    put_varint(b, q->inodes);
+}
+
+int quota_decode(struct slice in, struct quota_record *q)
+{
+    uint8_t state;
+
+    if (!get_u8(&in, &state) || state < QUOTA_READY || state > QUOTA_REMOVED ||
+        !get_varint(&in, &q->outer) || !get_varint(&in, &q->limit_bytes) ||
+        !get_varint(&in, &q->limit_inodes) || !get_varint(&in, &q->bytes) ||
+        !get_varint(&in, &q->inodes) || in.len)
+        return -EUCLEAN;
+    q->state = state;
+    if ((q->outer && !number_valid(q->outer)) || q->limit_bytes > INO_MAX ||
+        q->limit_inodes > INO_MAX || q->bytes > INO_MAX || q->inodes > INO_MAX)
+        return -EUCLEAN;
+    return 0;
+}
+
+int exact_decode(struct slice in, bool *exact)
+{
+    uint8_t v;
+
+    if (!get_u8(&in, &v) || v > 1 || in.len)
+        return -EUCLEAN;
+    *exact = v;
     return 0;
 }

@@ -27,6 +27,7 @@ enum {
     REC_ACL = 1 << 4,         /* system.posix_acl_access */
     REC_DEFAULT_ACL = 1 << 5, /* system.posix_acl_default; of directories */
     REC_CAPABILITY = 1 << 6,  /* security.capability */
+    REC_TREE = 1 << 7, /* on disk only: the number of a quota tree follows */
     REC_XATTRS = REC_XATTR | REC_ACL | REC_DEFAULT_ACL | REC_CAPABILITY,
 
     RUN_BYTES = 4096, /* a run of small tail extents is shorter than this... */
@@ -91,6 +92,10 @@ static inline bool record_sole_extent(const struct record *r)
 
 void record_encode(struct buf *b, const struct record *r);
 int record_decode(struct slice in, struct record *r);
+/* Of a record with a key of its own: with the quota tree (quota.h) that it says, 0: none.
+ * record_decode reads them, too. */
+void record_encode_tree(struct buf *b, const struct record *r, uint64_t tree);
+int record_decode_tree(struct slice in, struct record *r, uint64_t *tree);
 
 /* A directory entry: a name, and the inode itself or its number. */
 struct dentry {
@@ -130,6 +135,7 @@ struct super {
     uint64_t hash_seed;
     uint64_t root;
     uint64_t limit_bytes, limit_inodes; /* 0: none */
+    bool quotas; /* there are quota trees */
 };
 
 void super_encode(struct buf *b, const struct super *s);
@@ -147,5 +153,27 @@ struct used {
 
 void used_encode(struct buf *b, const struct used *u);
 int used_decode(struct slice in, struct used *u);
+
+/* On disk: never renumber. */
+enum quota_state {
+    QUOTA_READY = 1,
+    QUOTA_FILLING = 2,  /* not all that is in the tree says so yet */
+    QUOTA_CLEARING = 3, /* some of it still does, and is not to */
+    QUOTA_REMOVED = 4,  /* the directory is gone, or its quota; files without a name may
+                           be left that count here */
+};
+
+/* The quota of a directory tree (Q); quota.h. */
+struct quota_record {
+    enum quota_state state;
+    uint64_t outer; /* the tree that it lies in; 0: none */
+    uint64_t limit_bytes, limit_inodes; /* 0: none */
+    uint64_t bytes, inodes;             /* used; as exact as S quotas says */
+};
+
+void quota_encode(struct buf *b, const struct quota_record *q);
+int quota_decode(struct slice in, struct quota_record *q);
+/* S quotas: is what all of them say exact? */
+int exact_decode(struct slice in, bool *exact);
 
 #endif

@@ -11,6 +11,7 @@
  * locked first.
  */
 #include "entry.h"
+#include "xattr.h"
 
 #include <linux/fs.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct side {
     uint64_t above;    /* the entry that leads from dir down to the other's dir; or 0 */
     struct inode *in;  /* NULL: no such name */
     struct record rec; /* its new record */
+    uint64_t tree;     /* its new quota tree, if it has a key of its own */
     char *new_name;    /* for an embedded inode that gets a new home */
 };
 
@@ -226,13 +228,57 @@ static void unlock_inodes(struct rename *r)
 
 /* ---- the batch ---- */
 
+static int add_use(void *arg, struct slice name, size_t value_len)
+{
+    *(uint64_t *)arg += (uint64_t)usage_of_xattr(name.len, value_len);
+    return 0;
+}
+
+/*
+ * Into another quota tree: a file takes what it uses there. A directory cannot, for all
+ * that is below it would; nor a file with names that stay, unless it belongs there
+ * already.
+ */
+static int change_tree(struct fs *fs, struct txn *t, const struct inode *in, uint64_t to,
+                       uint64_t *own)
+{
+    uint64_t use = usage_of(&in->rec), from = 0;
+    int rc = quota_tree_of(fs, in, &from);
+
+    if (rc || (from == to && !record_is_dir(&in->rec)))
+        return rc;
+    if (record_is_dir(&in->rec) || in->rec.nlink > 1)
+        return -EXDEV;
+    if (in->rec.flags & REC_XATTR)
+        rc = xattr_names(fs, in->ino, add_use, &use);
+    if (!rc)
+        rc = charges_add(fs, &t->charges, from, -(int64_t)use, -1);
+    *own = to;
+    return rc ? rc : charges_add(fs, &t->charges, to, (int64_t)use, 1);
+}
+
+/* Is somebody about to visit what is in directories of that tree (quota_tree.c)? */
+static bool is_walked(struct fs *fs, uint64_t tree)
+{
+    return atomic_load(&fs->quotas.walking) &&
+           atomic_load(&fs->quotas.walking_to) == tree;
+}
+
 /* The entry of `what` goes under the other side's name. */
 static int put_moved(struct fs *fs, struct txn *t, const struct rename *r,
                      struct side *what, const struct side *where)
 {
     struct inode *in = what->in;
-    uint64_t seq = what->e.seq;
+    uint64_t seq = what->e.seq, to = atomic_load(&where->dir->tree);
+    int rc = 0;
 
+    what->tree = in->home.parent ? 0 : atomic_load(&in->tree);
+    if (t->trees && atomic_load(&what->dir->tree) != to)
+        rc = change_tree(fs, t, in, to, &what->tree);
+    else if (t->trees && !r->same_dir && record_is_dir(&in->rec) && is_walked(fs, to))
+        rc = -EXDEV;
+    if (rc)
+        return rc;
     what->rec = in->rec;
     what->rec.ctime = r->now;
     if (record_is_dir(&what->rec))
@@ -249,7 +295,7 @@ static int put_moved(struct fs *fs, struct txn *t, const struct rename *r,
     } else {
         txn_put_ref(t, where->dir->ino, seq, where->name, in->ino,
                     what->rec.mode & S_IFMT);
-        txn_put_inode(t, in, &what->rec);
+        txn_put_tree(t, in, &what->rec, what->tree);
     }
     return 0;
 }
@@ -292,7 +338,7 @@ static void change_dirs(struct rename *r)
 }
 
 /* Nobody has looked it up yet, so it is not made live. */
-static void put_whiteout(struct txn *t, const struct rename *r)
+static void put_whiteout(struct fs *fs, struct txn *t, const struct rename *r)
 {
     const struct side *from = &r->from;
     struct home home = {.parent = from->dir->ino, .seq = r->whiteout_ino};
@@ -308,6 +354,7 @@ static void put_whiteout(struct txn *t, const struct rename *r)
     };
 
     home.name = (char *)from->name;
+    txn_under(fs, t, from->dir);
     txn_put_new(t, r->whiteout_ino, &home, &rec);
 }
 
@@ -336,7 +383,7 @@ static int fill(struct fs *fs, struct txn *t, struct rename *r)
     if (!rc && r->exchange)
         rc = put_moved(fs, t, r, to, from);
     if (!rc && r->whiteout)
-        put_whiteout(t, r);
+        put_whiteout(fs, t, r);
     return rc;
 }
 
@@ -347,8 +394,10 @@ static void moved_done(struct fs *fs, struct side *what, const struct side *wher
     uint64_t was = what->in->home.parent;
 
     inode_set(what->in, &what->rec);
-    if (!was)
+    if (!was) {
+        atomic_store(&what->in->tree, what->tree);
         return;
+    }
     itable_note(&fs->inodes, was);
     itable_move(&fs->inodes, what->in, where->dir->ino, what->e.seq, what->new_name);
     if (where->seqs->n == 1)

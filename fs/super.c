@@ -6,6 +6,7 @@
  * out. It is raised NUMBERS_STEP at a time, so that making a file does not
  * write it; a crash skips at most so many numbers, of 2^63.
  */
+#include "quota.h"
 #include "txn.h"
 
 #include <inttypes.h>
@@ -21,6 +22,34 @@ int fs_corrupt(const char *why, uint64_t a, uint64_t b)
 void fs_options_init(struct fs_options *o)
 {
     *o = (struct fs_options){.writeback_ms = 5000};
+}
+
+/* ---- the superblock ---- */
+
+int super_read(struct lsm *db, struct super *super)
+{
+    struct lsm_value value = {0};
+    int rc = lsm_get(db, NULL, key_super(), &value);
+
+    if (!rc)
+        rc = super_decode(value.value, super);
+    if (rc == -EUCLEAN)
+        fs_corrupt("bad superblock", value.value.len, 0);
+    lsm_value_release(&value);
+    return rc == -ENOENT ? -ENODATA : rc;
+}
+
+int super_put(struct lsm_batch *b, const struct super *super)
+{
+    struct buf value = {0};
+    int rc;
+
+    super_encode(&value, super);
+    rc = buf_error(&value);
+    if (!rc)
+        lsm_batch_put(b, key_super(), buf_slice(&value));
+    buf_release(&value);
+    return rc;
 }
 
 /* ---- format ---- */
@@ -166,17 +195,9 @@ static int read_counter(struct fs *fs, struct slice key, uint64_t *v)
 
 static int read_super(struct fs *fs)
 {
-    struct lsm_value value = {0};
     struct super super;
-    int rc = lsm_get(fs->db, NULL, key_super(), &value);
+    int rc = super_read(fs->db, &super);
 
-    if (rc == -ENOENT)
-        return -ENODATA;
-    if (!rc)
-        rc = super_decode(value.value, &super);
-    if (rc == -EUCLEAN)
-        fs_corrupt("bad superblock", value.value.len, 0);
-    lsm_value_release(&value);
     if (rc)
         return rc;
     fs->inodes.hash_seed = super.hash_seed;
@@ -186,7 +207,8 @@ static int read_super(struct fs *fs)
     if (rc)
         return rc;
     fs->ceiling = fs->next;
-    return usage_open(fs, &super);
+    rc = usage_open(fs, &super);
+    return rc ? rc : quota_open(fs, &super);
 }
 
 static int read_root(struct fs *fs)
@@ -205,7 +227,9 @@ static int init_locks(struct fs *fs)
     mutex_init(&fs->lazy_mu, LOCK_FS_STATE);
     mutex_init(&fs->deleting, LOCK_FS_DEAD);
     mutex_init(&fs->dead_mu, LOCK_FS_STATE);
+    mutex_init(&fs->quotas.mu, LOCK_FS_QUOTA);
     cond_init(&fs->lazy_wake);
+    cond_init(&fs->txn_wake);
     return itable_init(&fs->inodes);
 }
 
@@ -237,15 +261,18 @@ static int drain(struct fs *fs)
 static void fs_free(struct fs *fs)
 {
     usage_close(fs);
+    quota_close(fs);
     free(fs->lazy);
     itable_release(&fs->inodes);
     txn_free_all(fs);
     mutex_release(&fs->rename);
+    mutex_release(&fs->quotas.mu);
     mutex_release(&fs->state);
     mutex_release(&fs->lazy_mu);
     mutex_release(&fs->dead_mu);
     mutex_release(&fs->deleting);
     pthread_cond_destroy(&fs->lazy_wake);
+    pthread_cond_destroy(&fs->txn_wake);
     free(fs);
 }
 
@@ -306,6 +333,9 @@ int fs_unmount(struct fs *fs)
         if (!rc)
             rc = rc2;
         rc2 = usage_write(fs, true);
+        if (!rc)
+            rc = rc2;
+        rc2 = quota_write(fs, true);
         if (!rc)
             rc = rc2;
     }

@@ -14,6 +14,7 @@
  * of the mount and in the background, while operations go on from the old figures;
  * in the end the difference is added.
  */
+#include "quota.h"
 #include "txn.h"
 
 enum {
@@ -40,8 +41,7 @@ int64_t usage_of_xattr(size_t name_len, size_t value_len)
 
 /* ---- taking and giving ---- */
 
-/* False at the limit; 0: none. */
-static bool take(_Atomic int64_t *used, uint64_t limit, int64_t more)
+bool usage_grow(_Atomic int64_t *used, uint64_t limit, int64_t more)
 {
     int64_t now = atomic_load_explicit(used, memory_order_relaxed), then;
 
@@ -56,27 +56,16 @@ static bool take(_Atomic int64_t *used, uint64_t limit, int64_t more)
     return true;
 }
 
-static int take_both(struct fs *fs, int64_t bytes, int64_t inodes)
+int usage_take(struct fs *fs, int64_t bytes, int64_t inodes)
 {
     struct usage *u = &fs->usage;
 
-    if (bytes > 0 && usage_limited(fs) && !take(&u->bytes, u->limits.bytes, bytes))
+    if (bytes > 0 && usage_limited(fs) && !usage_grow(&u->bytes, u->limits.bytes, bytes))
         return -ENOSPC;
-    if (inodes <= 0 || take(&u->inodes, u->limits.inodes, inodes))
+    if (inodes <= 0 || usage_grow(&u->inodes, u->limits.inodes, inodes))
         return 0;
     usage_untake(fs, bytes, 0);
     return -ENOSPC;
-}
-
-/* Inodes that nobody refers to any more wait to be deleted (orphan.c): what they use is
- * used up to then, but no reason to refuse anything. */
-int usage_take(struct fs *fs, int64_t bytes, int64_t inodes)
-{
-    int rc = take_both(fs, bytes, inodes);
-
-    if (rc && orphans_flush(fs) == 0)
-        rc = take_both(fs, bytes, inodes);
-    return rc;
 }
 
 static void add(struct fs *fs, int64_t bytes, int64_t inodes)
@@ -333,21 +322,10 @@ void usage_close(struct fs *fs)
 
 /* ---- limits ---- */
 
-static int read_super(struct lsm *db, struct super *super)
-{
-    struct lsm_value value = {0};
-    int rc = lsm_get(db, NULL, key_super(), &value);
-
-    if (!rc)
-        rc = super_decode(value.value, super);
-    lsm_value_release(&value);
-    return rc == -ENOENT ? -ENODATA : rc;
-}
-
 int fs_get_limits(struct lsm *db, struct fs_limits *limits)
 {
     struct super super;
-    int rc = read_super(db, &super);
+    int rc = super_read(db, &super);
 
     if (!rc)
         *limits = (struct fs_limits){super.limit_bytes, super.limit_inodes};
@@ -371,14 +349,11 @@ static int count_store(struct lsm *db, struct sum *s)
 static int write_limits(struct lsm *db, const struct super *super, const struct sum *s)
 {
     struct lsm_batch *b = lsm_batch_new();
-    struct buf value = {0};
     int rc;
 
     if (!b)
         return -ENOMEM;
-    super_encode(&value, super);
-    rc = buf_error(&value);
-    lsm_batch_put(b, key_super(), buf_slice(&value));
+    rc = super_put(b, super);
     if (!super->limit_bytes && !super->limit_inodes)
         lsm_batch_delete(b, key_used());
     else if (!rc)
@@ -386,7 +361,6 @@ static int write_limits(struct lsm *db, const struct super *super, const struct 
                        (uint64_t)s->inodes, true);
     if (!rc)
         rc = lsm_write(db, b, LSM_SYNC);
-    buf_release(&value);
     lsm_batch_free(b);
     return rc;
 }
@@ -395,7 +369,7 @@ int fs_set_limits(struct lsm *db, const struct fs_limits *limits)
 {
     struct super super;
     struct sum s = {0, 0};
-    int rc = read_super(db, &super);
+    int rc = super_read(db, &super);
 
     if (!rc && (limits->bytes > INT64_MAX || limits->inodes > INO_MAX))
         rc = -EINVAL;
@@ -420,17 +394,21 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-uint64_t fs_room(struct fs *fs)
+uint64_t fs_room(struct fs *fs, uint64_t ino)
 {
     uint64_t limit = fs->usage.limits.bytes;
+    uint64_t room = limit ? less(limit, usage_bytes(fs)) : UINT64_MAX;
+    struct fs_limits tight, used;
 
-    return limit ? less(limit, usage_bytes(fs)) : UINT64_MAX;
+    quota_tightest(fs, ino, &tight, &used);
+    return tight.bytes ? least(room, less(tight.bytes, used.bytes)) : room;
 }
 
-int fs_statfs(struct fs *fs, struct fs_statfs *out)
+int fs_statfs(struct fs *fs, uint64_t ino, struct fs_statfs *out)
 {
     const struct fs_limits *limits = &fs->usage.limits;
-    uint64_t total, avail, free, inodes;
+    struct fs_limits tight, used;
+    uint64_t total, avail, free, inodes, files;
     int rc = lsm_space(fs->db, &total, &avail);
 
     if (rc)
@@ -444,14 +422,29 @@ int fs_statfs(struct fs *fs, struct fs_statfs *out)
         free = less(total, usage_bytes(fs));
         avail = least(avail, free);
     }
+    quota_tightest(fs, ino, &tight, &used);
+    if (tight.bytes) {
+        uint64_t room = less(tight.bytes, used.bytes);
+
+        if (!limits->bytes || room <= free) {
+            total = tight.bytes;
+            free = room;
+        }
+        avail = least(avail, room);
+    }
     inodes = usage_inodes(fs);
     out->block_bytes = FS_BLOCK;
     out->blocks = total / FS_BLOCK;
     out->blocks_free = free / FS_BLOCK;
     out->blocks_avail = avail / FS_BLOCK;
     out->files_free = avail / NAME_USE; /* an empty file takes less than that */
-    if (limits->inodes)
-        out->files_free = less(limits->inodes, inodes);
-    out->files = limits->inodes ? limits->inodes : inodes + out->files_free;
+    files = limits->inodes;
+    if (files)
+        out->files_free = less(files, inodes);
+    if (tight.inodes && (!files || less(tight.inodes, used.inodes) <= out->files_free)) {
+        files = tight.inodes;
+        out->files_free = less(files, used.inodes);
+    }
+    out->files = files ? files : inodes + out->files_free;
     return 0;
 }

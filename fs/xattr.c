@@ -43,7 +43,7 @@ static int find_use(struct fs *fs, struct slice key, int64_t *uses)
     return rc;
 }
 
-/* *uses: what it uses of a limit; 0 when there is no limit. */
+/* *uses: what it uses of limits; 0 when there are none. */
 static bool present(struct fs *fs, uint64_t ino, const struct record *rec,
                     const char *name, int64_t *uses, int *rc)
 {
@@ -59,7 +59,7 @@ static bool present(struct fs *fs, uint64_t ino, const struct record *rec,
         *rc = 0;
         return false;
     }
-    if (!*rc && usage_limited(fs))
+    if (!*rc && usage_wanted(fs))
         *rc = find_use(fs, key, uses);
     return true;
 }

@@ -87,6 +87,8 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *to, size_t 
 
     if (rc < 0)
         return rc;
+    if (rc == USER && quota_owns_xattr(name))
+        return quota_getxattr(fs, ino, name, to, size, len);
     rc = inode_get(fs, ino, &in);
     if (rc)
         return rc;
@@ -182,6 +184,7 @@ static int change_locked(struct fs *fs, struct inode *in, const struct change *c
     t = txn_begin(fs);
     if (!t)
         return -ENOMEM;
+    txn_of(fs, t, in);
     rc = fill(fs, t, c, in->ino, &rec);
     rec.ctime = stamp_now();
     if (!rc)
@@ -200,6 +203,8 @@ static int change(struct fs *fs, uint64_t ino, struct change *c)
     c->space = space_of(c->name);
     if (c->space < 0)
         return c->space;
+    if (c->space == USER && quota_owns_xattr(c->name))
+        return -EPERM;
     if (c->value && c->value->len > FS_XATTR_SIZE_MAX)
         return -E2BIG;
     c->acl.n = 0;

@@ -23,6 +23,7 @@ enum lock_rank {
     LOCK_FS_TABLE = 120,
     LOCK_FS_NAMES = 122,
     LOCK_FS_DEAD = 125,
+    LOCK_FS_QUOTA = 127,
     LOCK_FS_STATE = 130,
     /* lsm/ (db_impl.h says more) */
     LOCK_DB_MANIFEST = 200,

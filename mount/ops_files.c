@@ -164,9 +164,10 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         err = control_write(o, ino, slice_of(data, size));
     else
         err = fs_write(fs, ino, (uint64_t)off, slice_of(data, size), kills);
-    /* At the limit, as much as there is room for, as write(2) has it. Not of the kernel's
+    /* At a limit, as much as there is room for, as write(2) has it. Not of the kernel's
      * dirty pages: it would take the rest for written, too. */
-    if (err == -ENOSPC && !fi->writepage && (room = fs_room(fs)) && room < size) {
+    if ((err == -ENOSPC || err == -EDQUOT) && !fi->writepage &&
+        (room = fs_room(fs, ino)) && room < size) {
         size = (size_t)room;
         err = fs_write(fs, ino, (uint64_t)off, slice_of(data, size), kills);
     }
@@ -251,7 +252,7 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     struct fs_statfs s;
     struct statvfs v;
-    int err = fs_statfs(ops_of(req)->fs, &s);
+    int err = fs_statfs(ops_of(req)->fs, control_owns(ino) ? FS_ROOT : ino, &s);
 
     if (err) {
         reply_err(req, err);

@@ -13,6 +13,7 @@
 #include "accesslog.h"
 #include "browse.h"
 #include "near.h"
+#include "quotas.h"
 #include "snapshots.h"
 
 enum {
@@ -309,6 +310,96 @@ static void unsnapshot(struct order *r, char *arguments)
         end(r, "0");
 }
 
+/* ---- quota set INO BYTES INODES, show INO, clear INO, list ---- */
+
+struct quota_listing {
+    struct order *order;
+    uint64_t only; /* of this directory; 0: of all */
+};
+
+static int say_quota(void *arg, const struct fs_quota *q, const char *path)
+{
+    struct quota_listing *l = arg;
+    char line[QUOTA_LINE];
+
+    if (l->only && l->only != q->dir)
+        return 0;
+    quota_line(q, line);
+    say(l->order, "%s%s", line, path);
+    return 0;
+}
+
+static int show_quotas(struct order *r, uint64_t only)
+{
+    struct quota_listing l = {r, only};
+
+    return fs_quota_list(r->ops->fs, say_quota, &l);
+}
+
+/* Until what was begun is done; that goes on when nobody waits. Of one that is set. */
+static void await_quota(struct order *r, uint64_t ino, enum fs_quota_state state)
+{
+    struct timespec pause = {.tv_nsec = 20 * 1000000};
+    struct fs_quota q;
+
+    while (!atomic_load(&r->off) && quota_own(r->ops->fs, ino, &q) == 0 &&
+           q.state == state) {
+        if (now_ms() - r->told_ms >= PROGRESS_MS) {
+            r->told_ms = now_ms();
+            tell_progress(r, "0 0 0");
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+static int quota_set(struct order *r, uint64_t ino, const struct fs_limits *limits)
+{
+    int err = quota_change(r->ops->fs, ino, limits);
+
+    if (err)
+        return err;
+    await_quota(r, ino, FS_QUOTA_COUNTING);
+    return show_quotas(r, ino);
+}
+
+static int quota_clear(struct order *r, uint64_t ino)
+{
+    int err = fs_quota_clear(r->ops->fs, ino);
+
+    if (!err)
+        await_quota(r, ino, FS_QUOTA_CLEARING);
+    return err;
+}
+
+static int quota_show(struct order *r, uint64_t ino)
+{
+    struct fs_quota q;
+    int err = fs_quota_get(r->ops->fs, ino, &q);
+
+    return err ? err : show_quotas(r, q.dir);
+}
+
+static void quota(struct order *r, char *arguments)
+{
+    struct fs_limits limits;
+    uint64_t ino;
+    int err = -EINVAL;
+
+    if (strcmp(arguments, "list") == 0)
+        err = show_quotas(r, 0);
+    else if (sscanf(arguments, "set %" SCNu64 " %" SCNu64 " %" SCNu64, &ino,
+                    &limits.bytes, &limits.inodes) == 3)
+        err = quota_set(r, ino, &limits);
+    else if (sscanf(arguments, "clear %" SCNu64, &ino) == 1)
+        err = quota_clear(r, ino);
+    else if (sscanf(arguments, "show %" SCNu64, &ino) == 1)
+        err = quota_show(r, ino);
+    if (err)
+        refuse(r, "%s", quota_why(err));
+    else
+        end(r, "0");
+}
+
 /* ---- the commands ---- */
 
 static const struct {
@@ -317,6 +408,7 @@ static const struct {
 } commands[] = {
     {"scrub", scrub},         {"info", info},         {"compact", compact},
     {"accesslog", accesslog}, {"snapshot", snapshot}, {"unsnapshot", unsnapshot},
+    {"quota", quota},
 };
 
 static void *obey(void *arg)

@@ -14,7 +14,8 @@ const char *const fs_load_names[FS_LOAD_KINDS] = {
     "create",   "mkdir",       "symlink",        "mknod",  "link",       "unlink",
     "rmdir",    "rename",      "exchange",       "write",  "truncate",   "fallocate",
     "punch",    "zero range",  "collapse range", "insert", "copy range", "setattr",
-    "setxattr", "removexattr", "set an ACL",     "open",   "close",      "sync",
+    "setxattr", "removexattr", "set an ACL",     "open",   "close",      "quota",
+    "sync",
 };
 
 static const struct fs_cred cred;
@@ -325,8 +326,8 @@ static int move(struct fs_load *l)
     other = any_name(l);
     l->kind = flags ? FS_LOAD_EXCHANGE : FS_LOAD_RENAME;
     rc = fs_rename(l->fs, NULL, dir->ino, name, to->ino, other, flags);
-    if (fs_load_died(rc))
-        return rc;
+    if (fs_load_died(rc) || rc == -EXDEV || rc == -EDQUOT)
+        return rc; /* the model knows no quotas */
     ck_assert_int_eq(model_rename(&l->m, dir, name, to, other, flags), rc);
     return rc;
 }
@@ -587,9 +588,23 @@ static int file(struct fs_load *l)
     return rc;
 }
 
+/* Mostly one that nobody comes to. */
+static int quota(struct fs_load *l)
+{
+    struct fs_limits limits = {1ull << 40, 1 << 30};
+    struct model_node *dir = any_dir(l);
+
+    l->kind = FS_LOAD_QUOTA;
+    if (below(l, 3) == 0)
+        return fs_quota_clear(l->fs, dir->ino);
+    if (below(l, 4) == 0)
+        limits = (struct fs_limits){1 + below(l, 100000), 1 + below(l, 30)};
+    return fs_quota_set(l->fs, dir->ino, &limits);
+}
+
 int fs_load_step(struct fs_load *l)
 {
-    unsigned kind = below(l, 24);
+    unsigned kind = below(l, 25);
     int rc;
 
     if (kind < 5)
@@ -598,6 +613,8 @@ int fs_load_step(struct fs_load *l)
         rc = names(l);
     else if (kind < 22) {
         rc = file(l);
+    } else if (kind == 24) {
+        rc = quota(l);
     } else {
         l->kind = FS_LOAD_SYNC;
         rc = kind == 22 ? fs_sync(l->fs) : fs_fsync(l->fs, FS_ROOT);

@@ -363,6 +363,6 @@ void fs_poke(struct fs *fs, struct slice ops, bool sound)
             do_one(&p, ops.data);
         walk(&p);
     }
-    (void)fs_statfs(fs, &statfs);
+    (void)fs_statfs(fs, FS_ROOT, &statfs);
     (void)said(&p, fs_sync(fs));
 }

@@ -474,7 +474,7 @@ START_TEST(statfs_tells_the_room_of_the_store)
 
     rig_init(r, "s");
     rig_file(r, FS_ROOT, "f");
-    ck_ok(fs_statfs(r->fs, &s));
+    ck_ok(fs_statfs(r->fs, FS_ROOT, &s));
     ck_assert_uint_gt(s.blocks, s.blocks_free);
     ck_assert_uint_ge(s.blocks_free, s.blocks_avail);
     ck_assert_uint_eq(s.files - s.files_free, 2);

@@ -51,7 +51,7 @@ START_TEST(a_newer_filesystem_is_refused)
 
     rig_init(r, "s");
     ck_ok(fs_unmount(r->fs));
-    ck_ok(lsm_put(r->db, key_super(), slice_str("siltfs\x03")));
+    ck_ok(lsm_put(r->db, key_super(), slice_str("siltfs\x04")));
     ck_err(fs_mount(r->db, &r->options, &fs), EPROTONOSUPPORT);
     ck_ok(lsm_put(r->db, key_super(), slice_str("siltfs\x01")));
     test_log_capture();

@@ -381,7 +381,7 @@ START_TEST(a_newer_superblock_is_not_damage)
 {
     struct super s;
 
-    ck_err(super_decode(slice_str("siltfs\x03whatever"), &s), EPROTONOSUPPORT);
+    ck_err(super_decode(slice_str("siltfs\x04whatever"), &s), EPROTONOSUPPORT);
     ck_err(super_decode(slice_str("siltfs"), &s), EUCLEAN);
     ck_err(super_decode(slice_str("sealfs\x01"), &s), EUCLEAN);
     ck_err(super_decode(slice_of("siltfs\0", 7), &s), EUCLEAN);

@@ -196,13 +196,13 @@ START_TEST(what_the_last_reference_leaves_can_be_used_at_once)
         ck_err(write_block(f, 100 << 20, BLOCK), ENOSPC); /* it still lives */
         fs_forget(r->fs, f, 1);
         if (i % 2) {
-            ck_ok(fs_statfs(r->fs, &s));
+            ck_ok(fs_statfs(r->fs, FS_ROOT, &s));
             ck_assert_uint_eq((s.blocks - s.blocks_free), 1);
         } else {
             fs_forget(r->fs, rig_file(r, FS_ROOT, "f"), 1);
             ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
         }
-        ck_ok(fs_statfs(r->fs, &s));
+        ck_ok(fs_statfs(r->fs, FS_ROOT, &s));
     }
     rig_release(r);
 }
@@ -221,12 +221,12 @@ START_TEST(inodes_have_a_limit_of_their_own)
     ck_err(fs_symlink(r->fs, &r->cred, FS_ROOT, "e", "x", &a), ENOSPC);
     ck_ok(fs_link(r->fs, f, FS_ROOT, "e", &a)); /* makes none */
     ck_ok(write_block(f, 0, 1 << 20));
-    ck_ok(fs_statfs(r->fs, &s));
+    ck_ok(fs_statfs(r->fs, FS_ROOT, &s));
     ck_assert_uint_eq(s.files, 3);
     ck_assert_uint_eq(s.files_free, 0);
     ck_ok(fs_rmdir(r->fs, FS_ROOT, "d"));
     rig_remount(r);
-    ck_ok(fs_statfs(r->fs, &s));
+    ck_ok(fs_statfs(r->fs, FS_ROOT, &s));
     ck_assert_uint_eq(s.files_free, 1);
     rig_file(r, FS_ROOT, "g");
     ck_err(fs_create(r->fs, &r->cred, FS_ROOT, "h", 0644, &a), ENOSPC);
@@ -375,7 +375,7 @@ static void *look_on(void *arg)
     struct fs_statfs s;
 
     while (!atomic_load(&stop)) {
-        ck_ok(fs_statfs(r->fs, &s));
+        ck_ok(fs_statfs(r->fs, FS_ROOT, &s));
         ck_ok(fs_sync(r->fs));
     }
     return NULL;
@@ -556,13 +556,13 @@ START_TEST(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used)
     for (i = 0; i < sizeof(noise); i++)
         noise[i] = (uint8_t)test_random(&rnd);
     ck_ok(lsm_space(r->db, &total, &avail));
-    ck_ok(fs_statfs(r->fs, &before));
+    ck_ok(fs_statfs(r->fs, FS_ROOT, &before));
     ck_assert_uint_eq(before.blocks, total / BLOCK);
     ck_assert_uint_le(before.blocks_avail, before.blocks_free);
     f = rig_file(r, FS_ROOT, "f");
     for (i = 0; i < 40; i++)
         ck_ok(fs_write(r->fs, f, i << 20, slice_of(noise, sizeof(noise)), false));
-    ck_ok(fs_statfs(r->fs, &after));
+    ck_ok(fs_statfs(r->fs, FS_ROOT, &after));
     ck_assert_uint_ge(before.blocks_free - after.blocks_free, (40 << 20) / BLOCK);
     ck_assert_uint_le(before.blocks_free - after.blocks_free, (56 << 20) / BLOCK);
     ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
@@ -571,7 +571,7 @@ START_TEST(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used)
     ck_ok(lsm_compact(r->db, true));
     /* The segments that are still appended to stay. Others may take a moment. */
     for (i = 0; i < 1000; i++) {
-        ck_ok(fs_statfs(r->fs, &after));
+        ck_ok(fs_statfs(r->fs, FS_ROOT, &after));
         if (before.blocks_free <= after.blocks_free + (20 << 20) / BLOCK)
             break;
         env_sleep_ns(env_posix(), 10000000);
@@ -587,7 +587,7 @@ START_TEST(with_a_limit_that_is_the_size)
 
     start(100 << 20, 0);
     ck_ok(write_block(rig_file(r, FS_ROOT, "f"), 0, 1 << 20));
-    ck_ok(fs_statfs(r->fs, &s));
+    ck_ok(fs_statfs(r->fs, FS_ROOT, &s));
     ck_assert_uint_eq(s.blocks, (100 << 20) / BLOCK);
     ck_assert_uint_eq(s.blocks - s.blocks_free, (1 << 20) / BLOCK + 1);
     ck_assert_uint_eq(s.blocks_avail, s.blocks_free);

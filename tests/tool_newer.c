@@ -23,7 +23,7 @@ static int make_newer(struct lsm *db)
     if (!err && (b.len <= strlen(magic) || memcmp(b.data, magic, strlen(magic)) != 0))
         err = -EINVAL;
     if (!err) {
-        b.data[strlen(magic)] += 2;
+        b.data[strlen(magic)] += 3;
         err = lsm_put(db, key, buf_slice(&b));
     }
     buf_release(&b);
