@@ -92,8 +92,8 @@ static int any_of_letter(struct check *c, enum key_letter letter, bool *any)
     if (rc)
         return rc;
     lsm_iter_seek(it, slice_of(&first, 1));
-    *any = lsm_iter_valid(it) && lsm_iter_key(it).len &&
-           lsm_iter_key(it).data[0] == first;
+    *any =
+        lsm_iter_valid(it) && lsm_iter_key(it).len && lsm_iter_key(it).data[0] == first;
     rc = lsm_iter_error(it);
     lsm_iter_free(it);
     return rc;
@@ -154,9 +154,9 @@ static int visit_unknown(struct check *c, struct slice key, struct lsm_iter *it)
 /* What lies between the letters that are ours, which ascend here. */
 static int check_letters(struct check *c)
 {
-    static const char ours[] = {KEY_DENTRY, KEY_EXTENT, KEY_INODE,     KEY_NAMES,
-                                KEY_ORPHAN, KEY_QUOTA,  KEY_SUPER,     KEY_UNWRITTEN,
-                                KEY_XATTR};
+    static const char ours[] = {KEY_DENTRY, KEY_EXTENT,    KEY_INODE,
+                                KEY_NAMES,  KEY_ORPHAN,    KEY_QUOTA,
+                                KEY_SUPER,  KEY_UNWRITTEN, KEY_XATTR};
     uint8_t from = 0, to;
     struct slice begin = slice_of(NULL, 0), none = slice_of("\xff\xff\xff\xff", 4);
     unsigned i;

@@ -150,7 +150,7 @@ struct subject {
     bool quiet;    /* the record was made just now: set it right without a word */
     bool changed;  /* rec is to be written */
     struct record rec;
-    uint64_t tree; /* if it has a key of its own (quota.h) */
+    uint64_t tree;              /* if it has a key of its own (quota.h) */
     struct slice embedded_name; /* the entry's */
     uint64_t home;              /* its directory; 0: under I */
     struct lsm_value value;     /* rec and name borrow from it */

@@ -110,9 +110,7 @@ static int check_label(struct check *c, const struct label *l, struct slice key,
     if (rc || !key_parse_one(key, KEY_INODE, &ino) ||
         record_decode_tree(value, &rec, &tree))
         return rc; /* it was told of */
-    want = has_quota(l->table, ino)                ? ino
-           : tree && quota_find(l->table, tree) ? tree
-                                                    : 0;
+    want = has_quota(l->table, ino) ? ino : tree && quota_find(l->table, tree) ? tree : 0;
     if (record_is_dir(&rec) && !l->unfinished)
         rc = has_quota(l->table, ino) ? 0 : tree_around(c, l->table, ino, &want);
     if (rc || want == tree)
@@ -155,8 +153,8 @@ static int check_place(struct check *c, const struct quota_table *t, struct quot
         return 0;
     if (!known_is_dir(k)) {
         if (c->quotas_exact) /* else a crash may have left it */
-            problem(c, "dropped", "there is a quota of directory %" PRIu64
-                                  ", which is none", q->tree);
+            problem(c, "dropped",
+                    "there is a quota of directory %" PRIu64 ", which is none", q->tree);
         atomic_store(&q->state, QUOTA_REMOVED);
         return c->quotas_exact ? mend_quota(c, q) : 0;
     }

@@ -212,10 +212,10 @@ struct fs_quota {
 };
 
 /*
- * Give the directory a quota, or change that which it has. One that is new begins to count
- * when what is there was counted: fs_quota_get tells. That is done by a thread, over
- * the next mounts if it must; by this call when writeback_ms is 0. -EBUSY while
- * one is being cleared there. Durable when it returns.
+ * Give the directory a quota, or change that which it has. One that is new begins to
+ * count when what is there was counted: fs_quota_get tells. That is done by a thread,
+ * over the next mounts if it must; by this call when writeback_ms is 0. -EBUSY while one
+ * is being cleared there. Durable when it returns.
  */
 int fs_quota_set(struct fs *fs, uint64_t ino, const struct fs_limits *limits);
 /* Take it away: likewise. -ENODATA when it has none, -EBUSY while it is being counted. */
@@ -333,8 +333,8 @@ int fs_sync(struct fs *fs);
  * takes of it (so that others' data count as free, but not as available, as in df), and
  * blocks_avail what the disk has left. With one, blocks are the limit, and less
  * blocks_free what is used; blocks_avail is no more than the disk has left. In a tree
- * with quotas, and in its directory, likewise: the one of them, or the limit, that has the
- * least left is shown; of bytes and inodes each for itself.
+ * with quotas, and in its directory, likewise: the one of them, or the limit, that has
+ * the least left is shown; of bytes and inodes each for itself.
  */
 struct fs_statfs {
     uint64_t block_bytes;

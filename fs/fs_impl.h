@@ -61,9 +61,10 @@ struct quota_table { /* ascending by tree */
 };
 
 struct quotas {
-    _Atomic bool any;          /* there are some, or were since the mount */
-    _Atomic bool exact;        /* else they begin with what a crash left */
-    /* While a tree is walked, no directory goes from one that this is said of to another. */
+    _Atomic bool any;   /* there are some, or were since the mount */
+    _Atomic bool exact; /* else they begin with what a crash left */
+    /* While a tree is walked, no directory goes from one that this is said of to another.
+     */
     _Atomic bool walking;
     _Atomic uint64_t walking_to;
     struct quota_table table; /* changed under mu, while operations are stopped */
@@ -96,9 +97,9 @@ struct fs {
     uint64_t next;      /* number to give out */
     uint64_t ceiling;   /* numbers below it are reserved in the store */
     struct txn *free_txns;
-    unsigned in_txns;   /* operations between txn_begin and txn_end */
-    bool stopped;       /* by txn_stop, */
-    uint64_t stops;     /* so many times */
+    unsigned in_txns; /* operations between txn_begin and txn_end */
+    bool stopped;     /* by txn_stop, */
+    uint64_t stops;   /* so many times */
     pthread_cond_t txn_wake;
 
     struct mutex lazy_mu; /* over the following; lazy.c */

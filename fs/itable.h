@@ -62,11 +62,11 @@ struct inode {
     /* No other name of its directory has the hash of its own: under the lock of its
      * name's shard, and to be relied on under the directory's. */
     bool sole;
-    _Atomic uint64_t kin;    /* kin_of(rec): to be asked before the lock may be taken */
+    _Atomic uint64_t kin; /* kin_of(rec): to be asked before the lock may be taken */
     union {
         struct inode *name_next; /* under the lock of its name's shard, */
-        _Atomic uint64_t tree;   /* Of one that no directory embeds: the quota tree that its
-                                    record says (quota.h); 0: none */
+        _Atomic uint64_t tree; /* Of one that no directory embeds: the quota tree that its
+                                  record says (quota.h); 0: none */
     };
     union {
         uint64_t name_hash;       /* like this and, to be changed, `home` */
@@ -136,8 +136,8 @@ struct inode *itable_find_name(struct itable *t, uint64_t parent, uint64_t hash,
 void itable_set_sole(struct itable *t, uint64_t parent, uint64_t hash, uint64_t ino);
 
 /* The record of a live inode is now elsewhere; takes name, which was malloced (or is
- * NULL, with parent 0; then its tree is 0). Needs the inode's lock exclusively, and of directories those that
- * the names change in. */
+ * NULL, with parent 0; then its tree is 0). Needs the inode's lock exclusively, and of
+ * directories those that the names change in. */
 void itable_move(struct itable *t, struct inode *in, uint64_t parent, uint64_t seq,
                  char *name);
 

@@ -370,7 +370,8 @@ int mend_lost(struct check *c, uint64_t ino, uint64_t old_dir)
         if (old_dir == ino) /* it held itself */
             record_dir_counts(&s.rec, -1, -1);
     }
-    batch_record(c, ino, &s.rec, s.tree); /* after the one that batch_old_name may have put */
+    batch_record(c, ino, &s.rec,
+                 s.tree); /* after the one that batch_old_name may have put */
     rc = mend_commit(c, rc);
     k = known_find(&c->inodes, ino);
     if (!rc && k) {

@@ -382,8 +382,7 @@ static void look_for_over(struct fs *fs, bool *all)
         struct quota *q = s->table.at[i];
 
         q->over = atomic_load(&q->state) == QUOTA_REMOVED &&
-                  atomic_load(&q->inodes) <= 0 && atomic_load(&s->exact) &&
-                  !s->at_work;
+                  atomic_load(&q->inodes) <= 0 && atomic_load(&s->exact) && !s->at_work;
         *all = *all && q->over;
     }
 }
@@ -469,7 +468,7 @@ static int write_locked(struct fs *fs, bool last)
     rc = write_batch(fs, b, rc);
     for (i = 0; rc && i < s->table.n; i++)
         s->table.at[i]->stored.state = 0; /* try again */
-    if (rc) /* no mark says that they are exact, then */
+    if (rc)                               /* no mark says that they are exact, then */
         return rc == -ENOSPC ? 0 : rc;
     s->in_super = !none;
     forget_over(fs);

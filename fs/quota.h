@@ -39,12 +39,12 @@ struct quota {
     bool walked; /* all that is in the tree says so, or says no more so; under mu */
     bool over;   /* it is to be forgotten; under mu */
     bool counting;
-    bool seen;                   /* its directory was, while counting */
-    int at_state;                /* these are as of the moment as of which is counted */
+    bool seen;    /* its directory was, while counting */
+    int at_state; /* these are as of the moment as of which is counted */
     int64_t at_bytes, at_inodes;
-    uint64_t sum_bytes;          /* what is in this tree, and in none further in; of a */
-    int64_t sum_inodes;          /* hostile store modulo 2^64 */
-    struct quota_record stored;  /* what the store says; under mu */
+    uint64_t sum_bytes;         /* what is in this tree, and in none further in; of a */
+    int64_t sum_inodes;         /* hostile store modulo 2^64 */
+    struct quota_record stored; /* what the store says; under mu */
 };
 
 struct quota *quota_find(const struct quota_table *t, uint64_t tree);
@@ -125,8 +125,9 @@ void quota_dir_gone(struct fs *fs, uint64_t tree);
 
 /* Before anything is written. */
 int quota_open(struct fs *fs, const struct super *super);
-/* Do what a set or clear, or a crash, left to do: takes as long as listing the trees. Given
- * up at lazy_stop, or when reading fails, which is logged: then the next mount does it. */
+/* Do what a set or clear, or a crash, left to do: takes as long as listing the trees.
+ * Given up at lazy_stop, or when reading fails, which is logged: then the next mount does
+ * it. */
 void quota_work(struct fs *fs);
 /* Write the figures to the store, if they changed; `last`: nothing more will be. */
 int quota_write(struct fs *fs, bool last);

@@ -24,7 +24,8 @@ static struct fs_quota quota_of(struct quota *q)
     };
 }
 
-/* The innermost tree that inode ino is in, a directory with a quota in its own; 0: none. */
+/* The innermost tree that inode ino is in, a directory with a quota in its own; 0: none.
+ */
 static int innermost(struct fs *fs, uint64_t ino, uint64_t *tree)
 {
     struct inode *in;
@@ -180,7 +181,8 @@ static int put_super(struct fs *fs, struct lsm_batch *b)
     return super_put(b, &super);
 }
 
-/* Under mu: q as rec says, and with dir (its lock is held, too) that it is its directory. */
+/* Under mu: q as rec says, and with dir (its lock is held, too) that it is its directory.
+ */
 static int write_quota(struct fs *fs, struct quota *q, const struct quota_record *rec,
                        struct inode *dir)
 {
@@ -203,7 +205,6 @@ static int write_quota(struct fs *fs, struct quota *q, const struct quota_record
     }
     if (!rc)
         rc = lsm_write(fs->db, b, LSM_SYNC);
-    KILL_POINT("quota-written");
     lsm_batch_free(b);
     buf_release(&value);
     if (rc)

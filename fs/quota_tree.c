@@ -2,17 +2,18 @@
  * quota_tree.c - how a directory tree becomes one with a quota, or ceases to be one, and
  * how what is in it is counted: the work that quotas leave to a thread.
  *
- * A *walk* goes down from the directory, as far as the next ones with a quota, and rewrites
- * the records that have to say in which tree they are. Each directory is changed before its entries are listed: what is made
- * there afterwards is in the right tree from the start, and directories cannot be moved
- * between those that are changed and those that are not yet, nor, meanwhile, among the
- * first (-EXDEV): what was listed stays where it was. So it misses nothing, and can be cut
- * off and begun again anywhere; state tells a mount that it has to.
+ * A *walk* goes down from the directory, as far as the next ones with a quota, and
+ * rewrites the records that have to say in which tree they are. Each directory is changed
+ * before its entries are listed: what is made there afterwards is in the right tree from
+ * the start, and directories cannot be moved between those that are changed and those
+ * that are not yet, nor, meanwhile, among the first (-EXDEV): what was listed stays where
+ * it was. So it misses nothing, and can be cut off and begun again anywhere; state tells
+ * a mount that it has to.
  *
  * When it is through, operations are stopped for an instant, in which a snapshot is taken
- * and the figures of that moment are noted. All trees are counted as of the snapshot, while
- * operations go on from the figures; in the end the difference is added. After a crash
- * it is the same without a walk.
+ * and the figures of that moment are noted. All trees are counted as of the snapshot,
+ * while operations go on from the figures; in the end the difference is added. After a
+ * crash it is the same without a walk.
  */
 #include <stdlib.h>
 
@@ -371,10 +372,8 @@ static int walk_tree(struct fs *fs, struct quota *q)
     struct quota *outer = atomic_load(&q->outer);
     uint64_t out = outer ? outer->tree : 0;
     bool filling = atomic_load(&q->state) == QUOTA_FILLING;
-    struct walk w = {.fs = fs,
-                     .q = q,
-                     .from = filling ? out : q->tree,
-                     .to = filling ? q->tree : out};
+    struct walk w = {
+        .fs = fs, .q = q, .from = filling ? out : q->tree, .to = filling ? q->tree : out};
     int rc;
 
     atomic_store(&s->walking_to, w.to);
@@ -417,8 +416,7 @@ static struct quota *next_walk(struct fs *fs, bool *count)
 }
 
 /* The moment as of which is counted, and those that are there then: others may come. */
-static int begin_count(struct fs *fs, struct quota_table *t,
-                       struct lsm_snapshot **snap)
+static int begin_count(struct fs *fs, struct quota_table *t, struct lsm_snapshot **snap)
 {
     struct quotas *s = &fs->quotas;
     unsigned i;

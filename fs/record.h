@@ -27,7 +27,7 @@ enum {
     REC_ACL = 1 << 4,         /* system.posix_acl_access */
     REC_DEFAULT_ACL = 1 << 5, /* system.posix_acl_default; of directories */
     REC_CAPABILITY = 1 << 6,  /* security.capability */
-    REC_TREE = 1 << 7, /* on disk only: the number of a quota tree follows */
+    REC_TREE = 1 << 7,        /* on disk only: the number of a quota tree follows */
     REC_XATTRS = REC_XATTR | REC_ACL | REC_DEFAULT_ACL | REC_CAPABILITY,
 
     RUN_BYTES = 4096, /* a run of small tail extents is shorter than this... */
@@ -135,7 +135,7 @@ struct super {
     uint64_t hash_seed;
     uint64_t root;
     uint64_t limit_bytes, limit_inodes; /* 0: none */
-    bool quotas; /* there are quota trees */
+    bool quotas;                        /* there are quota trees */
 };
 
 void super_encode(struct buf *b, const struct super *s);
@@ -166,7 +166,7 @@ enum quota_state {
 /* The quota of a directory tree (Q); quota.h. */
 struct quota_record {
     enum quota_state state;
-    uint64_t outer; /* the tree that it lies in; 0: none */
+    uint64_t outer;                     /* the tree that it lies in; 0: none */
     uint64_t limit_bytes, limit_inodes; /* 0: none */
     uint64_t bytes, inodes;             /* used; as exact as S quotas says */
 };

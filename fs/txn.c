@@ -104,8 +104,8 @@ static int take(struct fs *fs, struct txn *t)
 /*
  * Inodes that nobody refers to any more wait to be deleted (orphan.c): what they use is
  * used up to then, but no reason to refuse anything. Deleting them is an operation of its
- * own, and must not begin within this one (txn_stop). When the trees have changed meanwhile
- * it stays refused.
+ * own, and must not begin within this one (txn_stop). When the trees have changed
+ * meanwhile it stays refused.
  */
 static int take_again(struct fs *fs, struct txn *t, int rc)
 {
@@ -151,7 +151,8 @@ int txn_end(struct fs *fs, struct txn *t, int rc)
     KILL_POINT("operation-done");
     if (!rc) {
         usage_give(fs, (int64_t)t->bytes, t->inodes);
-        charges_give(&t->charges);
+        if (t->charges.n)
+            charges_give(&t->charges);
     }
     lsm_batch_clear(t->batch);
     t->bytes = t->told_bytes = 0;

@@ -26,8 +26,8 @@ struct txn {
                            2^64, for it may be less than nothing, */
     int64_t inodes;     /* and inodes that it makes or deletes */
     int error;
-    bool trees;    /* there are quotas */
-    uint64_t tree; /* the rest is charged to this one, */
+    bool trees;          /* there are quotas */
+    uint64_t tree;       /* the rest is charged to this one, */
     uint64_t told_bytes; /* which is what was added since there was so much */
     int64_t told_inodes;
     uint64_t stops; /* fs->stops when it began */

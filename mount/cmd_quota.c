@@ -11,6 +11,7 @@
 
 #include "ask.h"
 #include "command.h"
+#include "log.h"
 #include "options.h"
 #include "quotas.h"
 #include "store.h"
@@ -116,8 +117,8 @@ static int in_mount(struct job *j, const char *dir, struct why *why)
     if (err)
         return err;
     if (j->what == SET)
-        snprintf(words, sizeof(words), "quota set %" PRIu64 " %" PRIu64 " %" PRIu64, w.ino,
-                 j->limits.bytes, j->limits.inodes);
+        snprintf(words, sizeof(words), "quota set %" PRIu64 " %" PRIu64 " %" PRIu64,
+                 w.ino, j->limits.bytes, j->limits.inodes);
     else
         snprintf(words, sizeof(words), "quota %s %" PRIu64,
                  j->what == SHOW ? "show" : "clear", w.ino);
@@ -201,6 +202,7 @@ static int at_rest(struct job *j, const char *store, const char *path, struct wh
     } else if (err) {
         store_why(store, err, why);
     } else {
+        log_to_stderr();
         err = work(j, fs, path);
         if (err)
             why_set(why, err, "%s:%s: %s", store, path, quota_why(err));

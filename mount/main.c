@@ -49,16 +49,22 @@ static const struct command commands[] = {
      cmd_set, limits_help},
     {"quota", "set|show|clear DIR [size=SIZE] [inodes=N], or list STORE|MNT",
      "limit what a directory and all that is in it may use",
-     "  set DIR [size=SIZE] [inodes=N]  what is not said stays as it is; none: no limit.\n"
+     "  set DIR [size=SIZE] [inodes=N]  what is not said stays as it is; none: no "
+     "limit.\n"
      "                                  What is there is counted first, which takes as\n"
      "                                  long as listing it; it goes on when interrupted\n"
-     "  show DIR                        that which holds for DIR, and what is used of it\n"
+     "  show DIR                        that which holds for DIR, and what is used of "
+     "it\n"
      "  clear DIR                       take it away\n"
      "  list STORE|MNT                  all of them\n"
-     "DIR is a directory of a mount, or STORE:/PATH of a store at rest. At a quota writing\n"
-     "fails with EDQUOT, and df shows it, in DIR and below. Quotas may be within others;\n"
-     "then all hold. Used are the bytes that du counts, and 256 for each name. Files can be\n"
-     "renamed from one such tree into another, directories cannot (mv copies them then),\n"
+     "DIR is a directory of a mount, or STORE:/PATH of a store at rest. At a quota "
+     "writing\n"
+     "fails with EDQUOT, and df shows it, in DIR and below. Quotas may be within "
+     "others;\n"
+     "then all hold. Used are the bytes that du counts, and 256 for each name. Files can "
+     "be\n"
+     "renamed from one such tree into another, directories cannot (mv copies them "
+     "then),\n"
      "and no file can have names in two. On a mount for root and whoever mounted.\n",
      cmd_quota, limits_help},
     {"stats", "STORE|MNT [--json|--prometheus]", "what the engine holds and does",

@@ -20,8 +20,7 @@ bool quota_line_parse(const char *line, struct fs_quota *q, const char **path)
 {
     int state, at = 0;
 
-    if (sscanf(line,
-               "%d %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %n",
+    if (sscanf(line, "%d %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %n",
                &state, &q->dir, &q->limits.bytes, &q->limits.inodes, &q->used.bytes,
                &q->used.inodes, &at) != 6 ||
         !at)

@@ -11,11 +11,11 @@
 #include <xxhash.h>
 
 const char *const fs_load_names[FS_LOAD_KINDS] = {
-    "create",   "mkdir",       "symlink",        "mknod",  "link",       "unlink",
-    "rmdir",    "rename",      "exchange",       "write",  "truncate",   "fallocate",
-    "punch",    "zero range",  "collapse range", "insert", "copy range", "setattr",
-    "setxattr", "removexattr", "set an ACL",     "open",   "close",      "quota",
-    "sync",
+    "create",     "mkdir",      "symlink", "mknod",      "link",
+    "unlink",     "rmdir",      "rename",  "exchange",   "write",
+    "truncate",   "fallocate",  "punch",   "zero range", "collapse range",
+    "insert",     "copy range", "setattr", "setxattr",   "removexattr",
+    "set an ACL", "open",       "close",   "quota",      "sync",
 };
 
 static const struct fs_cred cred;

@@ -303,11 +303,27 @@ static void open_one(struct poke *p, const struct found *f, unsigned how)
     (void)said(p, fs_release(p->fs, f->ino));
 }
 
+static void quota_one(struct poke *p, const struct found *dir, unsigned how)
+{
+    struct fs_limits limits = {(uint64_t)how << 12, how & 7 ? how : 0};
+    struct fs_quota q;
+
+    (void)said(p, fs_quota_get(p->fs, dir->ino, &q));
+    if (how & 64)
+        (void)said(p, fs_quota_clear(p->fs, dir->ino));
+    else
+        (void)said(p, fs_quota_set(p->fs, dir->ino, &limits));
+}
+
 static void do_one(struct poke *p, const uint8_t op[4])
 {
     const struct found *f = &p->found[op[1] % p->n], *to = &p->found[op[2] % p->n];
     unsigned how = op[3];
 
+    if (op[0] >= 14 * 18) { /* one of the rest */
+        quota_one(p, to, how);
+        return;
+    }
     switch (op[0] % 14) {
     case 0:
     case 1:

@@ -12,6 +12,7 @@
  *   U ino, end, value        O ino
  *   N parent, u8 length, name, value                a name list
  *   X ino, u8 length, name, value                   an extended attribute
+ *   Q ino, value             the quota of a directory
  *   n number, c number       the counters
  *   K u8 length, key, value  any key
  *   o bytes                  operations, 4 bytes each
@@ -187,6 +188,9 @@ static void take(struct filling *f, const struct part *p)
     case 'O':
         lsm_batch_put(f->b, key_orphan(&k, a), in);
         break;
+    case 'Q':
+        lsm_batch_put(f->b, key_quota(&k, a), in);
+        break;
     case 'N':
     case 'X':
         put_named(f, p->kind, a, in);
@@ -327,7 +331,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-static const char part_kinds[] = "DDDdIIIEEUONXXncKooo";
+static const char part_kinds[] = "DDDdIIIEEUONXXQQncKooo";
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
@@ -366,7 +370,7 @@ static void dissect_entry(struct slice key, struct slice value, struct buf *part
     if (kind == KEY_XATTR) {
         put_u8(&part, (uint8_t)key.len);
         buf_append_slice(&part, key);
-    } else if (kind != KEY_INODE && kind != KEY_ORPHAN) {
+    } else if (kind != KEY_INODE && kind != KEY_ORPHAN && kind != KEY_QUOTA) {
         if (!get_be64(&key, &b))
             abort();
         put_varint(&part, b);
@@ -406,9 +410,25 @@ static void put_ops(struct buf *parts, unsigned n, uint64_t seed)
     buf_release(&ops);
 }
 
-/* A filesystem that so many operations made. */
+/* Of every directory. */
+static void set_quotas(struct lsm *db, const struct fs_limits *limits)
+{
+    struct fs_options o;
+    struct fs *fs;
+    uint64_t ino;
+
+    fs_options_init(&o);
+    o.writeback_ms = 0;
+    POKE_CHECK(fs_mount(db, &o, &fs) == 0);
+    for (ino = FS_ROOT; ino < 1100; ino++)
+        (void)fs_quota_set(fs, ino, limits);
+    POKE_CHECK(fs_unmount(fs) == 0);
+}
+
+/* A filesystem that so many operations made; limits of it, or if there are to be quotas,
+ * those. */
 static void make_seed(const char *name, unsigned n, const struct fs_limits *limits,
-                      fuzz_emit_fn *emit)
+                      bool quotas, fuzz_emit_fn *emit)
 {
     struct env *mem = env_mem_new(1);
     struct buf parts = {0}, made = {0};
@@ -421,7 +441,9 @@ static void make_seed(const char *name, unsigned n, const struct fs_limits *limi
     in = buf_slice(&made);
     POKE_CHECK(part_next(&in, &p));
     mount_and(db, false, p.bytes, true);
-    if (limits)
+    if (quotas)
+        set_quotas(db, limits);
+    else if (limits)
         POKE_CHECK(fs_set_limits(db, limits) == 0);
     dissect(db, &parts);
     put_ops(&parts, 20, 99 * n);
@@ -436,9 +458,10 @@ void fuzz_seeds(fuzz_emit_fn *emit)
 {
     static const struct fs_limits limits = {.bytes = 1 << 20, .inodes = 40};
 
-    make_seed("empty", 0, NULL, emit);
-    make_seed("few", 12, NULL, emit);
-    make_seed("some", 60, NULL, emit);
-    make_seed("many", 200, NULL, emit);
-    make_seed("limits", 30, &limits, emit);
+    make_seed("empty", 0, NULL, false, emit);
+    make_seed("few", 12, NULL, false, emit);
+    make_seed("some", 60, NULL, false, emit);
+    make_seed("many", 200, NULL, false, emit);
+    make_seed("limits", 30, &limits, false, emit);
+    make_seed("quotas", 60, &limits, true, emit);
 }

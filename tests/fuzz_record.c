@@ -37,13 +37,14 @@ static void same(struct twice *t)
 static void fuzz_inode(struct slice in, struct twice *t)
 {
     struct record r;
+    uint64_t tree;
 
-    if (record_decode(in, &r))
+    if (record_decode_tree(in, &r, &tree))
         return;
-    record_encode(&t->a, &r);
+    record_encode_tree(&t->a, &r, tree);
     FUZZ_CHECK(t->a.len <= in.len); /* ours are the shortest */
-    FUZZ_CHECK(record_decode(buf_slice(&t->a), &r) == 0);
-    record_encode(&t->b, &r);
+    FUZZ_CHECK(record_decode_tree(buf_slice(&t->a), &r, &tree) == 0);
+    record_encode_tree(&t->b, &r, tree);
     same(t);
 }
 
@@ -73,7 +74,9 @@ static void fuzz_rest(struct slice in, struct twice *t)
     struct seqs seqs;
     struct super super;
     struct used used;
+    struct quota_record quota;
     uint64_t v;
+    bool exact;
 
     if (seqs_decode(in, &seqs) == 0) {
         FUZZ_CHECK(seqs.n > 0 && seqs.n <= SEQS_MAX);
@@ -94,6 +97,13 @@ static void fuzz_rest(struct slice in, struct twice *t)
         used_encode(&t->b, &used);
         same(t);
     }
+    if (quota_decode(in, &quota) == 0) {
+        quota_encode(&t->a, &quota);
+        FUZZ_CHECK(quota_decode(buf_slice(&t->a), &quota) == 0);
+        quota_encode(&t->b, &quota);
+        same(t);
+    }
+    (void)exact_decode(in, &exact);
     if (counter_decode(in, &v) == 0)
         FUZZ_CHECK(v <= INO_MAX);
 }
@@ -118,9 +128,9 @@ static void fuzz_acl(struct slice in, struct twice *t)
 
 static void fuzz_keys(struct slice in)
 {
-    static const enum key_letter letters[] = {KEY_DENTRY, KEY_EXTENT, KEY_INODE,
-                                              KEY_NAMES,  KEY_ORPHAN, KEY_UNWRITTEN,
-                                              KEY_XATTR};
+    static const enum key_letter letters[] = {KEY_DENTRY,    KEY_EXTENT, KEY_INODE,
+                                              KEY_NAMES,     KEY_ORPHAN, KEY_QUOTA,
+                                              KEY_UNWRITTEN, KEY_XATTR};
     struct xattr_key x;
     struct slice name;
     struct key k;

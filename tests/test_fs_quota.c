@@ -136,9 +136,9 @@ START_TEST(every_way_in_is_refused_at_the_quota)
     ck_err(give_link(f, d, "a"), EDQUOT);
     ck_err(write_some(f, 10000, 1), EDQUOT);
     ck_err(fs_fallocate(r->fs, f, 0, 5000, 6000), EDQUOT);
-    ck_err(fs_copy_range(r->fs, rig_lookup(r, FS_ROOT, "source"), 0, f, 10000, 100,
-                         &copied),
-           EDQUOT);
+    ck_err(
+        fs_copy_range(r->fs, rig_lookup(r, FS_ROOT, "source"), 0, f, 10000, 100, &copied),
+        EDQUOT);
     ck_err(fs_setxattr(r->fs, &r->cred, f, "user.x", slice_str("1"), 0), EDQUOT);
     ck_err(move(FS_ROOT, "outside", e, "a", 0), EDQUOT);
     ck_ok(move(FS_ROOT, "source", e, "f", RENAME_EXCHANGE)); /* as much again */
@@ -407,7 +407,8 @@ static int note_path(void *arg, const struct fs_quota *q, const char *path)
 {
     char *to = arg;
 
-    snprintf(to + strlen(to), 200 - strlen(to), "%s %" PRIu64 "\n", path, q->limits.bytes);
+    snprintf(to + strlen(to), 200 - strlen(to), "%s %" PRIu64 "\n", path,
+             q->limits.bytes);
     return 0;
 }
 
@@ -643,7 +644,8 @@ static void *work(void *arg)
     char name[24], other[24];
 
     while (!atomic_load(&stop)) {
-        uint64_t dir = shared[test_below(&rng, DIRS)], to = shared[test_below(&rng, DIRS)];
+        uint64_t dir = shared[test_below(&rng, DIRS)],
+                 to = shared[test_below(&rng, DIRS)];
         int rc;
 
         snprintf(name, sizeof(name), "%" PRIu64, test_below(&rng, 20));

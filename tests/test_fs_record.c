@@ -64,11 +64,13 @@ START_TEST(golden_keys)
     ck_key(key_inode(&k, 1), "490000000000000001");
     ck_key(key_names(&k, 1, UINT64_MAX), "4e0000000000000001ffffffffffffffff");
     ck_key(key_orphan(&k, 17), "4f0000000000000011");
+    ck_key(key_quota(&k, 17), "510000000000000011");
     ck_key(key_unwritten(&k, 16, 1ULL << 40), "5500000000000000100000010000000000");
     ck_key(key_xattr(&x, 0x0102, slice_str("user.a")), "580000000000000102757365722e61");
     ck_key(key_super(), "537375706572");
     ck_key(key_next(), "536e657874");
     ck_key(key_count(), "53636f756e74");
+    ck_key(key_quotas(), "5371756f746173");
 }
 END_TEST
 
@@ -120,6 +122,9 @@ START_TEST(golden_inodes)
     r.flags = REC_XATTR | REC_ACL | REC_DEFAULT_ACL | REC_CAPABILITY;
     record_encode(&b, &r);
     ck_bytes(&b, "72ed8701000001000000000000000001ac0202");
+    r.flags = 0;
+    record_encode_tree(&b, &r, 300);
+    ck_bytes(&b, "8001ed8701000001000000000000000001ac0202ac02");
     r = (struct record){.mode = S_IFLNK | 0777, .nlink = 1, .target = slice_str("a/b")};
     record_encode(&b, &r);
     ck_bytes(&b, "00ffc302000001000000000000000003612f62");
@@ -159,6 +164,14 @@ START_TEST(golden_super_counters_and_lists)
     s.limit_inodes = 300;
     super_encode(&b, &s);
     ck_bytes(&b, "73696c74667302efcdab89674523010100ac02");
+    s.quotas = true;
+    super_encode(&b, &s);
+    ck_bytes(&b, "73696c74667303efcdab89674523010100ac02");
+    s.limit_inodes = 0;
+    super_encode(&b, &s);
+    ck_bytes(&b, "73696c74667303efcdab8967452301010000");
+    quota_encode(&b, &(struct quota_record){QUOTA_FILLING, 17, 300, 2, 77, 1});
+    ck_bytes(&b, "0211ac02024d01");
     used_encode(&b, &(struct used){.bytes = 300, .exact = true});
     ck_bytes(&b, "ac0201");
     used_encode(&b, &(struct used){0});
@@ -377,6 +390,39 @@ START_TEST(lists_are_bounded)
 }
 END_TEST
 
+START_TEST(quotas_that_no_encoder_writes_are_refused)
+{
+    static const struct quota_record right = {QUOTA_REMOVED, 0,         INT64_MAX,
+                                              INT64_MAX,     INT64_MAX, INT64_MAX};
+    struct quota_record q;
+    struct record r = {.mode = S_IFREG | 0644, .nlink = 1};
+    struct dentry d;
+    struct buf b = {0};
+    bool exact;
+
+    quota_encode(&b, &right);
+    ck_ok(quota_decode(buf_slice(&b), &q));
+    ck_assert_int_eq(memcmp(&q.outer, &right.outer, sizeof(q) - 8), 0);
+    ck_err(quota_decode(slice_of(b.data, b.len - 1), &q), EUCLEAN);
+    buf_clear(&b);
+    ck_err(quota_decode(slice_of("\0\0\0\0\0\0", 6), &q), EUCLEAN);
+    ck_err(quota_decode(slice_of("\5\0\0\0\0\0", 6), &q), EUCLEAN);
+    ck_err(quota_decode(slice_of("\1\2\0\0\0\0", 6), &q), EUCLEAN); /* no such tree */
+    ck_ok(quota_decode(slice_of("\1\1\0\0\0\0", 6), &q));
+    ck_err(quota_decode(slice_of("\1\1\0\0\0\0\0", 7), &q), EUCLEAN);
+    ck_err(exact_decode(slice_of("\2", 1), &exact), EUCLEAN);
+    ck_ok(exact_decode(slice_of("\1", 1), &exact));
+    /* An embedded inode says no tree. */
+    buf_append(&b, "\1\1a\20", 4);
+    record_encode_tree(&b, &r, 17);
+    ck_err(dentry_decode(buf_slice(&b), &d), EUCLEAN);
+    buf_clear(&b);
+    record_encode_tree(&b, &r, 3); /* a reserved number */
+    ck_err(record_decode(buf_slice(&b), &r), EUCLEAN);
+    buf_release(&b);
+}
+END_TEST
+
 START_TEST(a_newer_superblock_is_not_damage)
 {
     struct super s;
@@ -456,6 +502,10 @@ START_TEST(mutated_records_do_no_harm)
     s.limit_bytes = 1 << 30;
     super_encode(&b, &s);
     fuzz_mutations(&b, &rnd);
+    record_encode_tree(&b, &r, 1000);
+    fuzz_mutations(&b, &rnd);
+    quota_encode(&b, &(struct quota_record){QUOTA_READY, 17, 300, 2, 77, 1});
+    fuzz_mutations(&b, &rnd);
     used_encode(&b, &(struct used){.bytes = 1 << 20, .exact = true});
     fuzz_mutations(&b, &rnd);
     acl_encode(&b, &acl);
@@ -472,4 +522,5 @@ TEST_MAIN("fs_record", TEST_CASE(golden_keys), TEST_CASE(golden_name_hash),
           TEST_CASE(every_cut_and_every_extra_byte_is_refused),
           TEST_CASE(dentries_that_cannot_be_are_refused), TEST_CASE(names_are_checked),
           TEST_CASE(lists_are_bounded), TEST_CASE(a_newer_superblock_is_not_damage),
+          TEST_CASE(quotas_that_no_encoder_writes_are_refused),
           TEST_CASE(mutated_records_do_no_harm))

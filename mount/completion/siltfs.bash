@@ -68,9 +68,11 @@ _siltfs() {
     elif [[ $cur == *@* && $command =~ ^(clone|backup|send|restore|export)$ ]]; then
         i=${cur%@*}
         mapfile -t COMPREPLY < <(compgen -P "$i@" -W "$(_siltfs_snapshots "${i/#\~/$HOME}")" -- "${cur##*@}")
-    elif [ "$command" = set ] && [ "$COMP_CWORD" -gt 2 ]; then
+    elif [ "$command" = quota ] && [ "$COMP_CWORD" = 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "set show clear list" -- "$cur")
+    elif { [ "$command" = set ] && [ "$COMP_CWORD" -gt 2 ]; } || { [ "$command" = quota ] && [ "$COMP_CWORD" -gt 3 ]; }; then
         compopt -o nospace
-        mapfile -t COMPREPLY < <(compgen -W "$(_siltfs_options set)" -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W "$(_siltfs_options "$command")" -- "$cur")
     else
         _siltfs_directories "$cur"
     fi
