@@ -257,7 +257,7 @@ static void wrong_count(struct harm *h)
 static void strange_keys(struct harm *h)
 {
     harm_put(h, slice_str(""), "empty");
-    harm_put(h, slice_str("Q?"), "");
+    harm_put(h, slice_str("P?"), "");
     harm_put(h, slice_str("\x7f"), "");
     harm_put(h, slice_str("Sword"), "");
     harm_put(h, slice_str("D1"), "");
@@ -390,7 +390,7 @@ const struct damage damages_of_inodes[] = {
      .says = {"the bytes used, which should be exact, are 1234567, not 419894"}},
     {.name = "keys", .harm = strange_keys,
      .says = {"a key of unknown kind: ",
-              "a key of unknown kind: Q?",
+              "a key of unknown kind: P?",
               "a key of unknown kind: \\x7f",
               "a bad key of the superblock: Sword",
               "a bad key of an entry: D1",
