@@ -878,6 +878,88 @@ START_TEST(what_was_damaged_on_the_way_is_not_kept)
 }
 END_TEST
 
+enum { KEYS = 300 };
+
+/* Values are told by their version; 0: there is none. */
+static void change_some(struct lsm *db, struct world *w, uint32_t version[KEYS])
+{
+    static uint8_t value[20000];
+    char key[32];
+    unsigned n = 100;
+
+    while (n--) {
+        unsigned k = (unsigned)test_below(&w->rng, KEYS);
+        size_t len = (size_t)test_below(&w->rng, test_below(&w->rng, 3) ? 300 : 20000);
+
+        snprintf(key, sizeof(key), "%05u", k);
+        version[k] = test_below(&w->rng, 5) ? (uint32_t)(test_random(&w->rng) | 1) : 0;
+        memset(value, (int)(version[k] >> 8), sizeof(value));
+        memcpy(value, &version[k], 4);
+        ck_ok(version[k] ? lsm_put(db, slice_str(key), slice_of(value, 4 + len % 19000))
+                         : lsm_delete(db, slice_str(key)));
+    }
+}
+
+static void check_some(struct lsm *db, struct world *w, const uint32_t version[KEYS])
+{
+    struct lsm_value v = {0};
+    char key[32];
+    unsigned k;
+
+    for (k = (unsigned)test_below(&w->rng, 3); k < KEYS; k += 3) {
+        snprintf(key, sizeof(key), "%05u", k);
+        if (!version[k]) {
+            ck_err(lsm_get(db, NULL, slice_str(key), &v), ENOENT);
+            continue;
+        }
+        ck_ok(lsm_get(db, NULL, slice_str(key), &v));
+        ck_assert(memcmp(v.value.data, &version[k], 4) == 0);
+        if (v.value.len > 4)
+            ck_assert_uint_eq(v.value.data[v.value.len - 1], (uint8_t)(version[k] >> 8));
+    }
+    lsm_value_release(&v);
+}
+
+START_TEST(random_load_is_answered_as_without)
+{
+    static const size_t none[FILES] = {0};
+    uint32_t version[KEYS] = {0};
+    struct lsm_options o;
+    char path[160];
+    struct world w;
+    struct lsm *db;
+    unsigned round;
+
+    world_init(&w, none, ENV_CACHE_LEAST);
+    snprintf(path, sizeof(path), "%s/db", test_dir());
+    lsm_options_init(&o);
+    o.create = true;
+    o.memory_bytes = 1 << 20;
+    o.memtable_bytes = 64 << 10;
+    o.table_bytes = 64 << 10;
+    o.segment_bytes = 256 << 10;
+    o.sync_interval_ms = 0;
+    w.count.knows_created = true;
+    for (round = 0; round < 16; round++) {
+        unsigned steps = 1 + (unsigned)test_below(&w.rng, 6);
+
+        o.env = w.cache;
+        ck_ok(lsm_open(path, &o, &db));
+        while (steps--) {
+            change_some(db, &w, version);
+            check_some(db, &w, version);
+        }
+        if (round % 8 == 0)
+            ck_ok(lsm_verify(db));
+        ck_ok(lsm_close(db));
+        reopen_cache(&w);
+        if (round == 8)
+            w.count.knows_created ^= true;
+    }
+    world_release(&w);
+}
+END_TEST
+
 TEST_MAIN("env_cache", TEST_CASE(random_reads_give_what_is_in_the_store),
           TEST_CASE(what_was_read_once_costs_no_read_of_the_store_after_reopening),
           TEST_CASE(neighbours_that_are_missing_are_one_read_of_the_store),
@@ -901,4 +983,5 @@ TEST_MAIN("env_cache", TEST_CASE(random_reads_give_what_is_in_the_store),
           TEST_CASE_ALONE(a_killed_process_leaves_what_can_be_relied_on),
           TEST_CASE(bytes_are_as_format_md_says),
           TEST_CASE(a_warm_store_is_read_without_its_disk),
-          TEST_CASE(what_was_damaged_on_the_way_is_not_kept))
+          TEST_CASE(what_was_damaged_on_the_way_is_not_kept),
+          TEST_CASE(random_load_is_answered_as_without))
