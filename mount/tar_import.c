@@ -5,6 +5,7 @@
  * out, whatever an archive says. A directory's times are set in the end, as what is made
  * in it changes them; it is kept in memory until then.
  */
+#include "control.h"
 #include "tar_impl.h"
 
 #ifdef HAVE_LIBARCHIVE
@@ -70,15 +71,18 @@ static void leave(struct import *im, uint64_t ino)
         fs_forget(im->t->fs, ino, 1);
 }
 
+/* A directory that is missing on the way is made, or not. */
+enum missing { MISSING_MADE, MISSING_REFUSED };
+
 /* *ino, which is given up, becomes the directory `name` in it. */
-static int step(struct import *im, uint64_t *ino, const char *name)
+static int step(struct import *im, uint64_t *ino, const char *name, enum missing missing)
 {
     struct fs *fs = im->t->fs;
     struct fs_cred maker = {.uid = geteuid(), .gid = getegid()};
     struct fs_attr attr;
     int err = fs_lookup(fs, *ino, name, &attr);
 
-    if (err == -ENOENT)
+    if (err == -ENOENT && missing == MISSING_MADE)
         err = fs_mkdir(fs, &maker, *ino, name, MADE_MODE, &attr);
     if (!err && !S_ISDIR(attr.st.st_mode)) {
         fs_forget(fs, attr.st.st_ino, 1);
@@ -91,14 +95,14 @@ static int step(struct import *im, uint64_t *ino, const char *name)
     return 0;
 }
 
-static int walk_dirs(struct import *im, char *path, uint64_t *ino)
+static int walk_dirs(struct import *im, char *path, uint64_t *ino, enum missing missing)
 {
     char *rest = path, *word;
     int err = 0;
 
     while (!err && (word = strsep(&rest, "/")))
         if (*word)
-            err = step(im, ino, word);
+            err = step(im, ino, word, missing);
     return err;
 }
 
@@ -110,7 +114,8 @@ static void forget_dir(struct import *im)
 }
 
 /* The directory of a clean path becomes im->dir; *last: its last word. */
-static int enter_dir(struct import *im, const char *path, const char **last)
+static int enter_dir(struct import *im, const char *path, const char **last,
+                     enum missing missing)
 {
     const char *slash = strrchr(path, '/');
     size_t len = slash ? (size_t)(slash - path) : 0, got;
@@ -123,7 +128,7 @@ static int enter_dir(struct import *im, const char *path, const char **last)
         return 0;
     forget_dir(im);
     copy = strndup(path, len);
-    err = copy ? walk_dirs(im, copy, &ino) : -ENOMEM;
+    err = copy ? walk_dirs(im, copy, &ino, missing) : -ENOMEM;
     free(copy);
     if (err) {
         leave(im, ino);
@@ -356,13 +361,13 @@ static int take_link(struct import *im, const char *path, const char *target)
     int err = clean_path(target, &clean);
 
     if (!err)
-        err = enter_dir(im, clean, &last);
+        err = enter_dir(im, clean, &last, MISSING_REFUSED);
     if (!err)
         err = fs_lookup(im->t->fs, im->dir_ino, last, &from);
     free(clean);
     if (err)
         return err;
-    err = enter_dir(im, path, &last);
+    err = enter_dir(im, path, &last, MISSING_MADE);
     if (!err && fs_lookup(im->t->fs, im->dir_ino, last, &attr) == 0) {
         fs_forget(im->t->fs, attr.st.st_ino, 1);
         if (attr.st.st_ino == from.st.st_ino) {
@@ -379,13 +384,30 @@ static int take_link(struct import *im, const char *path, const char *target)
     return err;
 }
 
+/* A mount would hide what is called as its control directory. */
+static int look_at_name(const struct import *im, const char *path)
+{
+    size_t len = strlen(CONTROL_NAME);
+    bool is = strncmp(path, CONTROL_NAME, len) == 0 && (!path[len] || path[len] == '/');
+
+    return is && im->base == FS_ROOT ? -EADDRINUSE : 0;
+}
+
+static int look_at_owner(const struct import *im, struct archive_entry *entry)
+{
+    const struct stat *st = libarchive.archive_entry_stat(entry);
+
+    return !im->ours && (st->st_uid == (uid_t)-1 || st->st_gid == (gid_t)-1) ? -EOVERFLOW
+                                                                             : 0;
+}
+
 /* Not of a path that is the base itself. */
 static int take_named(struct import *im, const char *path, struct archive_entry *entry)
 {
     uint64_t written = 0;
     struct fs_attr attr;
     const char *last;
-    int err = enter_dir(im, path, &last);
+    int err = enter_dir(im, path, &last, MISSING_MADE);
 
     if (!err)
         err = make(im, last, entry, &attr);
@@ -422,6 +444,13 @@ static void tell_problem(struct import *im, const char *path, const char *link, 
     case -EOPNOTSUPP:
         tar_problem(im->t, path, "left out: of no kind that can be kept");
         break;
+    case -EOVERFLOW:
+        tar_problem(im->t, path, "left out: its owner is a number that no owner has");
+        break;
+    case -EADDRINUSE:
+        tar_problem(im->t, path, "left out: of a mount, " CONTROL_NAME
+                                 " is where the daemon is asked");
+        break;
     default:
         tar_problem(im->t, path, "left out: %s%s%s", link ? link : "", link ? ": " : "",
                     strerror(-err));
@@ -436,6 +465,10 @@ static int take_entry(struct import *im, struct archive_entry *entry)
     char *clean = NULL;
     int err = path ? clean_path(path, &clean) : -EILSEQ;
 
+    if (!err)
+        err = look_at_name(im, clean);
+    if (!err && !link)
+        err = look_at_owner(im, entry);
     if (!err && *clean)
         err = link ? take_link(im, clean, link) : take_named(im, clean, entry);
     else if (!err && libarchive.archive_entry_filetype(entry) == AE_IFDIR)
@@ -477,7 +510,7 @@ static int take_all(struct import *im)
         said = libarchive.archive_read_next_header(im->archive, &entry);
         if (said == ARCHIVE_EOF)
             return at_end(im);
-        if (said < ARCHIVE_WARN)
+        if (said < ARCHIVE_WARN || said == ARCHIVE_RETRY) /* what follows may be contents */
             return archive_why(im);
         im->begun = true;
         err = take_entry(im, entry);
@@ -527,7 +560,7 @@ static int find_base(struct import *im)
         return err;
     copy = strdup(clean);
     /* Its steps give up all but the last. */
-    err = copy ? walk_dirs(im, copy, &im->base) : -ENOMEM;
+    err = copy ? walk_dirs(im, copy, &im->base, MISSING_MADE) : -ENOMEM;
     free(copy);
     free(clean);
     return err;

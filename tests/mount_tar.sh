@@ -118,6 +118,7 @@ def make(name, *members):
         for path, kind, what in members:
             m = tarfile.TarInfo(path)
             m.type = kind
+            m.uid = 2**32 - 1 if "nobody" in path else 0
             if kind == tarfile.REGTYPE: m.size = len(what)
             else: m.linkname = what.decode()
             t.addfile(m, io.BytesIO(what) if kind == tarfile.REGTYPE else None)
@@ -130,6 +131,13 @@ make("over", ("l", S, evil), ("l", F, b"x"))
 make("hard", ("l", S, evil), ("h", H, b"l"), ("h/evil", F, b"x"), ("u", H, b"../../../etc/passwd"), ("n", H, b"nothing"))
 make("long", ("a" * 300, F, b"x"), ("good", F, b"y"))
 make("itself", (".", F, b"x"), ("..", S, b"x"), ("/", F, b"x"), ("good", F, b"y"))
+make("control", (".siltfs/x", F, b"x"), ("./.siltfs", F, b"x"), ("sub/.siltfs", F, b"x"), ("good", F, b"y"))
+make("owner", ("nobody", F, b"x"), ("good", F, b"y"))
+make("made", ("h", H, b"not/there/file"), ("good", F, b"y"))
+make("header", ("before", F, b"x"), ("b", F, b"x" * 50000), ("after", F, b"x"))
+with open(T + "/header", "r+b") as f:
+    f.seek(1024 + 10)
+    f.write(b"?")
 END
 rm -rf "$T/s" && "$SILTFS" mkfs "$T/s"
 bad() { # bad NAME PATTERN : reported, and with it the rest is there
@@ -144,6 +152,12 @@ ok "/ is the tree's" into "$T/s" "$T/absolute"
 bad hard 'u: left out: it leads out of the tree'
 bad long 'left out: File name too long'
 bad itself 'left out: Is a directory'
+bad control 'siltfs/x: left out: of a mount, .siltfs is where'
+[ -z "$root" ] || bad owner 'nobody: left out: its owner is a number that no owner has'
+bad made 'h: left out: not/there/file: No such file'
+not "no directory is made for the other name of a link" bash -c "'$SILTFS' export '$T/s' not 2>/dev/null | grep -q ."
+says "a damaged header" 'damaged or cut off' bash -c "exec '$SILTFS' import '$T/s' <'$T/header'"
+same "... ends it, and is no name" "$("$SILTFS" import "$T/s" <"$T/header" 2>&1 | wc -l)" 1
 not "nothing was made elsewhere" bash -c "find '$T' -name '*evil*' | grep . || [ -e /evil ]"
 ok "what was good came" bash -c "'$SILTFS' export '$T/s' good | tar -xOf - ./good | grep -qx y"
 ok "the store is consistent" "$SILTFS" fsck -c "$T/s"
