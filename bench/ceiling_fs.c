@@ -596,6 +596,11 @@ int fs_quota_get(struct fs *fs, uint64_t ino, struct fs_quota *out)
     return -ENODATA;
 }
 
+int fs_du(struct fs *fs, uint64_t ino, fs_du_fn *fn, void *arg)
+{
+    return -EOPNOTSUPP;
+}
+
 int fs_quota_list(struct fs *fs, fs_quota_fn *fn, void *arg)
 {
     return 0;

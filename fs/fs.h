@@ -365,6 +365,25 @@ struct fs_info {
 /* Reads where the contents are, not the contents. */
 int fs_info(struct fs *fs, uint64_t ino, struct fs_info *out);
 
+/* What is in a directory, without itself, and in all that is below it. */
+struct fs_du {
+    uint64_t inodes; /* a file with several names once */
+    uint64_t dirs;   /* of them */
+    uint64_t size;   /* of files, holes included */
+    uint64_t bytes;  /* as `du` counts: contents, unwritten ranges, targets of links */
+    uint64_t stored_bytes; /* the contents: in the value log, what they take there; in
+                              tables, where they are compressed with what is beside them,
+                              as they are. What copies share counts for each. */
+};
+/*
+ * Tell fn of each directory in ino, and ino in the end, after all that is in it; path is
+ * relative to it: "", "/a", "/a/b", escaped as in fs_quota_list. Of what is no
+ * directory, of that. As of one moment; reads no contents. What fn returns other than 0
+ * ends it.
+ */
+typedef int fs_du_fn(void *arg, const char *path, const struct fs_du *sum);
+int fs_du(struct fs *fs, uint64_t ino, fs_du_fn *fn, void *arg);
+
 struct fs_stats {
     uint64_t inodes;          /* in the filesystem */
     uint64_t live_inodes;     /* in memory */

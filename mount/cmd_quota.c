@@ -2,19 +2,15 @@
  * cmd_quota.c - siltfs quota: quotas of directory trees, of a mount by its daemon, of a
  * store at rest by itself.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ask.h"
 #include "command.h"
-#include "log.h"
 #include "options.h"
 #include "quotas.h"
-#include "store.h"
+#include "rest.h"
 #include "target.h"
 #include "within.h"
 
@@ -29,17 +25,6 @@ struct job {
 };
 
 /* ---- showing ---- */
-
-static void show_size(uint64_t bytes)
-{
-    static const char units[] = "BKMGTPE";
-    double n = (double)bytes;
-    int u = 0;
-
-    for (; n >= 1000 && units[u + 1]; u++)
-        n /= 1024;
-    printf(u && n < 10 ? "%8.1f%c" : "%8.0f%c", n, units[u]);
-}
 
 static void show_share(uint64_t used, uint64_t limit)
 {
@@ -60,11 +45,11 @@ static void show(struct job *j, const struct fs_quota *q, const char *path)
                "IUSED", "IUSE%", "DIRECTORY");
     j->shown = true;
     if (q->limits.bytes)
-        show_size(q->limits.bytes);
+        size_show(q->limits.bytes);
     else
         printf("%9s", "none");
     printf(" ");
-    show_size(q->used.bytes);
+    size_show(q->used.bytes);
     show_share(q->used.bytes, q->limits.bytes);
     if (q->limits.inodes)
         printf(" %10" PRIu64, q->limits.inodes);
@@ -143,32 +128,16 @@ static int show_quota(void *arg, const struct fs_quota *q, const char *path)
     return ferror(stdout) ? -EIO : 0;
 }
 
-static int find(struct fs *fs, const char *path, uint64_t *ino)
+static int work(void *arg, struct fs *fs, uint64_t ino)
 {
-    char *copy = strdup(path), *rest, *name;
-    struct fs_attr a;
-    int err = copy ? 0 : -ENOMEM;
-
-    *ino = FS_ROOT;
-    for (name = copy ? strtok_r(copy, "/", &rest) : NULL; name && !err;
-         name = strtok_r(NULL, "/", &rest)) {
-        err = fs_lookup(fs, *ino, name, &a);
-        *ino = a.st.st_ino;
-    }
-    free(copy);
-    return err;
-}
-
-static int work(struct job *j, struct fs *fs, const char *path)
-{
+    struct job *j = arg;
     struct listing l = {j, 0};
     struct fs_quota q;
-    uint64_t ino;
-    int err = find(fs, path, &ino);
+    int err = 0;
 
-    if (!err && j->what == SET)
+    if (j->what == SET)
         err = quota_change(fs, ino, &j->limits);
-    if (!err && j->what == CLEAR)
+    if (j->what == CLEAR)
         return fs_quota_clear(fs, ino);
     if (!err && j->what != LIST)
         err = fs_quota_get(fs, ino, &q);
@@ -179,62 +148,21 @@ static int work(struct job *j, struct fs *fs, const char *path)
 
 static int at_rest(struct job *j, const char *store, const char *path, struct why *why)
 {
-    bool read_only = j->what == SHOW || j->what == LIST;
-    struct fs_options fo;
-    struct lsm_options o;
-    struct lsm *db;
-    struct fs *fs;
-    int err, err2;
-
-    lsm_options_init(&o);
-    o.format = FS_FORMAT;
-    o.read_only = read_only;
-    fs_options_init(&fo);
-    fo.read_only = read_only;
-    fo.writeback_ms = 0; /* what is begun is done when that returns */
     j->before = "";
-    err = store_open(store, &o, &db, why);
-    if (err)
-        return err;
-    err = fs_mount(db, &fo, &fs);
-    if (err == -ENODATA) {
-        why_set(why, err, "%s: holds no filesystem", store);
-    } else if (err) {
-        store_why(store, err, why);
-    } else {
-        log_to_stderr();
-        err = work(j, fs, path);
-        if (err)
-            why_set(why, err, "%s:%s: %s", store, path, quota_why(err));
-        err2 = fs_unmount(fs);
-        if (!err && err2)
-            err = store_why(store, err2, why);
-    }
-    err2 = lsm_close(db);
-    return !err && err2 ? store_why(store, err2, why) : err;
+    return rest_use(store, path, j->what == SHOW || j->what == LIST, work, j, quota_why,
+                    why);
 }
 
 /* ---- the command ---- */
-
-/* STORE:/PATH: where the path begins, NULL: it is none. */
-static const char *path_in_store(const char *arg)
-{
-    const char *colon = strstr(arg, ":/");
-
-    return colon && colon != arg && access(arg, F_OK) != 0 ? colon + 1 : NULL;
-}
 
 static int in_store(struct job *j, const char *arg, const char *path, struct why *why)
 {
     static struct target t;
     static char store[PATH_MAX], dir[2 * PATH_MAX];
-    int err;
+    int err = rest_store(arg, path, store, sizeof(store), why);
 
-    if ((size_t)(path - arg) >= sizeof(store))
-        return why_set(why, -ENAMETOOLONG, "%s: %s", arg, strerror(ENAMETOOLONG));
-    memcpy(store, arg, (size_t)(path - 1 - arg));
-    store[path - 1 - arg] = '\0';
-    err = target_resolve(store, &t, why);
+    if (!err)
+        err = target_resolve(store, &t, why);
     if (err)
         return err;
     if (!t.mounted)
@@ -266,7 +194,7 @@ static int run(struct job *j, char **words, struct why *why)
         return err;
     if (j->what == LIST)
         return list(j, words[0], why);
-    path = path_in_store(words[0]);
+    path = rest_path(words[0]);
     return path ? in_store(j, words[0], path, why) : in_mount(j, words[0], why);
 }
 

@@ -6,22 +6,12 @@
 #include "../fs/fs.h"
 #include "command.h"
 #include "log.h"
+#include "options.h"
 #include "progress.h"
 #include "source.h"
 #include "store.h"
 
 /* ---- the subcommands ---- */
-
-static void show_size(uint64_t bytes)
-{
-    static const char units[] = "BKMGTPE";
-    double n = (double)bytes;
-    int u = 0;
-
-    for (; n >= 1000 && units[u + 1]; u++)
-        n /= 1024;
-    printf(u && n < 10 ? " %7.1f%c" : " %7.0f%c", n, units[u]);
-}
 
 static int show(void *arg, const struct snapshot *s)
 {
@@ -35,8 +25,8 @@ static int show(void *arg, const struct snapshot *s)
         printf("%-19s %8s %8s  %s\n", "MADE", "SIZE", "OWN", "NAME");
     *(bool *)arg = true;
     printf("%-19s", when);
-    show_size(s->bytes);
-    show_size(s->own);
+    size_show(s->bytes);
+    size_show(s->own);
     printf("  %s\n", s->name);
     return 0;
 }

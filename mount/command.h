@@ -10,6 +10,7 @@ int cmd_mount(int argc, char **argv);
 int cmd_umount(int argc, char **argv);
 int cmd_set(int argc, char **argv);
 int cmd_quota(int argc, char **argv);
+int cmd_du(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_fsck(int argc, char **argv);
 int cmd_scrub(int argc, char **argv);

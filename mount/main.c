@@ -107,6 +107,20 @@ static const struct command commands[] = {
      "value\n"
      "log), and what they take there.\n",
      cmd_info, NULL},
+    {"du", "[-s] [-b] [PATH...]", "what directories hold, and take in the store",
+     "PATH is of a mount, or STORE:/PATH of a store at rest; the directory one is in, "
+     "without\n"
+     "one. A line for each directory in it, of all that is below, as du(1) has it.\n"
+     "Scans names and looks at no contents: quicker than asking for each file. BYTES\n"
+     "are those that du(1) counts. STORED is what they take: compressed where they are "
+     "in the\n"
+     "value log, and as they are where they are in tables, among names and attributes; "
+     "what\n"
+     "copies share counts for each. FILES are all kinds of inodes, each once.\n"
+     "  -s  only the sum of each PATH\n"
+     "  -b  bytes, not rounded\n"
+     "On a mount for root and whoever mounted.\n",
+     cmd_du, NULL},
     {"compact", "STORE|MNT", "make the store as small and quick to read as it gets, now",
      "What is deleted and overwritten goes, and each name has one place: what is done "
      "in\n"

@@ -68,6 +68,17 @@ bool size_parse(const char *s, uint64_t *out)
     return true;
 }
 
+void size_show(uint64_t bytes)
+{
+    static const char units[] = "BKMGTPE";
+    double n = (double)bytes;
+    int u = 0;
+
+    for (; n >= 1000 && units[u + 1]; u++)
+        n /= 1024;
+    printf(u && n < 10 ? "%8.1f%c" : "%8.0f%c", n, units[u]);
+}
+
 static bool parse_limit(const char *s, uint64_t *out)
 {
     if (strcmp(s, "none") == 0) {

@@ -52,6 +52,8 @@ void mkfs_options_help(FILE *out);
 
 /* "4096", "50M"; false: no such thing. */
 bool size_parse(const char *text, uint64_t *out);
+/* "  50.0M" on stdout, 9 wide. */
+void size_show(uint64_t bytes);
 /* What `siltfs set` changes; a list that names nothing of it changes nothing. */
 int limits_parse(struct fs_limits *limits, const char *list, struct why *why);
 void limits_help(FILE *out);

@@ -310,6 +310,37 @@ static void unsnapshot(struct order *r, char *arguments)
         end(r, "0");
 }
 
+/* ---- du INO [sum] ---- */
+
+struct du_listing {
+    struct order *order;
+    bool sum;
+};
+
+static int say_du(void *arg, const char *path, const struct fs_du *d)
+{
+    struct du_listing *l = arg;
+
+    if (!l->sum || !*path)
+        say(l->order, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %s", d->bytes, d->stored_bytes,
+            d->inodes, path);
+    return atomic_load(&l->order->off) ? -ECANCELED : 0;
+}
+
+static void du(struct order *r, char *arguments)
+{
+    struct du_listing l = {r, strstr(arguments, " sum")};
+    uint64_t ino;
+    int err = sscanf(arguments, "%" SCNu64, &ino) == 1 ? 0 : -EINVAL;
+
+    if (!err)
+        err = fs_du(r->ops->fs, ino, say_du, &l);
+    if (err)
+        refuse(r, "%s", err == -EUCLEAN ? "its records are damaged" : strerror(-err));
+    else
+        end(r, "0");
+}
+
 /* ---- quota set INO BYTES INODES, show INO, clear INO, list ---- */
 
 struct quota_listing {
@@ -406,9 +437,10 @@ static const struct {
     const char *name;
     void (*run)(struct order *r, char *arguments);
 } commands[] = {
-    {"scrub", scrub},         {"info", info},         {"compact", compact},
-    {"accesslog", accesslog}, {"snapshot", snapshot}, {"unsnapshot", unsnapshot},
-    {"quota", quota},
+    {"scrub", scrub},       {"info", info},
+    {"compact", compact},   {"accesslog", accesslog},
+    {"snapshot", snapshot}, {"unsnapshot", unsnapshot},
+    {"quota", quota},       {"du", du},
 };
 
 static void *obey(void *arg)

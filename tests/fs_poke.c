@@ -365,6 +365,11 @@ static void do_one(struct poke *p, const uint8_t op[4])
     }
 }
 
+static int no_du(void *arg, const char *path, const struct fs_du *sum)
+{
+    return 0;
+}
+
 void fs_poke(struct fs *fs, struct slice ops, bool sound)
 {
     static struct poke p;
@@ -380,5 +385,6 @@ void fs_poke(struct fs *fs, struct slice ops, bool sound)
         walk(&p);
     }
     (void)fs_statfs(fs, FS_ROOT, &statfs);
+    (void)said(&p, fs_du(fs, FS_ROOT, no_du, NULL));
     (void)said(&p, fs_sync(fs));
 }

@@ -1,7 +1,7 @@
 /*
- * test_fs_quota.c - quotas of directory trees: what counts, that every way in heeds them,
- * that trees can be nested, given to what is there and taken away again, and that what
- * they say is what a walk finds, after any operations.
+ * test_fs_quota.c - quotas of directory trees, and fs_du: what counts, that every way in
+ * heeds them, that trees can be nested, given to what is there and taken away again, and
+ * that what they say is what a walk finds, after any operations.
  *
  * Crashes and faults in the middle of it: fs_load.h, which sets and clears some.
  */
@@ -488,6 +488,7 @@ static struct {
     unsigned n;
     uint64_t seen[4096]; /* files */
     unsigned n_seen;
+    struct fs_du du; /* of all that has a name */
 } walk;
 
 static int note_quota(void *arg, const struct fs_quota *q, const char *path)
@@ -568,6 +569,12 @@ static void count_node(const struct model_node *dir, const struct model_node *n)
     if (fs_quota_get(load.fs, S_ISDIR(n->mode) ? dir->ino : n->ino, &q) == 0)
         tree = q.dir;
     ck_ok(fs_info(load.fs, n->ino, &info));
+    walk.du.inodes += n->nlink || S_ISDIR(n->mode);
+    walk.du.dirs += S_ISDIR(n->mode);
+    if (n->nlink && S_ISREG(n->mode))
+        walk.du.bytes += info.bytes + info.unwritten;
+    if (S_ISLNK(n->mode))
+        walk.du.bytes += n->size;
     /* One that had names in several trees may be in another than its last. */
     if (S_ISDIR(n->mode) || info.embedded)
         ck_assert_uint_eq(tree, nearest(dir));
@@ -581,6 +588,16 @@ static void count_node(const struct model_node *dir, const struct model_node *n)
     add_found(tree, bytes + xattrs_use(n->ino));
 }
 
+static int ck_du(void *arg, const char *path, const struct fs_du *sum)
+{
+    if (*path)
+        return 0;
+    ck_assert_uint_eq(sum->inodes, walk.du.inodes);
+    ck_assert_uint_eq(sum->dirs, walk.du.dirs);
+    ck_assert_uint_eq(sum->bytes, walk.du.bytes);
+    return 0;
+}
+
 static void ck_all_found(void)
 {
     const struct model_node *d;
@@ -589,6 +606,7 @@ static void ck_all_found(void)
     size_t e;
 
     walk.n = walk.n_seen = 0;
+    walk.du = (struct fs_du){0};
     ck_ok(fs_sync(load.fs));
     ck_ok(fs_quota_list(load.fs, note_quota, NULL));
     for (d = load.m.all.next; d != &load.m.all; d = d->next) {
@@ -600,6 +618,7 @@ static void ck_all_found(void)
         if (!S_ISDIR(d->mode) && !d->nlink)
             count_node(NULL, d); /* it is open */
     }
+    ck_ok(fs_du(load.fs, FS_ROOT, ck_du, NULL));
     for (i = 0; i < walk.n; i++) {
         ck_assert_uint_eq(walk.said[i].used.bytes, walk.found[i].used.bytes);
         ck_assert_uint_eq(walk.said[i].used.inodes, walk.found[i].used.inodes);
