@@ -1,0 +1,133 @@
+# A Ceph cluster for tests, on loopback: one monitor, OSDs that keep all in memory, no
+# authentication, no manager. A script sources it:
+#
+#   cluster_start [OSDS=1] [BYTES=1G of each OSD]   into $C (a mktemp directory)
+#   cluster_stop                                     by process id; also at exit
+#
+# $CEPH_CONF is exported, so that siltfs, rados and ceph find it; pool: silt. $MON_PID
+# and ${OSD_PID[i]} are there to be killed; osd_start i starts one (again).
+# cluster_packages says which packages are missing.
+
+CEPH_PACKAGES="ceph-mon ceph-osd ceph-common"
+
+cluster_packages() {
+    local p
+    for p in ceph-mon ceph-osd ceph rados monmaptool; do
+        command -v "$p" >/dev/null || echo "$p"
+    done
+}
+
+# Ports nobody listens on: two for the monitor, OSDs choose theirs from the range after.
+free_port() {
+    local p
+    for _ in {1..50}; do
+        p=$((20000 + RANDOM % 12000))
+        ss -Hltn "sport >= :$p and sport <= :$((p + 63))" 2>/dev/null | grep -q . || { echo $p; return; }
+    done
+    return 1
+}
+
+cluster_conf() { # PORT BYTES
+    cat >"$C/ceph.conf" <<CONF
+[global]
+fsid = $(cat /proc/sys/kernel/random/uuid)
+mon host = [v2:127.0.0.1:$1]
+mon initial members = a
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+auth cluster required = none
+auth service required = none
+auth client required = none
+auth allow insecure global id reclaim = true
+ms bind ipv4 = true
+ms bind port min = $(($1 + 1))
+ms bind port max = $(($1 + 63))
+osd pool default size = ${CLUSTER_SIZE:-1}
+osd pool default min size = 1
+osd crush chooseleaf type = 0
+mon allow pool delete = true
+mon allow pool size one = true
+mon warn on pool no redundancy = false
+mon data = $C/mon
+osd data = $C/osd\$id
+osd objectstore = memstore
+memstore device bytes = $2
+memstore page size = 64K
+osd heartbeat grace = 6
+osd heartbeat interval = 1
+mon osd min down reporters = 1
+mon osd down out interval = 3600
+log file = $C/\$name.log
+mon cluster log file = $C/cluster.log
+pid file = $C/\$name.pid
+admin socket = $C/\$name.asok
+run dir = $C
+crash dir = $C
+keyring = $C/keyring
+debug ms = 0
+log max recent = 1
+osd pg stat report interval max = 1
+mon osd report timeout = 60
+rados mon op timeout = 0
+CONF
+}
+
+mon_start() {
+    ceph-mon -c "$C/ceph.conf" -i a -f >>"$C/mon.out" 2>&1 &
+    MON_PID=$!
+}
+
+osd_start() { # I
+    ceph-osd -c "$C/ceph.conf" -i "$1" -f >>"$C/osd$1.out" 2>&1 &
+    OSD_PID[$1]=$!
+}
+
+ceph_do() { timeout 60 ceph -c "$C/ceph.conf" "$@" 2>>"$C/ceph.err"; }
+
+cluster_start() {
+    local osds=${1:-1} bytes=${2:-1G} port i fsid
+    C=$(mktemp -d /tmp/siltfs-ceph-XXXXXX) || return 1
+    OSD_PID=()
+    trap cluster_stop EXIT
+    port=$(free_port) || return 1
+    cluster_conf "$port" "$bytes"
+    fsid=$(sed -n 's/^fsid = //p' "$C/ceph.conf")
+    ceph-authtool --create-keyring "$C/keyring" --gen-key -n mon. --cap mon 'allow *' >"$C/mon.out" 2>&1 &&
+        monmaptool --create --addv a "[v2:127.0.0.1:$port]" --fsid "$fsid" "$C/monmap" >>"$C/mon.out" 2>&1 &&
+        ceph-mon -c "$C/ceph.conf" --mkfs -i a --monmap "$C/monmap" --keyring "$C/keyring" >>"$C/mon.out" 2>&1 ||
+        { cat "$C/mon.out"; return 1; }
+    mon_start
+    export CEPH_CONF=$C/ceph.conf
+    for ((i = 0; i < osds; i++)); do
+        mkdir "$C/osd$i"
+        ceph_do osd new "$(cat /proc/sys/kernel/random/uuid)" "$i" >/dev/null || { cat "$C/ceph.err"; return 1; }
+    done
+    for ((i = 0; i < osds; i++)); do
+        ceph_do osd crush add "osd.$i" 1 root=default >/dev/null || return 1
+        ceph-osd -c "$C/ceph.conf" -i "$i" --mkfs --osd-uuid "$(ceph_do osd dump | awk -v o="osd.$i" '$1 == o {print $NF}')" \
+            >>"$C/osd$i.out" 2>&1 || { cat "$C/osd$i.out"; return 1; }
+        osd_start "$i"
+    done
+    ceph_do osd pool create silt 8 8 >/dev/null && ceph_do osd pool application enable silt siltfs >/dev/null
+    for ((i = 0; i < 100; i++)); do
+        echo x | timeout 10 rados -p silt put ready - 2>/dev/null && { rados -p silt rm ready; return 0; }
+        sleep 0.1
+    done
+    tail -n 5 "$C"/*.out "$C"/*.err
+    return 1
+}
+
+# By id, whatever state they are in; what they kept in memory is gone.
+cluster_stop() {
+    local p
+    [ -n "${C:-}" ] || return 0
+    for p in ${OSD_PID[@]+"${OSD_PID[@]}"} ${MON_PID:-}; do
+        kill -CONT "$p" 2>/dev/null
+        kill -KILL "$p" 2>/dev/null
+    done
+    for p in ${OSD_PID[@]+"${OSD_PID[@]}"} ${MON_PID:-}; do
+        wait "$p" 2>/dev/null
+    done
+    rm -rf "$C"
+    C=
+}
