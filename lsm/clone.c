@@ -15,7 +15,7 @@
 enum { COPY_BYTES = 1 << 20 };
 
 struct clone {
-    struct env *env;
+    struct env *env, *to_env;
     const char *from, *to; /* directories */
     uint64_t done, total;
     lsm_progress_fn *progress;
@@ -56,7 +56,7 @@ static int copy_file(struct clone *c, const char *from, const char *to, uint64_t
     int rc = env_open(c->env, from, ENV_READ, 0, &in), rc2;
 
     if (!rc)
-        rc = env_open(c->env, to, ENV_CREATE, 0, &out);
+        rc = env_open(c->to_env, to, ENV_CREATE, 0, &out);
     if (!rc)
         rc = copy_bytes(c, in, out, size);
     env_file_close(in);
@@ -75,7 +75,7 @@ static int give(void *arg, const struct lsm_file *f)
     if (asprintf(&to, "%s/%s", c->to, f->name) < 0)
         to = NULL;
     if (from && to)
-        rc = env_link(c->env, from, to);
+        rc = c->env == c->to_env ? env_link(c->env, from, to) : -EXDEV;
     if (rc == -EXDEV)
         rc = copy_file(c, from, to, f->size);
     else if (!rc)
@@ -96,20 +96,26 @@ static int add_size(void *arg, const struct lsm_file *f)
 int lsm_clone(struct lsm *from, const char *path, lsm_progress_fn *progress, void *arg)
 {
     struct clone c = {
-        .env = from->env, .from = from->dir, .progress = progress, .arg = arg};
+        .env = from->env,
+        .to_env = env_is_rados(path) || env_is_rados(from->dir) ? env_for(path) : from->env,
+        .from = from->dir,
+        .progress = progress,
+        .arg = arg};
     struct staging s = {0};
     int rc;
 
     if (!from->o.read_only)
         return -EINVAL;
-    rc = staging_begin(&s, from->env, path, ".clone-tmp");
+    if (!c.to_env)
+        return -EOPNOTSUPP;
+    rc = staging_begin(&s, c.to_env, path, ".clone-tmp");
     c.to = s.tmp;
     if (!rc) {
         rc = lsm_files(from, add_size, &c);
         if (!rc)
             rc = lsm_files(from, give, &c);
         if (!rc)
-            rc = env_sync_dir(c.env, s.tmp);
+            rc = env_sync_dir(c.to_env, s.tmp);
         if (!rc)
             rc = staging_commit(&s);
         if (rc)
@@ -270,11 +276,14 @@ static int rollback_locked(struct rollback *r, const char *from)
 
 int lsm_rollback(const char *path, const char *from, const struct lsm_options *o)
 {
-    struct rollback r = {.o = *o, .path = path, .c.env = o->env ? o->env : env_posix()};
+    struct rollback r = {.o = *o, .path = path, .c.env = o->env ? o->env : env_for(path)};
     struct env_lock *lock = NULL;
     char *lock_path = file_path(path, FILE_LOCK, 0);
-    int rc = lock_path ? env_lock(r.c.env, lock_path, false, &lock) : -ENOMEM;
+    int rc = !r.c.env     ? -EOPNOTSUPP
+             : lock_path ? env_lock(r.c.env, lock_path, false, &lock)
+                         : -ENOMEM;
 
+    r.c.to_env = r.c.env;
     free(lock_path);
     r.o.create = r.o.read_only = false;
     if (!rc)

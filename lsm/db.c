@@ -49,7 +49,8 @@ bool lsm_is_store(struct env *env, const char *path)
 {
     char *current = file_path(path, FILE_CURRENT, 0);
     uint64_t size;
-    bool is = current && env_stat(env ? env : env_posix(), current, &size) == 0;
+    struct env *in = env ? env : env_for(path);
+    bool is = current && in && env_stat(in, current, &size) == 0;
 
     free(current);
     return is;
@@ -169,7 +170,7 @@ static struct lsm *db_new(const char *path, const struct lsm_options *o)
     memset(db, 0, sizeof(*db));
     db->o = *o;
     format_init(&db->format);
-    db->env = o->env ? o->env : env_posix();
+    db->env = o->env ? o->env : env_for(path);
     db->dir = copy_dir(path);
     db->o.memtable_bytes = options_memtable_bytes(o);
     db->o.dictionary_bytes = options_dictionary_bytes(o);
@@ -283,8 +284,8 @@ bool lsm_is_unfinished(struct env *env, const char *path)
 {
     bool locked = false;
 
-    return env_list(env ? env : env_posix(), path, note_unfinished, &locked) == 0 &&
-           locked;
+    env = env ? env : env_for(path);
+    return env && env_list(env, path, note_unfinished, &locked) == 0 && locked;
 }
 
 /* A directory without CURRENT: of no store, or of one that lost it? */
@@ -388,6 +389,8 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
     uint64_t start;
     int rc = options_check(o);
 
+    if (!rc && !o->env && !env_for(path))
+        rc = -EOPNOTSUPP;
     if (rc)
         return rc;
     db = db_new(path, o);

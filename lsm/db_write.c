@@ -399,6 +399,9 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
         return rc;
     if (!b->n)
         return d == LSM_SYNC ? lsm_sync(db) : 0;
+    /* It is to survive the process, and only a sync makes it. */
+    if (db->env->appends_in_memory && !db->o.ack_early)
+        d = LSM_SYNC;
     if (!db->o.workers && !db_reserve_admits(db, b))
         db_bg_inline(db); /* there may be room again, and nobody else looks */
     if (!db_reserve_admits(db, b))

@@ -1,7 +1,7 @@
 /*
- * env.c - the block hook; see env.h.
+ * env.c - the block hook, and which env a path is of; see env.h, env_rados.h.
  */
-#include "env.h"
+#include "env_rados.h"
 
 static env_block_fn *block_hook;
 
@@ -14,4 +14,9 @@ void env_about_to_block(void)
 {
     if (block_hook)
         block_hook();
+}
+
+struct env *env_for(const char *path)
+{
+    return env_is_rados(path) ? env_rados() : env_posix();
 }

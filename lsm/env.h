@@ -1,8 +1,8 @@
 /*
  * env.h - the engine's only door to the operating system.
  *
- * Implementations: env_posix.c (a directory) and, for the tests, tests/env_mem.c
- * (knows what was synced; crashes and fails on demand). Paths are strings that
+ * Implementations: env_posix.c (a directory), env_rados.c (an object store) and, for the
+ * tests, tests/env_mem.c (knows what was synced; crashes and fails on demand). Paths are strings that
  * the engine builds as "<store>/<name>". Files are written append-only; the
  * only file ever overwritten is a recycled log (ENV_REUSE).
  *
@@ -81,6 +81,7 @@ struct env_ops {
 
 struct env {
     const struct env_ops *ops;
+    bool appends_in_memory; /* until a sync, what was appended ends with the process */
 };
 
 /* The process's directory env. Never freed. */

@@ -246,7 +246,7 @@ unsigned env_files_max(void)
 
 struct env *env_posix(void)
 {
-    static struct env env = {&posix_ops};
+    static struct env env = {.ops = &posix_ops};
 
     return &env;
 }

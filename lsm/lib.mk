@@ -14,12 +14,12 @@ INSTALL      ?= install
 
 LSM_SOVERSION = 0
 LSM_VERSION   = 0.1.0
-LSM_HEADERS   = $(addprefix lsm/,lsm.h slice.h buf.h err.h env.h env_cache.h)
+LSM_HEADERS   = $(addprefix lsm/,lsm.h slice.h buf.h err.h env.h env_cache.h env_rados.h)
 # Patterns; the same for the linker's version script and for objcopy.
-LSM_EXPORTS   = lsm_* buf_* err_* env_posix env_cache_open env_cache_close env_cache_get_stats env_files_max env_set_block_hook env_about_to_block
+LSM_EXPORTS   = lsm_* buf_* err_* env_posix env_for env_rados env_rados_* env_cache_open env_cache_close env_cache_get_stats env_files_max env_set_block_hook env_about_to_block
 
 SONAME  = liblsm.so.$(LSM_SOVERSION)
-PIC_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(wildcard lsm/*.c))
+PIC_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(LSM_SRC))
 LIB     = $(B)/lib
 
 $(B)/pic/%.o: EXTRA = -fPIC

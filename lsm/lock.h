@@ -43,6 +43,11 @@ enum lock_rank {
     LOCK_GAPS = 310, /* gaps.h */
     LOCK_ENV_CACHE = 315,
     LOCK_ENV_MEMORY = 320,
+    LOCK_ENV_RADOS_CATALOG = 330, /* env_rados_impl.h */
+    LOCK_ENV_RADOS_NAMES = 332,
+    LOCK_ENV_RADOS_FILE = 334,
+    LOCK_ENV_RADOS_LIST = 336,
+    LOCK_ENV_RADOS_CONN = 338,
     /* mount/ again: what any layer may come to with its locks held */
     LOCK_SESSION = 400, /* by the block hook (env.h) */
     LOCK_LOG = 410,     /* by err_log */

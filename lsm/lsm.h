@@ -28,6 +28,7 @@
 #include "err.h"
 #include "env.h"
 #include "env_cache.h"
+#include "env_rados.h"
 #ifdef LSM_IN_TREE /* siltfs itself: not installed, and not for the library's users */
 #include "coding.h"
 #include "kill.h"
@@ -69,7 +70,7 @@ enum lsm_strategy {
 };
 
 struct lsm_options {
-    struct env *env;       /* NULL: env_posix() */
+    struct env *env;       /* NULL: env_for the path */
     bool create;           /* make a store when there is none */
     bool must_be_new;      /* with create: -EEXIST when there is one */
     bool read_only;        /* replay into memory; change nothing on disk */
@@ -104,6 +105,9 @@ struct lsm_options {
     unsigned workers;          /* compaction threads besides the flush thread; 0: no
                                   threads at all, work is done inside writing calls
                                   (deterministic, for tests) */
+    bool ack_early; /* where appends end with the process until they are synced (RADOS):
+                       acknowledge writes before that; false: after, one sync for all
+                       who wait */
     unsigned sync_interval_ms; /* unsynced writes are synced this often; 0: never */
     const char *format;        /* a name for what is kept in the store, as "siltfs-1". A
                                   store that has none yet takes it; one that has

@@ -586,7 +586,7 @@ int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *rep
                void *arg, struct lsm_repair_result *out)
 {
     struct lsm_repair_result unused;
-    struct repair r = {.env = o->env ? o->env : env_posix(),
+    struct repair r = {.env = o->env ? o->env : env_for(path),
                        .o = o,
                        .report = report,
                        .arg = arg,
@@ -595,7 +595,7 @@ int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *rep
     struct env_lock *lock = NULL;
     bool any = false;
     char *lock_path;
-    int rc = options_check(o);
+    int rc = r.env ? options_check(o) : -EOPNOTSUPP;
 
     memset(r.out, 0, sizeof(*r.out));
     if (!rc)

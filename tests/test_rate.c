@@ -21,7 +21,7 @@ static void asleep(struct env *e, uint64_t ns)
 }
 
 static const struct env_ops clock_ops = {.now_ns = now, .sleep_ns = asleep};
-static struct env clock_env = {&clock_ops};
+static struct env clock_env = {.ops = &clock_ops};
 
 enum { SECOND = 1000000000, MB = 1000000 };
 

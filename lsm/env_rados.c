@@ -1,0 +1,793 @@
+/*
+ * env_rados.c - the env of stores on Ceph RADOS; see env_rados.h, and env_rados_impl.h for
+ * its parts.
+ *
+ * Names that this process alone may change (it has the store's lock, or the directory's)
+ * are changed in memory, and sent by the next env_sync_dir, or within a second. All
+ * others, and directories, are changed at once.
+ */
+#include "env_rados.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "env_rados_impl.h"
+
+enum {
+    FIRST_OBJECTS = 16, /* that a new file may have, before the names object is told more */
+    UNKNOWN_SPACE_BITS = 50,
+    CREDIT_MAX = 64 << 20,
+    PROBE_BYTES = 64 << 10,
+};
+
+/* ---- paths ---- */
+
+struct place {
+    struct names *n;
+    uint64_t dir;
+    char name[RADOS_NAME_MAX + 1]; /* "" for the pool itself */
+};
+
+enum freshness {
+    CACHED, /* what this process knows will do where it has a lock on the store */
+    FRESH,  /* ... only where it has one on that directory */
+};
+
+/* The next component of *path into name. 0, or -ENOENT at the end. */
+static int component(const char **path, char name[RADOS_NAME_MAX + 1])
+{
+    size_t len;
+
+    *path += strspn(*path, "/");
+    len = strcspn(*path, "/");
+    if (!len)
+        return -ENOENT;
+    if (len > RADOS_NAME_MAX)
+        return -ENAMETOOLONG;
+    if (!rados_is_name(*path, len))
+        return -EINVAL;
+    memcpy(name, *path, len);
+    name[len] = '\0';
+    *path += len;
+    return 0;
+}
+
+static bool at_end(const char *path)
+{
+    return !path[strspn(path, "/")];
+}
+
+static int know(struct names *n, uint64_t dir, enum freshness f)
+{
+    bool known = n->loaded && !n->error &&
+                 (names_holds(n, dir) || (f == CACHED && n->held));
+
+    if (n->error)
+        return n->error;
+    return known ? 0 : names_refresh_locked(n);
+}
+
+/* The store NAME of a pool. One that this process has locked keeps its name meanwhile. */
+static int find_store(struct names *catalog, const char *pool, const char *name,
+                      struct names **out)
+{
+    struct entry *e;
+    uint64_t id;
+    char *label;
+    int rc = 0, tries;
+    bool busy = false;
+
+    for (tries = 0; tries < 2; tries++) {
+        mutex_lock(&catalog->mu);
+        if (tries || !catalog->loaded)
+            rc = names_refresh_locked(catalog);
+        e = rc ? NULL : names_find(catalog, RADOS_ROOT, name);
+        if (!rc && e && e->is.kind != RADOS_STORE)
+            rc = -EUCLEAN;
+        id = e ? e->is.id : 0;
+        mutex_unlock(&catalog->mu);
+        if (rc || (!id && tries))
+            return rc ? rc : -ENOENT;
+        if (!id)
+            continue;
+        if (asprintf(&label, "rados:%s/%s", pool, name) < 0)
+            return -ENOMEM;
+        rc = names_get(pool, id, label, out);
+        free(label);
+        if (rc)
+            return rc;
+        mutex_lock(&(*out)->mu);
+        busy = (*out)->held != NULL;
+        mutex_unlock(&(*out)->mu);
+        if (busy)
+            break;
+    }
+    return 0;
+}
+
+/* The directory that holds what path is of, and its name there. */
+static int find_place(const char *path, enum freshness f, struct place *p)
+{
+    char pool[RADOS_NAME_MAX + 1], label[RADOS_NAME_MAX + 16];
+    struct names *catalog;
+    struct entry *e;
+    int rc;
+
+    memset(p, 0, sizeof(*p));
+    if (!env_is_rados(path))
+        return -EXDEV;
+    path += strlen("rados:");
+    rc = component(&path, pool);
+    if (rc)
+        return rc;
+    snprintf(label, sizeof(label), "rados:%s", pool);
+    rc = names_get(pool, 0, label, &catalog);
+    p->n = catalog;
+    p->dir = RADOS_ROOT;
+    if (rc || at_end(path))
+        return rc;
+    rc = component(&path, p->name);
+    if (rc || at_end(path))
+        return rc;
+    rc = find_store(catalog, pool, p->name, &p->n);
+    while (!rc && !(rc = component(&path, p->name)) && !at_end(path)) {
+        mutex_lock(&p->n->mu);
+        rc = know(p->n, p->dir, f);
+        e = rc ? NULL : names_find(p->n, p->dir, p->name);
+        if (!rc && (!e || e->is.kind != RADOS_DIR))
+            rc = e ? -ENOTDIR : -ENOENT;
+        if (!rc)
+            p->dir = e->is.id;
+        mutex_unlock(&p->n->mu);
+    }
+    return rc;
+}
+
+/* The directory that path is. */
+static int find_dir(const char *path, enum freshness f, struct place *p)
+{
+    struct entry *e;
+    int rc = find_place(path, f, p);
+
+    if (rc || !p->name[0])
+        return rc;
+    if (!p->n->store) {
+        rc = find_store(p->n, p->n->pool, p->name, &p->n);
+        p->dir = RADOS_ROOT;
+        return rc;
+    }
+    mutex_lock(&p->n->mu);
+    rc = know(p->n, p->dir, f);
+    e = rc ? NULL : names_find(p->n, p->dir, p->name);
+    if (!rc && (!e || e->is.kind != RADOS_DIR))
+        rc = e ? -ENOTDIR : -ENOENT;
+    if (!rc)
+        p->dir = e->is.id;
+    mutex_unlock(&p->n->mu);
+    return rc;
+}
+
+static struct entry *entry_of(const struct place *p)
+{
+    return names_find(p->n, p->dir, p->name);
+}
+
+/* ---- changing names ---- */
+
+struct change_of {
+    struct place *at, *to;
+    struct rados_entry e;
+};
+
+/* Whoever has a lock to change the store, or that directory, need not ask. */
+static bool is_ours(const struct names *n, uint64_t dir)
+{
+    const struct held *h;
+
+    for (h = n->held; h; h = h->next)
+        if (!h->shared && (h->dir == dir || h->dir == RADOS_ROOT))
+            return true;
+    return false;
+}
+
+enum when { SOON, NOW };
+
+static int change_names(struct change_of *c, names_fn *fn, enum when when)
+{
+    struct names *n = c->at->n;
+    int rc;
+
+    if (!n->store || !is_ours(n, c->at->dir) || (c->to && !is_ours(n, c->to->dir)))
+        return names_at_once(n, fn, c);
+    rc = know(n, c->at->dir, CACHED);
+    if (!rc)
+        rc = fn(n, c);
+    return rc || when == SOON ? rc : names_commit_locked(n);
+}
+
+/* ---- files ---- */
+
+static int do_create(struct names *n, void *arg)
+{
+    struct change_of *c = arg;
+    struct rados_file rec = {
+        .state = RADOS_OPEN, .objects = FIRST_OBJECTS, .session = n->session};
+    int rc;
+
+    if (entry_of(c->at))
+        return -EEXIST;
+    c->e = (struct rados_entry){.kind = RADOS_FILE, .id = names_new_id_locked(n)};
+    rc = names_set_file(n, c->e.id, &rec);
+    return rc ? rc : names_set_entry(n, c->at->dir, c->at->name, &c->e);
+}
+
+/* A file anew under the name: no append of who had it before can get into that. */
+static int do_reuse(struct names *n, void *arg)
+{
+    struct change_of *c = arg;
+    struct rados_file rec = {
+        .state = RADOS_OPEN, .objects = FIRST_OBJECTS, .session = n->session};
+    struct entry *e = entry_of(c->at);
+    int rc;
+
+    if (!e)
+        return -ENOENT;
+    if (e->is.kind != RADOS_FILE)
+        return -EISDIR;
+    c->e = (struct rados_entry){.kind = RADOS_FILE, .id = names_new_id_locked(n)};
+    rc = names_set_file(n, c->e.id, &rec);
+    return rc ? rc : names_set_entry(n, c->at->dir, c->at->name, &c->e);
+}
+
+/* mu is held. */
+static int find_file(const struct place *p, struct node **out)
+{
+    struct entry *e = entry_of(p);
+
+    if (!e)
+        return -ENOENT;
+    if (e->is.kind != RADOS_FILE)
+        return err_corrupt(p->n->label, 0, "%s: not a regular file", p->name);
+    *out = names_node(p->n, e->is.id);
+    if (!*out || !(*out)->known)
+        return err_corrupt(p->n->label, 0, "%s: no record of file %" PRIx64, p->name, e->is.id);
+    return 0;
+}
+
+static int open_locked(struct place *p, enum env_mode mode, uint64_t preallocate,
+                       struct env_file **out)
+{
+    struct change_of c = {.at = p};
+    struct node *node = NULL;
+    int rc = mode == ENV_READ ? know(p->n, p->dir, FRESH) : names_session_locked(p->n);
+
+    if (!rc && mode != ENV_READ)
+        rc = change_names(&c, mode == ENV_CREATE ? do_create : do_reuse, NOW);
+    if (!rc)
+        rc = find_file(p, &node);
+    return rc ? rc : rados_open_node(p->n, node, mode, preallocate, out);
+}
+
+static int store_open(struct env *e, const char *path, enum env_mode mode, uint64_t preallocate,
+                       struct env_file **out)
+{
+    struct place p;
+    int rc = find_place(path, CACHED, &p);
+
+    if (rc)
+        return rc;
+    if (!p.n->store)
+        return err_corrupt(path, 0, "not a regular file");
+    mutex_lock(&p.n->mu);
+    rc = open_locked(&p, mode, preallocate, out);
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
+/* ---- names ---- */
+
+static int do_rename(struct names *n, void *arg)
+{
+    struct change_of *c = arg;
+    struct entry *from = entry_of(c->at), *to = entry_of(c->to);
+    int rc;
+
+    if (!from)
+        return -ENOENT;
+    if (from == to)
+        return 0;
+    if (to && (from->is.kind != RADOS_FILE || to->is.kind != RADOS_FILE))
+        return to->is.kind == RADOS_FILE ? -ENOTDIR : -EEXIST;
+    if (to && from->is.id == to->is.id)
+        return 0; /* as POSIX has it */
+    c->e = from->is;
+    rc = names_set_entry(n, c->to->dir, c->to->name, &c->e);
+    return rc ? rc : names_drop_entry(n, c->at->dir, c->at->name);
+}
+
+static int store_rename(struct env *env, const char *from, const char *to)
+{
+    struct place a, b;
+    struct change_of c = {.at = &a, .to = &b};
+    struct entry *e;
+    int rc = find_place(from, CACHED, &a);
+
+    if (!rc)
+        rc = find_place(to, CACHED, &b);
+    if (rc)
+        return rc;
+    if (a.n != b.n || !a.name[0] || !b.name[0])
+        return -EXDEV;
+    mutex_lock(&a.n->mu);
+    rc = know(a.n, a.dir, CACHED);
+    e = rc ? NULL : entry_of(&a);
+    if (!rc && e && e->is.kind == RADOS_FILE)
+        rc = change_names(&c, do_rename, SOON);
+    else if (!rc)
+        rc = names_at_once(a.n, do_rename, &c);
+    mutex_unlock(&a.n->mu);
+    return rc;
+}
+
+static int do_unlink(struct names *n, void *arg)
+{
+    struct change_of *c = arg;
+    struct entry *e = entry_of(c->at);
+    struct node *node;
+    long long credit;
+
+    if (!e)
+        return -ENOENT;
+    if (e->is.kind != RADOS_FILE)
+        return -EISDIR;
+    node = names_node(n, e->is.id);
+    credit = node && node->links == 1 && node->rec.state != RADOS_OPEN
+                 ? (long long)node->rec.size
+                 : 0;
+    if (atomic_load(&n->conn->full) && atomic_load(&n->conn->credit) < CREDIT_MAX)
+        atomic_fetch_add(&n->conn->credit, credit < CREDIT_MAX ? credit : CREDIT_MAX);
+    return names_drop_entry(n, c->at->dir, c->at->name);
+}
+
+static int store_unlink(struct env *env, const char *path)
+{
+    struct place p;
+    struct change_of c = {.at = &p};
+    int rc = find_place(path, CACHED, &p);
+
+    if (rc)
+        return rc;
+    if (!p.n->store)
+        return -EISDIR;
+    mutex_lock(&p.n->mu);
+    rc = change_names(&c, do_unlink, SOON);
+    mutex_unlock(&p.n->mu);
+    if (!rc && atomic_load(&p.n->conn->full))
+        rados_wake_reaper();
+    return rc;
+}
+
+static int do_link(struct names *n, void *arg)
+{
+    struct change_of *c = arg;
+    struct entry *from = entry_of(c->at);
+
+    if (!from)
+        return -ENOENT;
+    if (from->is.kind != RADOS_FILE)
+        return -EPERM;
+    if (entry_of(c->to))
+        return -EEXIST;
+    c->e = from->is;
+    return names_set_entry(n, c->to->dir, c->to->name, &c->e);
+}
+
+static int store_link(struct env *env, const char *from, const char *to)
+{
+    struct place a, b;
+    struct change_of c = {.at = &a, .to = &b};
+    int rc = find_place(from, CACHED, &a);
+
+    if (!rc)
+        rc = find_place(to, CACHED, &b);
+    if (rc)
+        return rc;
+    if (a.n != b.n || !a.n->store)
+        return -EXDEV;
+    mutex_lock(&a.n->mu);
+    rc = change_names(&c, do_link, SOON);
+    mutex_unlock(&a.n->mu);
+    return rc;
+}
+
+static int do_mkdir(struct names *n, void *arg)
+{
+    struct change_of *c = arg;
+
+    if (entry_of(c->at))
+        return -EEXIST;
+    return names_set_entry(n, c->at->dir, c->at->name, &c->e);
+}
+
+static int do_rmdir(struct names *n, void *arg)
+{
+    struct change_of *c = arg;
+    struct entry *e = entry_of(c->at);
+    size_t i;
+
+    if (!e)
+        return -ENOENT;
+    if (e->is.kind == RADOS_FILE)
+        return -ENOTDIR;
+    i = e->is.kind == RADOS_DIR ? names_first(n, e->is.id) : n->n_entries;
+    if (i < n->n_entries && n->entry[i]->dir == e->is.id)
+        return -ENOTEMPTY;
+    c->e = e->is;
+    return names_drop_entry(n, c->at->dir, c->at->name);
+}
+
+/* The object first: what has a name is there. */
+static int make_store(struct place *p)
+{
+    struct change_of c = {.at = p, .e.kind = RADOS_STORE};
+    struct names *n;
+    int rc;
+
+    rc = names_create(p->n, 0);
+    if (rc && rc != -EEXIST)
+        return rc;
+    do
+        if (getrandom(&c.e.id, sizeof(c.e.id), 0) != sizeof(c.e.id))
+            return -EIO;
+    while (!c.e.id);
+    mutex_lock(&p->n->mu);
+    rc = names_refresh_locked(p->n);
+    if (!rc && entry_of(p))
+        rc = -EEXIST;
+    mutex_unlock(&p->n->mu);
+    if (!rc)
+        rc = names_get(p->n->pool, c.e.id, p->n->label, &n);
+    if (!rc)
+        rc = names_create(n, c.e.id);
+    if (rc)
+        return rc;
+    mutex_lock(&p->n->mu);
+    rc = names_at_once(p->n, do_mkdir, &c);
+    mutex_unlock(&p->n->mu);
+    if (rc)
+        ra.remove(n->io, n->oid);
+    return rc;
+}
+
+static int store_mkdir(struct env *env, const char *path)
+{
+    struct place p;
+    struct change_of c = {.at = &p, .e.kind = RADOS_DIR};
+    int rc = find_place(path, CACHED, &p);
+
+    if (rc)
+        return rc;
+    if (!p.name[0])
+        return -EEXIST;
+    if (!p.n->store)
+        return make_store(&p);
+    mutex_lock(&p.n->mu);
+    rc = names_session_locked(p.n);
+    c.e.id = names_new_id_locked(p.n);
+    if (!rc)
+        rc = names_at_once(p.n, do_mkdir, &c);
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
+/* Nobody has a name in it: what is left of it are objects of files that had one. */
+static int remove_store(struct place *p)
+{
+    struct change_of c = {.at = p};
+    struct names *n;
+    int rc = find_store(p->n, p->n->pool, p->name, &n);
+
+    if (rc)
+        return rc;
+    mutex_lock(&n->mu);
+    rc = names_refresh_locked(n);
+    if (!rc && n->n_entries)
+        rc = -ENOTEMPTY;
+    if (!rc)
+        rc = names_session_locked(n);
+    mutex_unlock(&n->mu);
+    while (!rc && (rc = rados_reap(n)) > 0)
+        rc = 0;
+    if (rc)
+        return rc;
+    mutex_lock(&p->n->mu);
+    rc = names_at_once(p->n, do_rmdir, &c);
+    mutex_unlock(&p->n->mu);
+    return rc ? rc : conn_errno(ra.remove(n->io, n->oid));
+}
+
+static int store_rmdir(struct env *env, const char *path)
+{
+    struct place p;
+    struct change_of c = {.at = &p};
+    int rc = find_place(path, CACHED, &p);
+
+    if (rc)
+        return rc;
+    if (!p.name[0])
+        return -EBUSY;
+    if (!p.n->store)
+        return remove_store(&p);
+    mutex_lock(&p.n->mu);
+    rc = names_at_once(p.n, do_rmdir, &c);
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
+/* fn may call us: the names are copied before it sees one. */
+static int store_list(struct env *env, const char *path, env_list_fn *fn, void *arg)
+{
+    struct buf copy = {0};
+    struct place p;
+    size_t i, at;
+    int rc = find_dir(path, FRESH, &p);
+
+    if (rc)
+        return rc;
+    mutex_lock(&p.n->mu);
+    rc = know(p.n, p.dir, FRESH);
+    for (i = rc ? p.n->n_entries : names_first(p.n, p.dir);
+         i < p.n->n_entries && p.n->entry[i]->dir == p.dir; i++)
+        buf_append(&copy, p.n->entry[i]->name, strlen(p.n->entry[i]->name) + 1);
+    mutex_unlock(&p.n->mu);
+    if (!rc)
+        rc = buf_error(&copy);
+    for (at = 0; !rc && at < copy.len; at += strlen((char *)copy.data + at) + 1)
+        rc = fn(arg, (char *)copy.data + at);
+    buf_release(&copy);
+    return rc;
+}
+
+static int store_sync_dir(struct env *env, const char *path)
+{
+    struct place p;
+    int rc = find_dir(path, CACHED, &p);
+
+    if (rc)
+        return rc;
+    mutex_lock(&p.n->mu);
+    rc = names_commit_locked(p.n);
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
+static int size_of(const struct place *p, uint64_t *size)
+{
+    struct node *node;
+    int rc = know(p->n, p->dir, FRESH);
+
+    if (!rc && entry_of(p) && entry_of(p)->is.kind != RADOS_FILE)
+        rc = -ENOENT;
+    if (!rc)
+        rc = find_file(p, &node);
+    if (rc)
+        return rc;
+    mutex_lock(&node->mu);
+    *size = node->w ? node->w->pos : node->rec.size;
+    rc = node->w || node->rec.state != RADOS_OPEN;
+    mutex_unlock(&node->mu);
+    return rc ? 0 : rados_probe(p->n, node, size);
+}
+
+static int store_stat(struct env *env, const char *path, uint64_t *size)
+{
+    struct place p;
+    int rc = find_place(path, FRESH, &p);
+
+    if (rc)
+        return rc;
+    if (!p.n->store)
+        return -ENOENT;
+    mutex_lock(&p.n->mu);
+    rc = size_of(&p, size);
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
+static int id_of(const char *path, uint64_t *store, uint64_t *id)
+{
+    struct node *node;
+    struct place p;
+    int rc = find_place(path, FRESH, &p);
+
+    if (rc)
+        return rc;
+    if (!p.n->store)
+        return -ENOENT;
+    mutex_lock(&p.n->mu);
+    rc = know(p.n, p.dir, FRESH);
+    if (!rc)
+        rc = find_file(&p, &node);
+    if (!rc) {
+        *store = p.n->store;
+        *id = node->id;
+    }
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
+static int store_same(struct env *env, const char *a, const char *b)
+{
+    uint64_t store[2], id[2];
+    int rc = id_of(a, &store[0], &id[0]);
+
+    if (!rc)
+        rc = id_of(b, &store[1], &id[1]);
+    return rc ? rc : store[0] == store[1] && id[0] == id[1];
+}
+
+/* ---- locks ---- */
+
+struct env_lock {
+    struct names *n;
+    struct held *held;
+};
+
+static int store_lock(struct env *env, const char *path, bool shared, struct env_lock **out)
+{
+    struct env_lock *l = calloc(1, sizeof(*l));
+    struct place p;
+    int rc = l ? find_place(path, FRESH, &p) : -ENOMEM;
+
+    if (!rc && !p.n->store)
+        rc = -EISDIR;
+    if (!rc) {
+        l->n = p.n;
+        rc = rados_lock_take(p.n, p.dir, shared, &l->held);
+    }
+    if (rc)
+        free(l);
+    else
+        *out = l;
+    return rc;
+}
+
+static void store_unlock(struct env *env, struct env_lock *l)
+{
+    rados_lock_give(l->n, l->held);
+    free(l);
+}
+
+int env_rados_holder(const char *path, struct env_rados_holder *out)
+{
+    struct rados_holder h;
+    struct place p;
+    int rc = find_dir(path, FRESH, &p);
+
+    if (rc)
+        return rc;
+    memset(out, 0, sizeof(*out));
+    mutex_lock(&p.n->mu);
+    rc = names_refresh_locked(p.n);
+    if (!rc)
+        rc = names_holder(p.n, p.dir, &h);
+    if (!rc) {
+        out->pid = h.pid <= INT32_MAX ? (int)h.pid : 0;
+        out->here = rados_holder_here(&h, &out->dead);
+        snprintf(out->machine, sizeof(out->machine), "%.*s", (int)h.name.len,
+                 (const char *)h.name.data);
+        snprintf(out->text, sizeof(out->text), "%.*s", (int)h.text.len,
+                 (const char *)h.text.data);
+    }
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
+int env_rados_mark(const char *path, const char *text)
+{
+    struct place p;
+    int rc = find_dir(path, CACHED, &p);
+
+    return rc ? rc : rados_mark(p.n, p.dir, text);
+}
+
+int env_rados_leaks(const char *path, bool remove, uint64_t *objects)
+{
+    struct held *held;
+    struct place p;
+    int rc = find_dir(path, FRESH, &p);
+
+    if (!rc)
+        rc = rados_lock_take(p.n, RADOS_ROOT, !remove, &held);
+    if (rc)
+        return rc == -EWOULDBLOCK ? -EBUSY : rc;
+    rc = rados_leaks(p.n, remove, objects);
+    rados_lock_give(p.n, held);
+    return rc;
+}
+
+/* ---- the rest ---- */
+
+/* Does the pool take anything again? */
+static void try_room(struct names *n)
+{
+    static const char zeros[4096];
+    rados_write_op_t op = ra.create_write_op();
+    int rc;
+
+    if (!op)
+        return;
+    ra.write_op_writesame(op, zeros, sizeof(zeros), PROBE_BYTES, 0);
+    rc = ra.write_op_operate2(op, n->io, "room", NULL, FULL_TRY);
+    ra.release_write_op(op);
+    if (rc == 0) {
+        atomic_store(&n->conn->full, false);
+        ra.remove(n->io, "room");
+    }
+}
+
+/* A cluster without a manager knows nothing of its room: then there is much, until a
+ * write is refused. */
+static int store_space(struct env *env, const char *path, uint64_t *total, uint64_t *avail)
+{
+    struct rados_cluster_stat_t s;
+    struct place p;
+    int rc = find_dir(path, CACHED, &p);
+
+    if (rc)
+        return rc;
+    rc = ra.cluster_stat(p.n->conn->cluster, &s);
+    if (rc)
+        return conn_errno(rc);
+    *total = s.kb ? s.kb << 10 : (uint64_t)1 << UNKNOWN_SPACE_BITS;
+    *avail = s.kb ? s.kb_avail << 10 : *total;
+    if (atomic_load(&p.n->conn->full)) {
+        try_room(p.n);
+        if (atomic_load(&p.n->conn->full))
+            *avail = 0;
+    }
+    return 0;
+}
+
+static uint64_t store_now_ns(struct env *e)
+{
+    return conn_now_ns();
+}
+
+static void store_sleep_ns(struct env *e, uint64_t ns)
+{
+    env_sleep_ns(env_posix(), ns);
+}
+
+static void store_background(struct env *e)
+{
+    env_background(env_posix());
+}
+
+static const struct env_ops rados_ops = {
+    .open = store_open,
+    .rename = store_rename,
+    .unlink = store_unlink,
+    .link = store_link,
+    .mkdir = store_mkdir,
+    .rmdir = store_rmdir,
+    .list = store_list,
+    .sync_dir = store_sync_dir,
+    .stat = store_stat,
+    .same = store_same,
+    .lock = store_lock,
+    .unlock = store_unlock,
+    .space = store_space,
+    .now_ns = store_now_ns,
+    .sleep_ns = store_sleep_ns,
+    .background = store_background,
+};
+
+struct env *env_rados(void)
+{
+    static struct env env = {.ops = &rados_ops, .appends_in_memory = true};
+
+    return &env;
+}

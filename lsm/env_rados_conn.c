@@ -1,0 +1,198 @@
+/*
+ * env_rados_conn.c - the connection to a cluster: one a process, made when it is needed.
+ *
+ * librados is loaded then, too: linked to the program it would cost each of its starts ten
+ * milliseconds, and who has no cluster need not have it.
+ */
+#include "env_rados_impl.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    LEASE_S = 30,
+    FULL_PAUSE_NS = 1000000000, /* between two tries to write to a full pool */
+};
+
+struct rados_api ra;
+
+static struct mutex conn_mu = MUTEX_INITIALIZER(LOCK_ENV_RADOS_CONN);
+static struct conn *the_conn;
+static struct env_rados_options options;
+
+void env_rados_configure(const struct env_rados_options *o)
+{
+    mutex_lock(&conn_mu);
+    options = *o;
+    mutex_unlock(&conn_mu);
+}
+
+static int load(void)
+{
+    static void *lib;
+
+    if (lib)
+        return 0;
+    lib = dlopen("librados.so.2", RTLD_NOW | RTLD_LOCAL);
+    if (!lib) {
+        err_log("rados: %s; is the package librados2 installed?", dlerror());
+        return -EOPNOTSUPP;
+    }
+#define RADOS_LOAD(f)                                                                    \
+    ra.f = (__typeof__(ra.f))(uintptr_t)dlsym(lib, "rados_" #f);                         \
+    if (!ra.f) {                                                                         \
+        err_log("rados: librados has no rados_%s: too old", #f);                         \
+        lib = NULL;                                                                      \
+        return -EOPNOTSUPP;                                                              \
+    }
+    RADOS_FUNCTIONS(RADOS_LOAD)
+#undef RADOS_LOAD
+    return 0;
+}
+
+static int configure(struct conn *c)
+{
+    const char *conf = options.conf ? options.conf : getenv("CEPH_CONF");
+    int rc;
+
+    if (!conf)
+        conf = "/etc/ceph/ceph.conf";
+    rc = ra.conf_read_file(c->cluster, conf);
+    if (rc) {
+        err_log("rados: %s: %s", conf, strerror(-rc));
+        return rc;
+    }
+    /* Of the first connection; operations wait as long as it takes. */
+    rc = ra.conf_set(c->cluster, "client_mount_timeout", "30");
+    return rc;
+}
+
+static int connect_to(struct conn *c)
+{
+    char name[128];
+    int rc;
+
+    snprintf(name, sizeof(name), "client.%s", options.user ? options.user : "admin");
+    rc = ra.create2(&c->cluster, "ceph", name, 0);
+    if (rc)
+        return rc;
+    rc = configure(c);
+    if (!rc) {
+        rc = ra.connect(c->cluster);
+        if (rc)
+            err_log("rados: no connection to the cluster as %s: %s", name, strerror(-rc));
+    }
+    if (!rc)
+        rc = ra.getaddrs(c->cluster, &c->addrs);
+    if (rc)
+        ra.shutdown(c->cluster);
+    return rc;
+}
+
+int conn_get(struct conn **out)
+{
+    struct conn *c = NULL;
+    int rc = 0;
+
+    mutex_lock(&conn_mu);
+    if (!the_conn) {
+        c = calloc(1, sizeof(*c));
+        rc = c ? load() : -ENOMEM;
+        if (!rc)
+            rc = connect_to(c);
+        if (!rc) {
+            c->lease_s = options.lease_s ? options.lease_s : LEASE_S;
+            the_conn = c;
+        } else {
+            free(c);
+        }
+    }
+    *out = the_conn;
+    mutex_unlock(&conn_mu);
+    return rc;
+}
+
+/* ---- this process ---- */
+
+/* A pid means something to who was booted by the same boot and sees the same processes. */
+const char *conn_host(void)
+{
+    static char host[96];
+    char boot[48] = "";
+    struct stat st = {0};
+    FILE *f;
+
+    if (host[0])
+        return host;
+    f = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (f) {
+        if (!fgets(boot, sizeof(boot), f))
+            boot[0] = '\0';
+        fclose(f);
+    }
+    boot[strcspn(boot, "\n")] = '\0';
+    if (!boot[0] || stat("/proc/self/ns/pid", &st))
+        snprintf(host, sizeof(host), "?");
+    else
+        snprintf(host, sizeof(host), "%s/%llu", boot, (unsigned long long)st.st_ino);
+    return host;
+}
+
+const char *conn_machine(void)
+{
+    static char name[65];
+
+    if (!name[0] && gethostname(name, sizeof(name) - 1))
+        strcpy(name, "?");
+    return name;
+}
+
+uint64_t conn_now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* ---- a full pool ---- */
+
+void conn_note_full(struct conn *c)
+{
+    atomic_store(&c->full, true);
+    atomic_store(&c->full_ns, conn_now_ns());
+}
+
+/*
+ * What was taken is written whatever comes (FULL_FORCE), so nothing is taken while the
+ * pool is full; but for as much as has been deleted since, which is room though the
+ * cluster's figures do not say so yet. Now and then one is let through to see.
+ */
+int conn_admit(struct conn *c, uint64_t bytes)
+{
+    uint64_t since;
+
+    if (!atomic_load(&c->full))
+        return 0;
+    if (atomic_fetch_sub(&c->credit, (long long)bytes) >= (long long)bytes)
+        return 0;
+    atomic_fetch_add(&c->credit, (long long)bytes);
+    since = atomic_load(&c->full_ns);
+    if (conn_now_ns() - since >= FULL_PAUSE_NS &&
+        atomic_compare_exchange_strong(&c->full_ns, &since, conn_now_ns())) {
+        atomic_store(&c->full, false);
+        return 0;
+    }
+    return -ENOSPC;
+}
+
+int conn_errno(int rc)
+{
+    if (rc == -EDQUOT)
+        return -ENOSPC;
+    return rc == -ESHUTDOWN || rc == -ETIMEDOUT ? -EIO : rc;
+}
