@@ -141,7 +141,7 @@ static void on_answer(rados_completion_t done, void *arg)
 
     mutex_lock(&node->mu);
     w->outstanding--;
-    if (rc == 0) {
+    if (rc >= 0) {
         drop_chunk(w, c);
     } else {
         c->failed = true;

@@ -30,6 +30,7 @@
 enum {
     BLOCKLIST_S = 24 * 3600,
     LOCKERS_BYTES = 64 << 10,
+    REAP_NS = 2000000000, /* spent on removing files before a lock is given back */
 };
 
 static void lock_name(char name[32], uint64_t dir)
@@ -259,9 +260,13 @@ int rados_lock_take(struct names *n, uint64_t dir, bool shared, struct held **ou
 
 void rados_lock_give(struct names *n, struct held *h)
 {
+    uint64_t until = conn_now_ns() + REAP_NS;
     struct held **at;
     int rc = 0;
 
+    /* What is left the next one removes. */
+    while (!h->shared && conn_now_ns() < until && rados_reap(n) > 0)
+        ;
     mutex_lock(&n->mu);
     if (!h->shared) {
         rc = names_commit_locked(n);

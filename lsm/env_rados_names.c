@@ -377,8 +377,8 @@ static int read_page(struct names *n, uint64_t version, char after[RADOS_KEY_MAX
     ra.read_op_cmpxattr(op, "v", LIBRADOS_CMPXATTR_OP_EQ, text, 16);
     ra.read_op_omap_get_vals2(op, after, "", PAGE, &it, &again, &vals_rc);
     rc = ra.read_op_operate(op, n->io, n->oid, 0);
-    if (!rc)
-        rc = vals_rc;
+    if (rc >= 0) /* 1 is that of a comparison */
+        rc = vals_rc < 0 ? vals_rc : 0;
     if (!rc)
         rc = take_page(n, it, after);
     if (it)
@@ -657,6 +657,7 @@ static int post(struct names *n)
         if (removes)
             ra.write_op_omap_rm_keys2(op, gone, gone_len, removes);
         rc = ra.write_op_operate2(op, n->io, n->oid, NULL, FULL_FORCE);
+        rc = rc > 0 ? 0 : rc;
     }
     if (op)
         ra.release_write_op(op);

@@ -40,7 +40,7 @@ static int open_to_write(struct kv *kv)
 {
     int err;
 
-    if (lsm_is_store(env_posix(), kv->path)) {
+    if (lsm_is_store(env_for(kv->path), kv->path)) {
         err = open_store(kv, false);
         if (err)
             return err;

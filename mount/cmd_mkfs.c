@@ -1,41 +1,41 @@
 /*
  * cmd_mkfs.c - siltfs mkfs STORE: an empty filesystem, whole or not at all.
  */
-#include <dirent.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "log.h"
 #include "options.h"
 #include "store.h"
+
+static int remove_file(void *arg, const char *name)
+{
+    char path[PATH_MAX + NAME_MAX + 2];
+
+    snprintf(path, sizeof(path), "%s/%s", (const char *)arg, name);
+    (void)env_unlink(env_for(path), path);
+    return 0;
+}
 
 /* Removes the files in path, all of them ours: the directory was empty. */
 static void remove_content(const char *path)
 {
-    DIR *d = opendir(path);
-    struct dirent *e;
+    (void)env_list(env_for(path), path, remove_file, (void *)(uintptr_t)path);
+}
 
-    if (!d)
-        return;
-    while ((e = readdir(d)))
-        unlinkat(dirfd(d), e->d_name, 0); /* "." and ".." are refused */
-    closedir(d);
+static int stop_at_first(void *arg, const char *name)
+{
+    return 1;
 }
 
 static int is_empty(const char *path, bool *empty)
 {
-    DIR *d = opendir(path);
-    struct dirent *e;
+    int err = env_list(env_for(path), path, stop_at_first, NULL);
 
-    if (!d)
-        return -errno;
-    *empty = true;
-    while (*empty && (e = readdir(d)))
-        *empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
-    closedir(d);
-    return 0;
+    *empty = err == 0;
+    return err < 0 ? err : 0;
 }
 
 static void fill_options(struct lsm_options *o)
@@ -56,7 +56,7 @@ static bool is_empty_store(const char *path)
 
     fill_options(&o);
     o.read_only = true;
-    if (!lsm_is_store(env_posix(), path) || store_open(path, &o, &db, &why))
+    if (!lsm_is_store(env_for(path), path) || store_open(path, &o, &db, &why))
         return false;
     if (lsm_iter_new(db, &all, &it) == 0) {
         lsm_iter_first(it);
@@ -80,17 +80,32 @@ enum found {
     UNFILLED, /* an empty store: so was that one, but later */
 };
 
+static int made_why(const char *path, int err, struct why *why)
+{
+    char line[512];
+
+    if (log_first(line, sizeof(line)))
+        return why_set(why, err, "%s: cannot be made: %s", path, line);
+    return why_set(why, err, "%s: cannot be made: %s%s", path, strerror(-err),
+                   err == -ENOENT && env_is_rados(path) ? "; is there such a pool?" : "");
+}
+
 /* 0 when a filesystem can be made in path, which is a directory now. */
 static int make_directory(const char *path, enum found *found, struct why *why)
 {
     bool empty = false;
     int err;
 
-    *found = mkdir(path, 0700) == 0 ? NOTHING : EMPTY;
+    log_collect();
+    if (env_is_rados(path))
+        err = env_mkdir(env_for(path), path);
+    else
+        err = mkdir(path, 0700) < 0 ? -errno : 0;
+    *found = err == 0 ? NOTHING : EMPTY;
     if (*found == NOTHING)
         return 0;
-    if (errno != EEXIST)
-        return why_set(why, -errno, "%s: cannot be made: %s", path, strerror(errno));
+    if (err != -EEXIST)
+        return made_why(path, err, why);
     err = is_empty(path, &empty);
     if (err == -ENOTDIR)
         return why_set(why, err, "%s: exists and is not a directory", path);
@@ -100,13 +115,13 @@ static int make_directory(const char *path, enum found *found, struct why *why)
         *found = UNFILLED;
         return 0;
     }
-    if (empty || lsm_is_unfinished(env_posix(), path))
+    if (empty || lsm_is_unfinished(env_for(path), path))
         /* What is in a store is its owner's only, whatever umask says. */
-        return chmod(path, 0700) == 0
+        return env_is_rados(path) || chmod(path, 0700) == 0
                    ? 0
                    : why_set(why, -errno, "%s: %s; is it yours? give a new directory",
                              path, strerror(errno));
-    if (lsm_is_store(env_posix(), path))
+    if (lsm_is_store(env_for(path), path))
         return why_store(path, why);
     return why_set(why, -ENOTEMPTY, "%s: not empty; give a new or an empty directory",
                    path);
@@ -149,7 +164,7 @@ static int make(const char *path, const struct mkfs_options *o, struct why *why)
     if (err && found != UNFILLED)
         remove_content(path);
     if (err && found == NOTHING)
-        rmdir(path);
+        (void)env_rmdir(env_for(path), path);
     return err;
 }
 

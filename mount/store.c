@@ -33,8 +33,28 @@ static int path_why(const char *arg, int err, struct why *why)
     return why_set(why, err, "%s: %s", arg, strerror(-err));
 }
 
+/* "rados:POOL/NAME", without more slashes than that; nothing is asked of the cluster. */
+static int resolve_rados(const char *arg, char path[PATH_MAX], struct why *why)
+{
+    const char *pool = arg + strlen("rados:"), *name = strchr(pool, '/');
+    size_t len = name ? strcspn(++name, "/") : 0;
+
+    if (!env_for(arg))
+        return why_set(why, -EOPNOTSUPP,
+                       "%s: this siltfs was built without librados: install librados-dev "
+                       "and build it again",
+                       arg);
+    if (!len || name == pool + 1 || name[len + strspn(name + len, "/")] || len > NAME_MAX ||
+        name - pool > NAME_MAX || strncmp(name, "..", len) == 0)
+        return why_set(why, -EINVAL, "%s: a store on RADOS is called rados:POOL/NAME", arg);
+    snprintf(path, PATH_MAX, "rados:%.*s%.*s", (int)(name - pool), pool, (int)len, name);
+    return 0;
+}
+
 int store_resolve(const char *arg, char path[PATH_MAX], struct why *why)
 {
+    if (env_is_rados(arg))
+        return resolve_rados(arg, path, why);
     return realpath(arg, path) ? 0 : path_why(arg, -errno, why);
 }
 
@@ -42,6 +62,8 @@ int store_resolve_new(const char *arg, char path[PATH_MAX], struct why *why)
 {
     char dir[PATH_MAX], base[PATH_MAX], parent[PATH_MAX];
 
+    if (env_is_rados(arg))
+        return resolve_rados(arg, path, why);
     if (realpath(arg, path))
         return 0;
     if (errno != ENOENT || strlen(arg) >= PATH_MAX)
@@ -59,6 +81,18 @@ int store_resolve_new(const char *arg, char path[PATH_MAX], struct why *why)
 
 /* ---- who has it ---- */
 
+static void sleep_ms(unsigned ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    nanosleep(&t, NULL);
+}
+
+static uint64_t now_ms(void)
+{
+    return env_now_ns(env_posix()) / 1000000;
+}
+
 static int lock_open(const char *path, int flags)
 {
     char name[PATH_MAX + 8];
@@ -69,14 +103,46 @@ static int lock_open(const char *path, int flags)
     return fd < 0 ? -errno : fd;
 }
 
-int store_holder(const char *path, struct holder *h)
+/* What the lines say behind the process number. */
+static void read_words(char *rest, struct holder *h)
 {
     static const char failed[] = "failed: ";
+    char *line;
+
+    while ((line = strsep(&rest, "\n"))) {
+        if (strcmp(line, "mounted") == 0)
+            h->mounted = true;
+        else if (strcmp(line, "closing") == 0)
+            h->closing = true;
+        else if (strncmp(line, failed, strlen(failed)) == 0)
+            snprintf(h->failed, sizeof(h->failed), "%s", line + strlen(failed));
+    }
+}
+
+static int rados_holder(const char *path, struct holder *h)
+{
+    struct env_rados_holder its;
+    int err = env_rados_holder(path, &its);
+
+    if (err)
+        return err;
+    h->pid = its.pid;
+    h->elsewhere = !its.here;
+    snprintf(h->machine, sizeof(h->machine), "%s", its.machine);
+    read_words(its.text, h);
+    return h->pid > 0 ? 0 : -ENODATA;
+}
+
+int store_holder(const char *path, struct holder *h)
+{
     char text[512], *line, *rest = text;
-    int fd = lock_open(path, O_RDONLY);
+    int fd;
     ssize_t n;
 
     memset(h, 0, sizeof(*h));
+    if (env_is_rados(path))
+        return rados_holder(path, h);
+    fd = lock_open(path, O_RDONLY);
     if (fd < 0)
         return fd;
     n = read(fd, text, sizeof(text) - 1);
@@ -86,23 +152,20 @@ int store_holder(const char *path, struct holder *h)
     text[n] = '\0';
     if ((line = strsep(&rest, "\n")))
         h->pid = atoi(line);
-    while ((line = strsep(&rest, "\n"))) {
-        if (strcmp(line, "mounted") == 0)
-            h->mounted = true;
-        else if (strcmp(line, "closing") == 0)
-            h->closing = true;
-        else if (strncmp(line, failed, strlen(failed)) == 0)
-            snprintf(h->failed, sizeof(h->failed), "%s", line + strlen(failed));
-    }
+    read_words(rest, h);
     return h->pid > 0 ? 0 : -ENODATA;
 }
 
 void store_mark(const char *path, const char *word)
 {
     char text[512];
-    int fd = lock_open(path, O_WRONLY);
-    int len = snprintf(text, sizeof(text), "%d\n%s\n", (int)getpid(), word);
+    int fd, len = snprintf(text, sizeof(text), "%d\n%s\n", (int)getpid(), word);
 
+    if (env_is_rados(path)) {
+        (void)env_rados_mark(path, word); /* others will not know, and not wait */
+        return;
+    }
+    fd = lock_open(path, O_WRONLY);
     if (fd < 0)
         return; /* a store on a read-only disk: others will not know, and not wait */
     if (len < (int)sizeof(text) && pwrite(fd, text, (size_t)len, 0) == len &&
@@ -131,18 +194,6 @@ static bool process_leaving(int pid)
            state == 'Z' || state == 'X' || (flags & PF_EXITING);
 }
 
-static void sleep_ms(unsigned ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    nanosleep(&t, NULL);
-}
-
-static uint64_t now_ms(void)
-{
-    return env_now_ns(env_posix()) / 1000000;
-}
-
 int process_wait_gone(int pid, unsigned timeout_ms)
 {
     uint64_t until = now_ms() + timeout_ms;
@@ -155,11 +206,29 @@ int process_wait_gone(int pid, unsigned timeout_ms)
     return 0;
 }
 
+static int rados_wait_free(const char *path, bool readers, unsigned timeout_ms)
+{
+    uint64_t until = now_ms() + timeout_ms;
+    struct env_rados_holder h;
+    int err = 0;
+
+    /* Readers leave no record: nobody waits for them. */
+    while (!readers && !(err = env_rados_holder(path, &h)) && !h.dead) {
+        if (now_ms() >= until)
+            return -ETIMEDOUT;
+        sleep_ms(POLL_MS);
+    }
+    return err == -ENOENT ? 0 : err;
+}
+
 int store_wait_free(const char *path, bool readers, unsigned timeout_ms)
 {
     uint64_t until = now_ms() + timeout_ms;
-    int err = 0, fd = lock_open(path, readers ? O_RDONLY : O_RDWR);
+    int err = 0, fd;
 
+    if (env_is_rados(path))
+        return rados_wait_free(path, readers, timeout_ms);
+    fd = lock_open(path, readers ? O_RDONLY : O_RDWR);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     while (flock(fd, (readers ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
@@ -222,6 +291,8 @@ static unsigned worth_waiting_ms(const char *path)
 
     if (store_holder(path, &h))
         return LEAVING_MS;
+    if (h.elsewhere)
+        return h.closing ? CLOSING_MS : 0;
     unmounted = mountinfo_of_store(path, &m) == -ENOENT;
     if (h.closing || (h.mounted && unmounted))
         return CLOSING_MS;
@@ -246,6 +317,11 @@ static int busy_why(const char *path, struct why *why)
     struct mountinfo m;
     struct holder h;
 
+    if (store_holder(path, &h) == 0 && h.elsewhere)
+        return why_set(why, -EBUSY,
+                       "%s: in use by process %d of the machine %s; unmount it there; if that "
+                       "is dead or cut off its lease ends soon: try again then",
+                       path, h.pid, h.machine);
     if (mountinfo_of_store(path, &m) == 0)
         return why_set(
             why, -EBUSY,
@@ -294,9 +370,22 @@ int store_why(const char *path, int err, struct why *why)
     }
 }
 
+static int stop_at_first(void *arg, const char *name)
+{
+    return 1;
+}
+
 static int look_first(const char *path, struct why *why)
 {
     struct stat st;
+    int err;
+
+    if (env_is_rados(path)) {
+        err = env_list(env_for(path), path, stop_at_first, NULL);
+        if (err == -ENOENT || err >= 0)
+            return err < 0 ? path_why(path, err, why) : 0;
+        return store_why(path, err, why);
+    }
 
     if (stat(path, &st) < 0)
         return path_why(path, -errno, why);
@@ -310,11 +399,12 @@ static int look_first(const char *path, struct why *why)
 int store_open(const char *path, const struct lsm_options *o, struct lsm **db,
                struct why *why)
 {
-    int err = o->create ? 0 : look_first(path, why);
+    int err;
 
+    log_collect();
+    err = o->create ? 0 : look_first(path, why);
     if (err)
         return err;
-    log_collect();
     err = open_waiting(path, o, db);
     if (err)
         store_why(path, err, why);

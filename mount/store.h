@@ -9,6 +9,9 @@
  *     mounted                     it serves the store, or did until just now
  *     closing                     it has unmounted and is writing the rest
  *     failed: No space left ...   it could not write the rest
+ *
+ * A store on RADOS (env_rados.h) has a record of its holder that says the same, and which
+ * machine it is on; it goes when the store was closed.
  */
 #ifndef MOUNT_STORE_H
 #define MOUNT_STORE_H
@@ -35,6 +38,8 @@ int store_why(const char *path, int err, struct why *why);
 
 struct holder {
     int pid;
+    bool elsewhere; /* on another machine, or out of sight in this one ... */
+    char machine[72];   /* ... which is called so */
     bool mounted, closing;
     char failed[256]; /* "" or why its last close failed */
 };
