@@ -68,7 +68,25 @@ static int configure(struct conn *c)
     }
     /* Of the first connection; operations wait as long as it takes. */
     rc = ra.conf_set(c->cluster, "client_mount_timeout", "30");
-    return rc;
+    /* Whoever finds another's there waits for it, and that one may be stopped. */
+    return rc ? rc : ra.conf_set(c->cluster, "admin_socket", "");
+}
+
+/* "--id USER" or "-n client.USER" of CEPH_ARGS, as Ceph's own programs take it. */
+static void default_name(char name[128])
+{
+    char *args = strdup(getenv("CEPH_ARGS") ? getenv("CEPH_ARGS") : ""), *rest = args, *word;
+    const char *last = "";
+
+    strcpy(name, "client.admin");
+    while (args && (word = strsep(&rest, " ="))) {
+        if (strcmp(last, "--id") == 0 || strcmp(last, "--user") == 0)
+            snprintf(name, 128, "client.%s", word);
+        else if (strcmp(last, "-n") == 0 || strcmp(last, "--name") == 0)
+            snprintf(name, 128, "%s", word);
+        last = word;
+    }
+    free(args);
 }
 
 static int connect_to(struct conn *c)
@@ -76,7 +94,9 @@ static int connect_to(struct conn *c)
     char name[128];
     int rc;
 
-    snprintf(name, sizeof(name), "client.%s", options.user ? options.user : "admin");
+    default_name(name);
+    if (options.user)
+        snprintf(name, sizeof(name), "client.%s", options.user);
     rc = ra.create2(&c->cluster, "ceph", name, 0);
     if (rc)
         return rc;

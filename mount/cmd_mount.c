@@ -250,6 +250,23 @@ static int find_store(struct mount_job *job, const char *arg, struct why *why)
     return err;
 }
 
+static void configure_rados(struct mount_job *job)
+{
+    struct mount_options *o = &job->options;
+    struct env_rados_options rados = {
+        .conf = o->rados_conf[0] ? o->rados_conf : NULL,
+        .user = o->rados_id[0] ? o->rados_id : NULL,
+        .lease_s = o->rados_lease_s,
+    };
+
+    if (!env_is_rados(job->store))
+        return;
+    env_rados_configure(&rados);
+    /* It has sums of its own, and reading all is dear. */
+    if (!o->verify_given)
+        o->lsm.verify_bytes = 0;
+}
+
 /* *absent: there is no store, and that is to be no error. */
 static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
                  bool *absent)
@@ -277,7 +294,7 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
     }
     if (argc - optind != 2)
         return usage("mount");
-    *absent = job->options.nofail && access(argv[optind], F_OK) < 0 && errno == ENOENT;
+    *absent = job->options.nofail && !env_is_rados(argv[optind]) && access(argv[optind], F_OK) < 0 && errno == ENOENT;
     if (*absent)
         return 0;
     if (mountpoint_resolve(argv[optind + 1], job->mountpoint, &why) ||
@@ -316,6 +333,7 @@ int cmd_mount(int argc, char **argv)
 
     mount_options_init(&job.options);
     rc = parse(argc, argv, &job, &foreground, &absent);
+    configure_rados(&job);
     if (rc == 0 && !absent)
         rc = job.options.remount ? remount(&job) : mount_anew(&job, foreground);
     mount_options_release(&job.options);

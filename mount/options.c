@@ -10,6 +10,7 @@
 enum {
     DAY_SECONDS = 24 * 60 * 60,
     THREADS = 16,
+    LEASE_S = 30,
     THREADS_MAX = 1024,
 };
 
@@ -114,6 +115,7 @@ static int set_verify(void *into, const char *value, struct why *why)
 {
     struct mount_options *o = into;
 
+    o->verify_given = true;
     if (strcmp(value, "all") == 0)
         o->lsm.verify_bytes = UINT64_MAX;
     else if (strcmp(value, "none") == 0)
@@ -225,6 +227,29 @@ static int set_cache_size(void *into, const char *value, struct why *why)
                        value);
     ((struct mount_options *)into)->cache_bytes = (size_t)size;
     return 0;
+}
+
+static int set_word(char *into, size_t cap, const char *name, const char *value,
+                    struct why *why)
+{
+    if (!*value || strlen(value) >= cap)
+        return why_set(why, -EINVAL, "option %s=%s: not a possible value", name, value);
+    strcpy(into, value);
+    return 0;
+}
+
+static int set_rados_conf(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    return set_word(o->rados_conf, sizeof(o->rados_conf), "rados_conf", value, why);
+}
+
+static int set_rados_id(void *into, const char *value, struct why *why)
+{
+    struct mount_options *o = into;
+
+    return set_word(o->rados_id, sizeof(o->rados_id), "rados_id", value, why);
 }
 
 static int set_read_write(void *into, const char *value, struct why *why)
@@ -358,6 +383,14 @@ static const struct option mount_table[] = {
      .value_name = "SIZE", .help = "compact no faster, a second (default: as needed)"},
     {.name = "verify", .kind = SPECIAL, .set = set_verify, .value_name = "SIZE",
      .help = "check every byte first, of a store up to SIZE; all; none"},
+    {.name = "rados_conf", .kind = SPECIAL, .set = set_rados_conf, .value_name = "FILE",
+     .help = "of the cluster of a STORE on RADOS (default: $CEPH_CONF, else /etc/ceph/ceph.conf)"},
+    {.name = "rados_id", .kind = SPECIAL, .set = set_rados_id, .value_name = "USER",
+     .help = "who we are there (default: admin)"},
+    {.name = "rados_lease", .kind = COUNT, .offset = IN(rados_lease_s), .value_name = "SECONDS",
+     .least = 3, .most = 3600, .help = "not heard of so long, another may take over (30)"},
+    {.name = "ack_early", .kind = YES, .offset = IN(lsm.ack_early),
+     .help = "on RADOS: calls return before what they did is stored there; fsync stores it"},
     {.name = "writeback", .kind = YES, .offset = IN(writeback),
      .help = "let the kernel gather writes; errors are told at fsync"},
     {.name = "noacl", .kind = YES, .offset = IN(noacl),
@@ -546,6 +579,7 @@ void mount_options_init(struct mount_options *o)
     lsm_options_init(&o->lsm);
     o->lsm.format = FS_FORMAT;
     fs_options_init(&o->fs);
+    o->rados_lease_s = LEASE_S;
     o->threads = THREADS;
     o->cache_bytes = CACHE_BYTES;
     /* Nothing changes behind the kernel's back: we are the only writer. */

@@ -23,6 +23,10 @@ struct mount_options {
     bool nonempty;           /* mount over what is there */
     bool nofail;             /* no store, no error */
     char snapshot[256];      /* mount that instead; "": the store */
+    bool verify_given;       /* verify= was */
+    char rados_conf[256];    /* of a store on RADOS: the cluster's; "": env_rados.h says */
+    char rados_id[64];       /* ... who we are there */
+    unsigned rados_lease_s;
     char metrics[64];        /* ADDRESS:PORT to serve them on; "": nowhere */
     char cache[PATH_MAX];    /* directory of a local cache; "": none */
     size_t cache_bytes;      /* that it may take */

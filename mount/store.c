@@ -210,10 +210,12 @@ static int rados_wait_free(const char *path, bool readers, unsigned timeout_ms)
 {
     uint64_t until = now_ms() + timeout_ms;
     struct env_rados_holder h;
+    struct mountinfo m;
     int err = 0;
 
-    /* Readers leave no record: nobody waits for them. */
-    while (!readers && !(err = env_rados_holder(path, &h)) && !h.dead) {
+    /* Readers leave no record: nobody waits for them. Nor for who took the store over. */
+    while (!readers && !(err = env_rados_holder(path, &h)) && h.here && !h.dead &&
+           mountinfo_of_store(path, &m) == -ENOENT) {
         if (now_ms() >= until)
             return -ETIMEDOUT;
         sleep_ms(POLL_MS);
