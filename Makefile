@@ -43,12 +43,7 @@ CHECK_LIBS   = $(shell pkg-config --libs check)
 
 comma     := ,
 objs      = $(patsubst %.c,$(B)/%.o,$(1))
-# Stores on Ceph RADOS where librados-dev is installed; the library itself is loaded when
-# one is opened.
-RADOS     = $(wildcard /usr/include/rados/librados.h)
-LSM_SRC   = $(filter-out $(if $(RADOS),lsm/env_rados_none.c,\
-              $(filter-out %_none.c %_format.c,$(wildcard lsm/env_rados*.c))),$(wildcard lsm/*.c))
-LSM_OBJ   = $(call objs,$(LSM_SRC))
+LSM_OBJ   = $(call objs,$(wildcard lsm/*.c))
 FS_OBJ    = $(call objs,$(wildcard fs/*.c))
 MOUNT_OBJ = $(call objs,$(wildcard mount/*.c))
 # tests/test_X.c is a program; every other tests/*.c but the fuzzers is linked into all.
@@ -69,9 +64,13 @@ all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv $(B)/bench-fs $(B)/ceili
 
 PACKAGES = gcc make libc6-dev pkg-config libfuse3-dev fuse3 libxxhash-dev check liblz4-dev libzstd-dev libmicrohttpd-dev libarchive-dev
 
+# What siltfs can do without.
+PACKAGES_OPTIONAL = librados-dev
+
 # Cheap when everything is there; asks apt only for what is missing.
 deps $(B)/.deps:
 	@sh tests/install $(PACKAGES)
+	@sh tests/install $(PACKAGES_OPTIONAL) || echo "going on without $(PACKAGES_OPTIONAL)"
 	@mkdir -p $(B) && touch $(B)/.deps
 
 # ---- building ----
@@ -179,6 +178,17 @@ endef
 
 $(B)/%.o: %.c | $(B)/.deps
 	$(compile)
+
+# Stores on Ceph RADOS are built in where librados-dev is; the library itself is loaded
+# when one is opened. .rados remembers which it was.
+RADOS_OBJ = $(call objs,$(wildcard lsm/env_rados*.c))
+
+$(RADOS_OBJ) $(RADOS_OBJ:$(B)/%=$(B)/pic/%) $(RADOS_OBJ:$(B)/%=$(B)/kill/%): $(B)/.rados
+
+$(B)/.rados: ALWAYS | $(B)/.deps
+	@now=$$([ -e /usr/include/rados/librados.h ] && echo with || echo without); \
+	[ "$$(cat $@ 2>/dev/null)" = $$now ] || { echo $$now >$@; \
+	  echo "  stores on Ceph RADOS: $$now (librados-dev)"; }
 
 $(KILL_OBJ): $(B)/kill/%.o: %.c | $(B)/.deps
 	$(compile)

@@ -6,6 +6,8 @@
  * are changed in memory, and sent by the next env_sync_dir, or within a second. All
  * others, and directories, are changed at once.
  */
+#if __has_include(<rados/librados.h>)
+
 #include "env_rados.h"
 
 #include <inttypes.h>
@@ -791,3 +793,5 @@ struct env *env_rados(void)
 
     return &env;
 }
+
+#endif

@@ -4,6 +4,8 @@
  * librados is loaded then, too: linked to the program it would cost each of its starts ten
  * milliseconds, and who has no cluster need not have it.
  */
+#if __has_include(<rados/librados.h>)
+
 #include "env_rados_impl.h"
 
 #include <dlfcn.h>
@@ -216,3 +218,5 @@ int conn_errno(int rc)
         return -ENOSPC;
     return rc == -ESHUTDOWN || rc == -ETIMEDOUT ? -EIO : rc;
 }
+
+#endif

@@ -12,6 +12,8 @@
  * What was taken will be written: a full pool refuses before (conn_admit), and what it
  * refuses of a chunk is sent again with force.
  */
+#if __has_include(<rados/librados.h>)
+
 #include "env_rados_impl.h"
 
 #include <inttypes.h>
@@ -875,3 +877,5 @@ int rados_seal_locked(struct names *n, struct node *node)
     rec.objects = rec.objects > gap / RADOS_OBJECT_BYTES ? rec.objects : gap / RADOS_OBJECT_BYTES + 1;
     return names_set_file(n, node->id, &rec);
 }
+
+#endif

@@ -19,6 +19,8 @@
  * A holder whose process is known to be dead (same boot, same processes in sight) is not
  * waited for.
  */
+#if __has_include(<rados/librados.h>)
+
 #include "env_rados_impl.h"
 
 #include <inttypes.h>
@@ -333,3 +335,5 @@ int rados_mark(struct names *n, uint64_t dir, const char *text)
     buf_release(&copy);
     return rc;
 }
+
+#endif

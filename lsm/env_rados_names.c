@@ -8,6 +8,8 @@
  * different directories may be changed by different processes, as snapshots are while the
  * store is mounted; who may change which is for the locks (env_rados_lock.c).
  */
+#if __has_include(<rados/librados.h>)
+
 #include "env_rados_impl.h"
 
 #include <inttypes.h>
@@ -852,3 +854,5 @@ int names_create(struct names *n, uint64_t store)
     buf_release(&value);
     return rc;
 }
+
+#endif

@@ -7,6 +7,8 @@
  * Objects without a record are left by a writer that was fenced while it wrote; only fsck
  * looks for those, since it takes a list of all objects.
  */
+#if __has_include(<rados/librados.h>)
+
 #include "env_rados_impl.h"
 
 #include <stdlib.h>
@@ -225,3 +227,5 @@ int rados_leaks(struct names *n, bool remove, uint64_t *objects)
     ra.nobjects_list_close(list);
     return rc == -ENOENT ? 0 : conn_errno(rc);
 }
+
+#endif

@@ -19,7 +19,7 @@ LSM_HEADERS   = $(addprefix lsm/,lsm.h slice.h buf.h err.h env.h env_cache.h env
 LSM_EXPORTS   = lsm_* buf_* err_* env_posix env_for env_rados env_rados_* env_cache_open env_cache_close env_cache_get_stats env_files_max env_set_block_hook env_about_to_block
 
 SONAME  = liblsm.so.$(LSM_SOVERSION)
-PIC_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(LSM_SRC))
+PIC_OBJ = $(patsubst %.c,$(B)/pic/%.o,$(wildcard lsm/*.c))
 LIB     = $(B)/lib
 
 $(B)/pic/%.o: EXTRA = -fPIC

@@ -57,10 +57,10 @@ osd heartbeat grace = 6
 osd heartbeat interval = 1
 mon osd min down reporters = 1
 mon osd down out interval = 3600
-log file = $C/\$name.log
-mon cluster log file = $C/cluster.log
+log file = /dev/null
+mon cluster log file = /dev/null
 pid file = $C/\$name.pid
-admin socket = $C/\$name.asok
+admin socket = $C/\$name.\$pid.asok
 run dir = $C
 crash dir = $C
 keyring = $C/keyring
@@ -85,7 +85,7 @@ osd_start() { # I
 ceph_do() { timeout 60 ceph -c "$C/ceph.conf" "$@" 2>>"$C/ceph.err"; }
 
 cluster_start() {
-    local osds=${1:-1} bytes=${2:-1G} port i fsid
+    local osds=${1:-1} bytes=${2:-1G} port i fsid uuid
     C=$(mktemp -d /tmp/siltfs-ceph-XXXXXX) || return 1
     OSD_PID=()
     trap cluster_stop EXIT
@@ -100,15 +100,13 @@ cluster_start() {
     export CEPH_CONF=$C/ceph.conf
     for ((i = 0; i < osds; i++)); do
         mkdir "$C/osd$i"
-        ceph_do osd new "$(cat /proc/sys/kernel/random/uuid)" "$i" >/dev/null || { cat "$C/ceph.err"; return 1; }
-    done
-    for ((i = 0; i < osds; i++)); do
-        ceph_do osd crush add "osd.$i" 1 root=default >/dev/null || return 1
-        ceph-osd -c "$C/ceph.conf" -i "$i" --mkfs --osd-uuid "$(ceph_do osd dump | awk -v o="osd.$i" '$1 == o {print $NF}')" \
-            >>"$C/osd$i.out" 2>&1 || { cat "$C/osd$i.out"; return 1; }
+        uuid=$(cat /proc/sys/kernel/random/uuid)
+        ceph_do osd new "$uuid" "$i" >/dev/null &&
+            ceph-osd -c "$C/ceph.conf" -i "$i" --mkfs --osd-uuid "$uuid" >>"$C/osd$i.out" 2>&1 ||
+            { cat "$C/ceph.err" "$C/osd$i.out"; return 1; }
         osd_start "$i"
     done
-    ceph_do osd pool create silt 8 8 >/dev/null && ceph_do osd pool application enable silt siltfs >/dev/null
+    ceph_do osd pool create silt 8 8 >/dev/null || return 1
     for ((i = 0; i < 100; i++)); do
         echo x | timeout 10 rados -p silt put ready - 2>/dev/null && { rados -p silt rm ready; return 0; }
         sleep 0.1

@@ -3,6 +3,8 @@
  */
 #include "test.h"
 
+#include "lsm/env_rados.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +59,12 @@ const char *test_dir(void)
 {
     if (dir[0])
         return dir;
+    if (getenv("TEST_RADOS")) {
+        snprintf(dir, sizeof(dir), "%s/test-%d", getenv("TEST_RADOS"), (int)getpid());
+        if (env_mkdir(env_for(dir), dir))
+            ck_abort_msg("%s cannot be made", dir);
+        return dir; /* the cluster goes as a whole */
+    }
     strcpy(dir, "/tmp/siltfs-test-XXXXXX");
     if (!mkdtemp(dir))
         ck_abort_msg("mkdtemp failed");

@@ -54,7 +54,8 @@ static inline uint64_t test_below(uint64_t *state, uint64_t n)
     return n ? test_random(state) % n : 0;
 }
 
-/* A fresh directory on disk, removed when the program ends well. */
+/* A fresh directory on disk, removed when the program ends well; with TEST_RADOS=rados:POOL
+ * a store there (tests/mount_rados.sh). */
 const char *test_dir(void);
 
 /* Collects err_log lines instead of printing them; test_log_has searches them. */

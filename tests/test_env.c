@@ -32,7 +32,7 @@ static const char *path_in(const struct place *p, const char *name)
 
 static void on_posix(void (*fact)(const struct place *))
 {
-    struct place p = {.env = env_posix()};
+    struct place p = {.env = env_for(test_dir())};
 
     snprintf(p.dir, sizeof(p.dir), "%s/d", test_dir());
     ck_ok(env_mkdir(p.env, p.dir));

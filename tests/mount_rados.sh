@@ -1,0 +1,85 @@
+#!/bin/bash
+# Stores on Ceph RADOS, on a cluster of its own (rados_lib.sh). RADOS=full, as `make rados`
+# runs it: with OSDs and the monitor killed and stopped, a full cluster, the network cut,
+# and the engine's own tests; else only what takes some seconds.
+. "$(dirname "$0")/mount_lib.sh"
+. tests/rados_lib.sh
+
+[ "$(cat "${B:-build}/.rados" 2>/dev/null)" = with ] || { skip "built without librados-dev"; finish; }
+if [ -n "$(cluster_packages)" ] && ! timeout 90 sh tests/install $CEPH_PACKAGES >"$T/apt" 2>&1; then
+    skip "no Ceph to test with: $(tail -n 1 "$T/apt")"
+    finish
+fi
+full() { [ "${RADOS:-}" = full ]; }
+trap 'clean_up_rados' EXIT
+clean_up_rados() {
+    local p
+    # What waits for a cluster that is gone waits for ever.
+    for p in ${DAEMONS:-}; do kill -CONT "$p"; kill -9 "$p"; done 2>/dev/null
+    clean_up
+    cluster_stop
+}
+full && osds=2 || osds=1
+CLUSTER_SIZE=$osds cluster_start $osds 1G >"$T/cluster" 2>&1 || { fail "a cluster comes up" "$(tail -n 20 "$T/cluster")"; finish; }
+trap 'clean_up_rados' EXIT # cluster_start sets its own
+S=rados:silt/store
+DAEMONS=
+mkdir "$MNT" "$T/mnt2"
+
+# serve STORE MNT [OPTIONS...] : in the foreground of a process of ours; $SERVING is it.
+serve() {
+    "$SILTFS" mount -f -o "rados_lease=3${3:+,$3}" "$1" "$2" >>"$T/log" 2>&1 &
+    SERVING=$!
+    DAEMONS="$DAEMONS $SERVING"
+    wait_until 20 mounted "$2" || fail "$1 is mounted" "$(tail -n 5 "$T/log")"
+}
+# A process that is killed leaves its mount behind.
+kill_daemon() { kill -9 "$1"; wait "$1" 2>/dev/null; umount -l "$2"; }
+
+# ---- as a directory ----
+
+ok "a store is made" "$SILTFS" mkfs "$S"
+says "a second one of the name is not" "holds a store already" "$SILTFS" mkfs "$S"
+says "a pool that is not there is told" "no such|is there such a pool" "$SILTFS" mkfs rados:nowhere/x
+says "an address without a name is none" "rados:POOL/NAME" "$SILTFS" mkfs rados:silt
+says "a store that is not there is not mounted" "no such store" "$SILTFS" mount rados:silt/none "$MNT"
+serve "$S" "$MNT"
+one=$SERVING
+cp -r lsm fs "$MNT/" && head -c 9000000 /dev/urandom >"$T/big" && cp "$T/big" "$MNT/big"
+ok "a tree can be read at once" diff -r lsm "$MNT/lsm"
+says "who has it is told" "in use: mounted on $MNT by process $one" "$SILTFS" mount "$S" "$T/mnt2"
+ok "it is unmounted" "$SILTFS" umount "$MNT"
+serve "$S" "$MNT"
+ok "mounted again the tree is what was copied" diff -r fs "$MNT/fs"
+ok "and the large file" cmp "$T/big" "$MNT/big"
+
+# ---- the daemon dies ----
+
+for i in {1..50}; do echo "$i" >"$MNT/f$i"; done
+kill_daemon "$SERVING" "$MNT"
+serve "$S" "$MNT" # at once: everybody can see that it is dead
+same "what returned before the daemon was killed is there" "$(cat "$MNT"/f{1..50} | sort -n | md5sum)" "$(seq 50 | md5sum)"
+one=$SERVING
+
+# ---- the daemon is cut off ----
+
+echo before >"$MNT/before"
+(while echo line; do :; done >>"$MNT/lines") 2>"$T/writer" &
+writer=$!
+sleep 0.3
+kill -STOP "$one"
+sleep 3.5
+serve "$S" "$T/mnt2"
+two=$SERVING
+same "who takes over has what was written" "$(cat "$T/mnt2/before")" before
+lines=$(wc -l <"$T/mnt2/lines")
+kill -CONT "$one"
+wait_until 10 gone "$writer" || kill "$writer"
+ok "the first one's users get errors" grep -q "rror" "$T/writer"
+not "and can write nothing more" sh -c "echo x >'$MNT/after'"
+same "nothing that it wrote afterwards is there" "$(wc -l <"$T/mnt2/lines") $(ls "$T/mnt2" | grep -c after)" "$lines 0"
+ok "the new one writes" cp -r mount "$T/mnt2/"
+"$SILTFS" umount "$MNT" >/dev/null 2>&1
+ok "it is unmounted, too" "$SILTFS" umount "$T/mnt2"
+same "the store is whole" "$("$SILTFS" fsck "$S" 2>&1 | tail -n 1)" "$S: clean"
+full || finish
