@@ -30,7 +30,7 @@ enum env_mode {
     ENV_READ,   /* existing file, reading only */
     ENV_CREATE, /* new file (-EEXIST if there is one); append and read */
     ENV_REUSE,  /* existing file; the append position starts at 0, and old bytes
-                   stay until overwritten */
+                   stay until overwritten, or are gone (RADOS) */
 };
 
 enum { ENV_IDENTITY = 32 };
@@ -111,7 +111,8 @@ void env_free(void *p, size_t bytes);
  * Open path. preallocate > 0 (with ENV_CREATE or ENV_REUSE) asks for that much
  * space now, and again each time it is used up; the file's size may then exceed
  * what was appended, and the rest reads as zeros or, with ENV_REUSE, as old
- * bytes. An ENV_CREATE file is mode 0600, and belongs to the
+ * bytes. (RADOS sets room aside only for a file that is closed without an append.) An
+ * ENV_CREATE file is mode 0600, and belongs to the
  * directory's owner when root makes it. A symbolic
  * link is -ELOOP, all else that is not a regular file -EUCLEAN (logged).
  */
@@ -145,7 +146,7 @@ static inline int env_file_sync(struct env_file *f)
 }
 
 /* Cut or extend to size; gives preallocated space beyond it back, and ends
- * preallocation. */
+ * preallocation. Extending leaves the append position (RADOS: moves it to the end). */
 static inline int env_file_truncate(struct env_file *f, uint64_t size)
 {
     return f->ops->truncate(f, size);

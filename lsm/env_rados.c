@@ -1,6 +1,6 @@
 /*
- * env_rados.c - the env of stores on Ceph RADOS; see env_rados.h, and env_rados_impl.h for
- * its parts.
+ * env_rados.c - the env of stores on Ceph RADOS; see env_rados.h, and env_rados_impl.h
+ * for its parts.
  *
  * Names that this process alone may change (it has the store's lock, or the directory's)
  * are changed in memory, and sent by the next env_sync_dir, or within a second. All
@@ -18,7 +18,8 @@
 #include "env_rados_impl.h"
 
 enum {
-    FIRST_OBJECTS = 16, /* that a new file may have, before the names object is told more */
+    FIRST_OBJECTS =
+        16, /* that a new file may have, before the names object is told more */
     UNKNOWN_SPACE_BITS = 50,
     CREDIT_MAX = 64 << 20,
     PROBE_BYTES = 64 << 10,
@@ -63,8 +64,8 @@ static bool at_end(const char *path)
 
 static int know(struct names *n, uint64_t dir, enum freshness f)
 {
-    bool known = n->loaded && !n->error &&
-                 (names_holds(n, dir) || (f == CACHED && n->held));
+    bool known =
+        n->loaded && !n->error && (names_holds(n, dir) || (f == CACHED && n->held));
 
     if (n->error)
         return n->error;
@@ -254,7 +255,8 @@ static int find_file(const struct place *p, struct node **out)
         return err_corrupt(p->n->label, 0, "%s: not a regular file", p->name);
     *out = names_node(p->n, e->is.id);
     if (!*out || !(*out)->known)
-        return err_corrupt(p->n->label, 0, "%s: no record of file %" PRIx64, p->name, e->is.id);
+        return err_corrupt(p->n->label, 0, "%s: no record of file %" PRIx64, p->name,
+                           e->is.id);
     return 0;
 }
 
@@ -272,8 +274,8 @@ static int open_locked(struct place *p, enum env_mode mode, uint64_t preallocate
     return rc ? rc : rados_open_node(p->n, node, mode, preallocate, out);
 }
 
-static int store_open(struct env *e, const char *path, enum env_mode mode, uint64_t preallocate,
-                       struct env_file **out)
+static int store_open(struct env *e, const char *path, enum env_mode mode,
+                      uint64_t preallocate, struct env_file **out)
 {
     struct place p;
     int rc = find_place(path, CACHED, &p);
@@ -637,7 +639,8 @@ struct env_lock {
     struct held *held;
 };
 
-static int store_lock(struct env *env, const char *path, bool shared, struct env_lock **out)
+static int store_lock(struct env *env, const char *path, bool shared,
+                      struct env_lock **out)
 {
     struct env_lock *l = calloc(1, sizeof(*l));
     struct place p;
@@ -732,7 +735,8 @@ static void try_room(struct names *n)
 
 /* A cluster without a manager knows nothing of its room: then there is much, until a
  * write is refused. */
-static int store_space(struct env *env, const char *path, uint64_t *total, uint64_t *avail)
+static int store_space(struct env *env, const char *path, uint64_t *total,
+                       uint64_t *avail)
 {
     struct rados_cluster_stat_t s;
     struct place p;

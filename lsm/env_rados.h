@@ -27,7 +27,8 @@ struct env *env_rados(void);
 struct env_rados_options {
     const char *conf; /* NULL: $CEPH_CONF, or /etc/ceph/ceph.conf */
     const char *user; /* NULL: admin */
-    unsigned lease_s; /* of a writer that is not heard of: then another may take over; 0: 30 */
+    unsigned
+        lease_s; /* of a writer that is not heard of: then another may take over; 0: 30 */
 };
 
 /* Before the first path is used. The strings are borrowed. */

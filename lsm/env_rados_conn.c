@@ -1,8 +1,8 @@
 /*
  * env_rados_conn.c - the connection to a cluster: one a process, made when it is needed.
  *
- * librados is loaded then, too: linked to the program it would cost each of its starts ten
- * milliseconds, and who has no cluster need not have it.
+ * librados is loaded then, too: linked to the program it would cost each of its starts
+ * ten milliseconds, and who has no cluster need not have it.
  */
 #if __has_include(<rados/librados.h>)
 
@@ -77,7 +77,8 @@ static int configure(struct conn *c)
 /* "--id USER" or "-n client.USER" of CEPH_ARGS, as Ceph's own programs take it. */
 static void default_name(char name[128])
 {
-    char *args = strdup(getenv("CEPH_ARGS") ? getenv("CEPH_ARGS") : ""), *rest = args, *word;
+    char *args = strdup(getenv("CEPH_ARGS") ? getenv("CEPH_ARGS") : ""), *rest = args,
+         *word;
     const char *last = "";
 
     strcpy(name, "client.admin");
@@ -140,7 +141,8 @@ int conn_get(struct conn **out)
 
 /* ---- this process ---- */
 
-/* A pid means something to who was booted by the same boot and sees the same processes. */
+/* A pid means something to who was booted by the same boot and sees the same processes.
+ */
 const char *conn_host(void)
 {
     static char host[96];

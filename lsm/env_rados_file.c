@@ -3,9 +3,9 @@
  *
  * Appends are gathered in chunks that go out when they are full, or when a sync, a hint
  * or the end asks for it; several are on their way at once. Each is one operation that
- * happens only where its bytes belong: a guard on the object (xattr "g": who wrote it, and
- * up to where) must say that it ends there, or there must be no such object yet. So what
- * arrives late, or comes from one who was replaced, changes nothing.
+ * happens only where its bytes belong: a guard on the object (xattr "g": who wrote it,
+ * and up to where) must say that it ends there, or there must be no such object yet. So
+ * what arrives late, or comes from one who was replaced, changes nothing.
  *
  * A reader of this process sees what has not arrived yet: chunks stay until they have.
  *
@@ -303,7 +303,8 @@ static int settle(struct node *node)
     mutex_lock(&node->mu);
     upto = w->pos;
     send_open_chunk(node);
-    while (!w->error && ((w->first && w->first->sent && w->first->off < upto) || w->stuck)) {
+    while (!w->error &&
+           ((w->first && w->first->sent && w->first->off < upto) || w->stuck)) {
         wait_answer(node);
         send_open_chunk(node);
     }
@@ -337,7 +338,8 @@ struct piece {
 
 /* What has not arrived yet, of [off, off + len). Returns how many bytes at off it is, or
  * 0, and then *upto: where some begins. */
-static size_t from_chunks(struct node *node, uint64_t off, size_t len, uint8_t *to, uint64_t *upto)
+static size_t from_chunks(struct node *node, uint64_t off, size_t len, uint8_t *to,
+                          uint64_t *upto)
 {
     struct chunk *c;
 
@@ -396,8 +398,8 @@ static int end_piece(struct node *node, struct piece *p)
     mutex_unlock(&node->mu);
     if (whole)
         return err_corrupt(node->names->label, p->off + (uint64_t)n,
-                           "file %" PRIx64 ": object %" PRIu64 " is missing or cut off", node->id,
-                           p->off / RADOS_OBJECT_BYTES);
+                           "file %" PRIx64 ": object %" PRIu64 " is missing or cut off",
+                           node->id, p->off / RADOS_OBJECT_BYTES);
     memset(p->to + n, 0, p->len - (size_t)n);
     return 0;
 }
@@ -483,7 +485,8 @@ static size_t from_ahead(struct rados_handle *f, uint64_t off, void *to, size_t 
     return n;
 }
 
-static int file_pread(struct env_file *file, uint64_t off, void *to, size_t len, size_t *got)
+static int file_pread(struct env_file *file, uint64_t off, void *to, size_t len,
+                      size_t *got)
 {
     struct rados_handle *f = handle(file);
     uint64_t size;
@@ -594,7 +597,8 @@ static int extend(struct env_file *file, uint64_t more)
     int rc = 0;
 
     while (more && !rc) {
-        struct slice part = slice_of(zeros, more < sizeof(zeros) ? (size_t)more : sizeof(zeros));
+        struct slice part =
+            slice_of(zeros, more < sizeof(zeros) ? (size_t)more : sizeof(zeros));
 
         rc = file_append(file, &part, 1);
         more -= part.len;
@@ -802,7 +806,8 @@ static int probe_objects(struct names *n, uint64_t id, uint64_t first, unsigned 
 }
 
 /* *end: of the last object that is there; *gap: of the first bytes without a hole. */
-static int probe_all(struct names *n, const struct node *node, uint64_t *end, uint64_t *gap)
+static int probe_all(struct names *n, const struct node *node, uint64_t *end,
+                     uint64_t *gap)
 {
     uint64_t at, objects = node->rec.objects;
     bool whole = true;
@@ -818,8 +823,8 @@ static int probe_all(struct names *n, const struct node *node, uint64_t *end, ui
             uint64_t from = (at + i) * RADOS_OBJECT_BYTES;
 
             if (size[i] > RADOS_OBJECT_BYTES)
-                return err_corrupt(n->label, from, "file %" PRIx64 ": too large an object",
-                                   node->id);
+                return err_corrupt(n->label, from,
+                                   "file %" PRIx64 ": too large an object", node->id);
             if (size[i] > 0)
                 *end = from + (uint64_t)size[i];
             if (whole && size[i] > 0)
@@ -874,7 +879,8 @@ int rados_seal_locked(struct names *n, struct node *node)
     rec.state = RADOS_CUT;
     rec.size = end;
     /* The one that was made to seal it is removed with the others. */
-    rec.objects = rec.objects > gap / RADOS_OBJECT_BYTES ? rec.objects : gap / RADOS_OBJECT_BYTES + 1;
+    rec.objects = rec.objects > gap / RADOS_OBJECT_BYTES ? rec.objects
+                                                         : gap / RADOS_OBJECT_BYTES + 1;
     return names_set_file(n, node->id, &rec);
 }
 

@@ -171,8 +171,8 @@ int rados_get_entry(struct slice in, const char *key, struct rados_entry *e)
 
     if (rc)
         return rc;
-    if (!get_u8(&in, &kind) || !get_le64(&in, &e->id) || in.len ||
-        kind < RADOS_FILE || kind > RADOS_STORE)
+    if (!get_u8(&in, &kind) || !get_le64(&in, &e->id) || in.len || kind < RADOS_FILE ||
+        kind > RADOS_STORE)
         return -EUCLEAN;
     e->kind = kind;
     return 0;
@@ -224,8 +224,8 @@ int rados_get_holder(struct slice in, const char *key, struct rados_holder *h)
     if (rc)
         return rc;
     if (!get_le64(&in, &h->session) || !get_bytes(&in, &h->addrs) ||
-        !get_bytes(&in, &h->host) || !get_le64(&in, &h->pid) || !get_bytes(&in, &h->name) ||
-        !get_bytes(&in, &h->text) || in.len)
+        !get_bytes(&in, &h->host) || !get_le64(&in, &h->pid) ||
+        !get_bytes(&in, &h->name) || !get_bytes(&in, &h->text) || in.len)
         return -EUCLEAN;
     return h->addrs.len > RADOS_TEXT_MAX || h->host.len > RADOS_TEXT_MAX ||
                    h->name.len > RADOS_TEXT_MAX || h->text.len > RADOS_TEXT_MAX

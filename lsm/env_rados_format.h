@@ -1,6 +1,6 @@
 /*
- * env_rados_format.h - keys and values of the object that lists the files of a store on Ceph
- * RADOS; FORMAT.md, "A store on RADOS". Nothing here talks to a cluster.
+ * env_rados_format.h - keys and values of the object that lists the files of a store on
+ * Ceph RADOS; FORMAT.md, "A store on RADOS". Nothing here talks to a cluster.
  */
 #ifndef LSM_ENV_RADOS_FORMAT_H
 #define LSM_ENV_RADOS_FORMAT_H
@@ -12,9 +12,9 @@ enum {
     RADOS_OBJECT_BYTES = 4 << 20,
     RADOS_NAME_MAX = 255,
     RADOS_VERSION = 1,
-    RADOS_ROOT = 1,            /* id of a store's own directory */
+    RADOS_ROOT = 1,              /* id of a store's own directory */
     RADOS_OBJECTS_MAX = 1 << 24, /* of a file: 64 TiB */
-    RADOS_TEXT_MAX = 512,      /* of what a holder says of itself */
+    RADOS_TEXT_MAX = 512,        /* of what a holder says of itself */
 };
 
 enum rados_kind {
@@ -26,8 +26,8 @@ enum rados_kind {
 enum rados_state {
     RADOS_OPEN = 1,   /* being appended to; the size is that of its objects */
     RADOS_CLOSED = 2, /* size bytes, all of them there */
-    RADOS_CUT = 3,    /* closed by another than its writer: size bytes, some may never have
-                         arrived */
+    RADOS_CUT = 3, /* closed by another than its writer: size bytes, some may never have
+                      arrived */
 };
 
 struct rados_entry {

@@ -3,8 +3,8 @@
  *
  *   env_rados.c        the table of functions; what a path means
  *   env_rados_conn.c   the cluster, its pools; librados, loaded when it is first needed
- *   env_rados_names.c  one object that lists a store's files: read, changed, kept together
- *   env_rados_lock.c   who may write: leases, fencing, taking over
+ *   env_rados_names.c  one object that lists a store's files: read, changed, kept
+ * together env_rados_lock.c   who may write: leases, fencing, taking over
  *   env_rados_file.c   open files: appends, reads
  *   env_rados_reap.c   what goes: objects of files without a name
  *
@@ -90,10 +90,10 @@ extern struct rados_api ra; /* filled by conn_get */
 
 struct conn {
     rados_t cluster;
-    char *addrs;           /* ours, as the blocklist wants them */
-    unsigned lease_s;      /* of locks */
-    atomic_bool full;      /* the last write that needed room was refused */
-    atomic_llong credit;   /* bytes that were freed while it was, to be written again */
+    char *addrs;         /* ours, as the blocklist wants them */
+    unsigned lease_s;    /* of locks */
+    atomic_bool full;    /* the last write that needed room was refused */
+    atomic_llong credit; /* bytes that were freed while it was, to be written again */
     _Atomic uint64_t full_ns; /* when that was */
 };
 
@@ -109,7 +109,10 @@ void conn_note_full(struct conn *c);
 /* Errors as the engine's users know them. */
 int conn_errno(int rc);
 
-enum { FULL_TRY = LIBRADOS_OPERATION_FULL_TRY, FULL_FORCE = LIBRADOS_OPERATION_FULL_FORCE };
+enum {
+    FULL_TRY = LIBRADOS_OPERATION_FULL_TRY,
+    FULL_FORCE = LIBRADOS_OPERATION_FULL_FORCE
+};
 
 /* ---- names ---- */
 
@@ -216,7 +219,8 @@ struct entry *names_find(struct names *n, uint64_t dir, const char *name);
 size_t names_first(struct names *n, uint64_t dir);
 struct node *names_node(struct names *n, uint64_t id);
 /* Changes of ours, here at once and there with the next commit. */
-int names_set_entry(struct names *n, uint64_t dir, const char *name, const struct rados_entry *e);
+int names_set_entry(struct names *n, uint64_t dir, const char *name,
+                    const struct rados_entry *e);
 int names_drop_entry(struct names *n, uint64_t dir, const char *name);
 int names_set_file(struct names *n, uint64_t id, const struct rados_file *f);
 int names_drop_file(struct names *n, uint64_t id);

@@ -1,10 +1,10 @@
 /*
  * env_rados_lock.c - who may write to a store, and that nobody else can.
  *
- * A lock is one of RADOS' advisory locks on the names object, with a lease that is renewed
- * at a third of its time. Nobody is hindered by it from writing who does not ask: a writer
- * that was cut off, or stopped, and wakes up when another has the store, must be fenced.
- * Who takes a lock and finds the record of a holder that did not give it back
+ * A lock is one of RADOS' advisory locks on the names object, with a lease that is
+ * renewed at a third of its time. Nobody is hindered by it from writing who does not ask:
+ * a writer that was cut off, or stopped, and wakes up when another has the store, must be
+ * fenced. Who takes a lock and finds the record of a holder that did not give it back
  *
  *   1. puts that client on the cluster's blocklist: no OSD takes anything from it;
  *   2. writes its own record in the names object. The other one commits names only if
@@ -68,7 +68,8 @@ static bool cookie_is_dead(const char *cookie)
     const char *pid = host ? strrchr(cookie, ' ') : NULL;
 
     return pid && pid > host &&
-           is_dead(slice_of(host + 1, (size_t)(pid - host - 1)), strtoull(pid + 1, NULL, 10));
+           is_dead(slice_of(host + 1, (size_t)(pid - host - 1)),
+                   strtoull(pid + 1, NULL, 10));
 }
 
 /* Break the locks of processes that are no more. *broken: there were some. */
@@ -85,8 +86,8 @@ static int break_dead(struct names *n, const char *name, bool *broken)
     *broken = false;
     if (!space)
         return -ENOMEM;
-    count = ra.list_lockers(n->io, n->oid, name, &exclusive, tag, &tag_len, client, &clients,
-                            cookie, &cookies, addr, &addrs);
+    count = ra.list_lockers(n->io, n->oid, name, &exclusive, tag, &tag_len, client,
+                            &clients, cookie, &cookies, addr, &addrs);
     for (i = 0; i < count; i++) {
         if (cookie_is_dead(cookie))
             *broken |= ra.break_lock(n->io, n->oid, name, client, cookie) == 0;
@@ -105,7 +106,8 @@ static int ask(struct names *n, const struct held *h, uint8_t flags)
     char name[32];
 
     lock_name(name, h->dir);
-    return h->shared ? ra.lock_shared(n->io, n->oid, name, h->cookie, "", "siltfs", &lease, flags)
+    return h->shared ? ra.lock_shared(n->io, n->oid, name, h->cookie, "", "siltfs",
+                                      &lease, flags)
                      : ra.lock_exclusive(n->io, n->oid, name, h->cookie, "siltfs", &lease,
                                          flags);
 }
@@ -137,9 +139,10 @@ static int blocklist(struct names *n, struct slice addrs)
             rc = ra.blocklist_add(n->conn->cluster, word, BLOCKLIST_S);
     free(text);
     if (rc) {
-        err_log("%s: the last writer could not be put on the blocklist (%s); it is kept from "
-                "writing all the same",
-                n->label, strerror(-rc));
+        err_log(
+            "%s: the last writer could not be put on the blocklist (%s); it is kept from "
+            "writing all the same",
+            n->label, strerror(-rc));
         return 0;
     }
     return ra.wait_for_latest_osdmap(n->conn->cluster);
@@ -154,12 +157,12 @@ static int write_record(struct names *n, void *arg)
 {
     struct taking *t = arg;
     struct rados_holder old, mine = {
-        .session = n->session,
-        .addrs = slice_str(n->conn->addrs),
-        .host = slice_str(conn_host()),
-        .pid = (uint64_t)getpid(),
-        .name = slice_str(conn_machine()),
-    };
+                                 .session = n->session,
+                                 .addrs = slice_str(n->conn->addrs),
+                                 .host = slice_str(conn_host()),
+                                 .pid = (uint64_t)getpid(),
+                                 .name = slice_str(conn_machine()),
+                             };
 
     t->former = 0;
     buf_clear(&t->addrs);

@@ -97,7 +97,8 @@ struct entry *names_find(struct names *n, uint64_t dir, const char *name)
 {
     size_t i = entry_at(n, dir, name);
 
-    return i < n->n_entries && entry_cmp(n->entry[i], dir, name) == 0 ? n->entry[i] : NULL;
+    return i < n->n_entries && entry_cmp(n->entry[i], dir, name) == 0 ? n->entry[i]
+                                                                      : NULL;
 }
 
 size_t names_first(struct names *n, uint64_t dir)
@@ -142,8 +143,8 @@ static void drop_node(struct names *n, struct node *node)
 
 /* ---- what a key says, into memory ---- */
 
-static int take_entry(struct names *n, const struct rados_key_parts *k, struct slice value,
-                      const char *key)
+static int take_entry(struct names *n, const struct rados_key_parts *k,
+                      struct slice value, const char *key)
 {
     struct rados_entry is;
     struct entry *e;
@@ -204,7 +205,8 @@ static int take_file(struct names *n, uint64_t id, struct slice value, const cha
 }
 
 /* Holders are few: their records lie one behind the other. */
-static bool find_holder(const struct names *n, uint64_t dir, size_t *at, struct slice *value)
+static bool find_holder(const struct names *n, uint64_t dir, size_t *at,
+                        struct slice *value)
 {
     struct slice in = buf_slice(&n->holder);
     uint64_t its;
@@ -365,7 +367,8 @@ static int take_page(struct names *n, rados_omap_iter_t it, char after[RADOS_KEY
 }
 
 /* -ECANCELED: it was changed while it was read. */
-static int read_page(struct names *n, uint64_t version, char after[RADOS_KEY_MAX], bool *more)
+static int read_page(struct names *n, uint64_t version, char after[RADOS_KEY_MAX],
+                     bool *more)
 {
     rados_read_op_t op = ra.create_read_op();
     rados_omap_iter_t it = NULL;
@@ -428,7 +431,8 @@ static int apply_changes(struct names *n)
         if (buf_error(&now))
             rc = -ENOMEM;
         else if (c->key[0] != 'f' &&
-                 (has != c->had || (has && !slice_eq(buf_slice(&now), buf_slice(&c->was)))))
+                 (has != c->had ||
+                  (has && !slice_eq(buf_slice(&now), buf_slice(&c->was)))))
             rc = names_fenced(n, "another changed the same names");
         else
             rc = apply(n, c->key, c->remove ? NULL : &value);

@@ -294,7 +294,8 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
     }
     if (argc - optind != 2)
         return usage("mount");
-    *absent = job->options.nofail && !env_is_rados(argv[optind]) && access(argv[optind], F_OK) < 0 && errno == ENOENT;
+    *absent = job->options.nofail && !env_is_rados(argv[optind]) &&
+              access(argv[optind], F_OK) < 0 && errno == ENOENT;
     if (*absent)
         return 0;
     if (mountpoint_resolve(argv[optind + 1], job->mountpoint, &why) ||

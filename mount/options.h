@@ -24,8 +24,8 @@ struct mount_options {
     bool nofail;             /* no store, no error */
     char snapshot[256];      /* mount that instead; "": the store */
     bool verify_given;       /* verify= was */
-    char rados_conf[256];    /* of a store on RADOS: the cluster's; "": env_rados.h says */
-    char rados_id[64];       /* ... who we are there */
+    char rados_conf[256]; /* of a store on RADOS: the cluster's; "": env_rados.h says */
+    char rados_id[64];    /* ... who we are there */
     unsigned rados_lease_s;
     char metrics[64];        /* ADDRESS:PORT to serve them on; "": nowhere */
     char cache[PATH_MAX];    /* directory of a local cache; "": none */

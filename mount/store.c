@@ -44,9 +44,10 @@ static int resolve_rados(const char *arg, char path[PATH_MAX], struct why *why)
                        "%s: this siltfs was built without librados: install librados-dev "
                        "and build it again",
                        arg);
-    if (!len || name == pool + 1 || name[len + strspn(name + len, "/")] || len > NAME_MAX ||
-        name - pool > NAME_MAX || strncmp(name, "..", len) == 0)
-        return why_set(why, -EINVAL, "%s: a store on RADOS is called rados:POOL/NAME", arg);
+    if (!len || name == pool + 1 || name[len + strspn(name + len, "/")] ||
+        len > NAME_MAX || name - pool > NAME_MAX || strncmp(name, "..", len) == 0)
+        return why_set(why, -EINVAL, "%s: a store on RADOS is called rados:POOL/NAME",
+                       arg);
     snprintf(path, PATH_MAX, "rados:%.*s%.*s", (int)(name - pool), pool, (int)len, name);
     return 0;
 }
@@ -320,10 +321,11 @@ static int busy_why(const char *path, struct why *why)
     struct holder h;
 
     if (store_holder(path, &h) == 0 && h.elsewhere)
-        return why_set(why, -EBUSY,
-                       "%s: in use by process %d of the machine %s; unmount it there; if that "
-                       "is dead or cut off its lease ends soon: try again then",
-                       path, h.pid, h.machine);
+        return why_set(
+            why, -EBUSY,
+            "%s: in use by process %d of the machine %s; unmount it there; if that "
+            "is dead or cut off its lease ends soon: try again then",
+            path, h.pid, h.machine);
     if (mountinfo_of_store(path, &m) == 0)
         return why_set(
             why, -EBUSY,

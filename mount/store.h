@@ -38,8 +38,8 @@ int store_why(const char *path, int err, struct why *why);
 
 struct holder {
     int pid;
-    bool elsewhere; /* on another machine, or out of sight in this one ... */
-    char machine[72];   /* ... which is called so */
+    bool elsewhere;   /* on another machine, or out of sight in this one ... */
+    char machine[72]; /* ... which is called so */
     bool mounted, closing;
     char failed[256]; /* "" or why its last close failed */
 };
