@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "coding.h"
+
 enum {
     CHUNK = 1 << 20,
     OUTSTANDING = 16, /* chunks on their way, of a file */
@@ -562,6 +564,21 @@ static int file_size(struct env_file *file, uint64_t *size)
     return node_size(handle(file)->node, size);
 }
 
+/* Numbers of files are given once, in a store whose number is random. */
+static int file_identity(struct env_file *file, uint8_t id[ENV_IDENTITY])
+{
+    struct node *node = handle(file)->node;
+    struct rados_file rec = node_rec(node);
+
+    if (handle(file)->writer || rec.state == RADOS_OPEN)
+        return -EOPNOTSUPP;
+    store_le64(id, node->names->store);
+    store_le64(id + 8, node->id);
+    store_le64(id + 16, rec.size);
+    store_le64(id + 24, rec.mtime_ns);
+    return 0;
+}
+
 /* ---- the end of a file ---- */
 
 /* Objects behind the last byte go, and the last one is cut. */
@@ -737,6 +754,7 @@ static const struct env_file_ops file_ops = {
     .readahead = file_readahead,
     .writeback = file_writeback,
     .forget = file_forget,
+    .identity = file_identity,
     .close = file_close,
 };
 

@@ -68,7 +68,7 @@ static void open_cache(struct mount_job *job)
     struct env_cache_options o = {.dir = job->options.cache,
                                   .store = job->store,
                                   .bytes = job->options.cache_bytes};
-    struct env *to = job->options.lsm.env ? job->options.lsm.env : env_posix();
+    struct env *to = job->options.lsm.env ? job->options.lsm.env : env_for(job->store);
     char line[1024];
 
     if (!o.dir[0])
