@@ -125,7 +125,7 @@ void note_embedded(struct check *c, struct known *k, const struct record *rec)
     c->bytes += usage_of(rec);
     k->bits |= KNOWN_EMBEDDED;
     known_set_type(k, rec->mode);
-    if (rec->flags || (record_is_file(rec) &&
+    if ((rec->flags & ~(uint32_t)REC_COMPRESSION) || (record_is_file(rec) &&
                        (rec->file.extents || rec->file.bytes || rec->file.unwritten)))
         k->bits |= KNOWN_WANTS;
 }

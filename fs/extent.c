@@ -405,11 +405,17 @@ static void run_after(struct record *rec, uint64_t off, size_t len, uint64_t pie
     }
 }
 
-static uint64_t put_pieces(struct txn *t, uint64_t ino, uint64_t off, struct slice data)
+static uint64_t put_pieces(struct txn *t, uint64_t ino, const struct record *rec,
+                           uint64_t off, struct slice data)
 {
+    enum lsm_compression kind;
     uint64_t pieces = 0;
     struct key k;
 
+    bool chosen = record_compression(rec, &kind);
+
+    if (chosen)
+        lsm_batch_compress(t->batch, &kind);
     while (data.len) {
         size_t n = data.len < FS_EXTENT_MAX ? data.len : FS_EXTENT_MAX;
 
@@ -418,6 +424,8 @@ static uint64_t put_pieces(struct txn *t, uint64_t ino, uint64_t off, struct sli
         data = slice_of(data.data + n, data.len - n);
         pieces++;
     }
+    if (chosen)
+        lsm_batch_compress(t->batch, NULL);
     return pieces;
 }
 
@@ -456,7 +464,7 @@ int extent_write(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec,
         if (rc)
             return rc;
     }
-    pieces = put_pieces(t, ino, off, data);
+    pieces = put_pieces(t, ino, rec, off, data);
     rec->file.extents += pieces;
     rec->file.bytes += data.len;
     run_before(rec, off, end);

@@ -268,6 +268,14 @@ int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned se
  * in its tree: decimal numbers, listed nowhere, set by nobody (-EPERM).
  */
 
+/*
+ * How contents of a file are compressed from now on, where they are stored by
+ * themselves: none, lz4, zstd, else -EINVAL. Without it, as the store says. Files and
+ * directories have it from the directory they are made in. It is no attribute of its own,
+ * but two bits of the inode.
+ */
+#define FS_COMPRESSION_NAME "user.siltfs.compression"
+
 /* The value into `to`, of size bytes, -ERANGE when it is longer; only its length into
  * *len when size is 0. */
 int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *to, size_t size,
@@ -351,6 +359,8 @@ struct fs_info {
     mode_t mode;
     bool embedded; /* its record is in its entry; else it has a key of its own */
     bool xattrs;   /* it has extended attributes */
+    const char
+        *compression; /* what is set for it, as FS_COMPRESSION_NAME; NULL: nothing */
     uint64_t entries, subdirs; /* of a directory */
     /* The rest of a file. */
     uint64_t size, extents, bytes, unwritten;

@@ -3,6 +3,7 @@
  */
 #include "extent.h"
 #include "fs_impl.h"
+#include "xattr.h"
 
 static void note_segment(struct fs_info *out, uint64_t segment)
 {
@@ -63,6 +64,7 @@ static int info_locked(struct fs *fs, const struct inode *in, struct fs_info *ou
         .mode = rec->mode,
         .embedded = in->home.parent != 0,
         .xattrs = rec->flags & REC_XATTR,
+        .compression = xattr_compression(rec),
     };
     if (record_is_dir(rec)) {
         out->entries = rec->dir.entries;

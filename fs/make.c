@@ -27,6 +27,8 @@ static struct record make_record(const struct make *m, const struct inode *dir,
     rec.gid = sgid ? dir->rec.gid : m->cred->gid;
     rec.nlink = m->name ? 1 : 0;
     rec.btime = rec.atime = rec.mtime = rec.ctime = now;
+    if (S_ISDIR(m->mode) || S_ISREG(m->mode))
+        rec.flags = dir->rec.flags & REC_COMPRESSION;
     if (S_ISDIR(m->mode)) {
         rec.dir.parent = dir->ino;
         if (sgid)

@@ -190,6 +190,8 @@ static bool decode_by_type(struct slice *in, struct record *r)
 
     if (!record_is_file(r) && (r->flags & file_only))
         return false;
+    if (!record_is_file(r) && !record_is_dir(r) && (r->flags & REC_COMPRESSION))
+        return false;
     switch (r->mode & S_IFMT) {
     case S_IFREG:
         return decode_file(in, r);
@@ -240,7 +242,8 @@ int record_decode(struct slice in, struct record *r)
 
 int record_decode_tree(struct slice in, struct record *r, uint64_t *tree)
 {
-    uint32_t known = REC_TAIL | REC_RUN | REC_UNWRITTEN | REC_XATTRS | REC_TREE;
+    uint32_t known =
+        REC_TAIL | REC_RUN | REC_UNWRITTEN | REC_XATTRS | REC_TREE | REC_COMPRESSION;
 
     memset(r, 0, sizeof(*r));
     if (!get_varint32(&in, &r->flags) || (r->flags & ~known) ||

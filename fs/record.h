@@ -28,6 +28,10 @@ enum {
     REC_DEFAULT_ACL = 1 << 5, /* system.posix_acl_default; of directories */
     REC_CAPABILITY = 1 << 6,  /* security.capability */
     REC_TREE = 1 << 7,        /* on disk only: the number of a quota tree follows */
+    /* How contents are to be compressed: 0 as the store, else an enum lsm_compression
+     * and 1, in these two bits; of files and directories. */
+    REC_COMPRESSION_SHIFT = 8,
+    REC_COMPRESSION = 3 << REC_COMPRESSION_SHIFT,
     REC_XATTRS = REC_XATTR | REC_ACL | REC_DEFAULT_ACL | REC_CAPABILITY,
 
     RUN_BYTES = 4096, /* a run of small tail extents is shorter than this... */
@@ -88,6 +92,15 @@ static inline bool record_is_file(const struct record *r)
 static inline bool record_sole_extent(const struct record *r)
 {
     return record_is_file(r) && r->file.extents == 1 && (r->flags & REC_TAIL);
+}
+
+/* What was set for the inode, if something was. */
+static inline bool record_compression(const struct record *r, enum lsm_compression *out)
+{
+    unsigned set = (r->flags & REC_COMPRESSION) >> REC_COMPRESSION_SHIFT;
+
+    *out = (enum lsm_compression)(set - 1);
+    return set;
 }
 
 void record_encode(struct buf *b, const struct record *r);

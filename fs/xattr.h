@@ -35,6 +35,9 @@ int xattr_remove_all(struct fs *fs, struct txn *t, uint64_t ino,
 typedef int xattr_name_fn(void *arg, struct slice name, size_t value_len);
 int xattr_names(struct fs *fs, uint64_t ino, xattr_name_fn *fn, void *arg);
 
+/* The value of FS_COMPRESSION_NAME; NULL: it is not set. */
+const char *xattr_compression(const struct record *rec);
+
 /* Contents or owner change: no file capability survives that. */
 int xattr_drop_capability(struct fs *fs, struct txn *t, uint64_t ino, struct record *rec);
 

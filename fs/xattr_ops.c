@@ -10,7 +10,7 @@
 
 /* ---- names ---- */
 
-enum space { USER, TRUSTED, SECURITY, ACL_ACCESS, ACL_DEFAULT };
+enum space { USER, TRUSTED, SECURITY, ACL_ACCESS, ACL_DEFAULT, COMPRESSION };
 
 /* The namespace of a name, or -EOPNOTSUPP; -EINVAL, -ERANGE as the kernel has it. */
 static int space_of(const char *name)
@@ -27,6 +27,8 @@ static int space_of(const char *name)
         return ACL_ACCESS;
     if (strcmp(name, ACL_DEFAULT_NAME) == 0)
         return ACL_DEFAULT;
+    if (strcmp(name, FS_COMPRESSION_NAME) == 0)
+        return COMPRESSION;
     for (unsigned i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
         n = strlen(prefixes[i].prefix);
         if (len >= n && memcmp(name, prefixes[i].prefix, n) == 0)
@@ -38,11 +40,45 @@ static int space_of(const char *name)
 /* May this kind of inode have such a thing? */
 static int space_fits(int space, const struct record *rec)
 {
-    if (space == USER && !record_is_file(rec) && !record_is_dir(rec))
+    if ((space == USER || space == COMPRESSION) && !record_is_file(rec) &&
+        !record_is_dir(rec))
         return -EPERM;
     if ((space == ACL_ACCESS || space == ACL_DEFAULT) && S_ISLNK(rec->mode))
         return -EOPNOTSUPP;
     return space == ACL_DEFAULT && !record_is_dir(rec) ? -EACCES : 0;
+}
+
+/* ---- compression: no attribute of its own ---- */
+
+static const char *const compressions[] = {
+    [LSM_RAW] = "none", [LSM_LZ4] = "lz4", [LSM_ZSTD] = "zstd"};
+
+const char *xattr_compression(const struct record *rec)
+{
+    enum lsm_compression kind;
+
+    return record_compression(rec, &kind) ? compressions[kind] : NULL;
+}
+
+/* value NULL: remove it. */
+static int set_compression(struct record *rec, const struct slice *value, int flags)
+{
+    unsigned kind, kinds = sizeof(compressions) / sizeof(compressions[0]);
+    bool have = rec->flags & REC_COMPRESSION;
+
+    for (kind = 0; value && kind < kinds; kind++)
+        if (slice_eq(*value, slice_str(compressions[kind])))
+            break;
+    if (value && kind == kinds)
+        return -EINVAL;
+    if (have && (flags & XATTR_CREATE))
+        return -EEXIST;
+    if (!have && (!value || (flags & XATTR_REPLACE)))
+        return -ENODATA;
+    rec->flags &= ~(uint32_t)REC_COMPRESSION;
+    if (value)
+        rec->flags |= (kind + 1) << REC_COMPRESSION_SHIFT;
+    return 0;
 }
 
 /* ---- reading ---- */
@@ -58,13 +94,17 @@ static int absent(const struct record *rec, const char *name)
     return label && !(rec->flags & REC_XATTR) ? -EOPNOTSUPP : -ENODATA;
 }
 
-static int read_locked(struct fs *fs, struct inode *in, const char *name, void *to,
-                       size_t size, size_t *len)
+static int read_locked(struct fs *fs, struct inode *in, int space, const char *name,
+                       void *to, size_t size, size_t *len)
 {
     struct lsm_value value = {0};
+    const char *set = space == COMPRESSION ? xattr_compression(&in->rec) : NULL;
     int rc = -ENODATA;
 
-    if (!(in->state & INODE_GONE))
+    if (set) {
+        value.value = slice_str(set);
+        rc = 0;
+    } else if (space != COMPRESSION && !(in->state & INODE_GONE))
         rc = xattr_read(fs, in->ino, &in->rec, name, &value);
     if (rc == -ENODATA)
         rc = absent(&in->rec, name);
@@ -83,17 +123,17 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, void *to, size_t 
                 size_t *len)
 {
     struct inode *in;
-    int rc = space_of(name);
+    int space = space_of(name), rc;
 
-    if (rc < 0)
-        return rc;
-    if (rc == USER && quota_owns_xattr(name))
+    if (space < 0)
+        return space;
+    if (space == USER && quota_owns_xattr(name))
         return quota_getxattr(fs, ino, name, to, size, len);
     rc = inode_get(fs, ino, &in);
     if (rc)
         return rc;
     rwlock_read(&in->lock);
-    rc = read_locked(fs, in, name, to, size, len);
+    rc = read_locked(fs, in, space, name, to, size, len);
     rwlock_unlock(&in->lock);
     inode_put(fs, in);
     return rc;
@@ -135,6 +175,8 @@ int fs_listxattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, char *to,
     rwlock_read(&in->lock);
     if ((in->rec.flags & REC_XATTR) && !(in->state & INODE_GONE))
         rc = xattr_names(fs, ino, add_name, &l);
+    if (!rc && (in->rec.flags & REC_COMPRESSION))
+        rc = add_name(&l, slice_str(FS_COMPRESSION_NAME), 0);
     rwlock_unlock(&in->lock);
     inode_put(fs, in);
     *len = l.len;
@@ -158,6 +200,8 @@ static int fill(struct fs *fs, struct txn *t, const struct change *c, uint64_t i
 {
     int rc;
 
+    if (c->space == COMPRESSION)
+        return set_compression(rec, c->value, c->flags);
     if (c->space != ACL_ACCESS && c->space != ACL_DEFAULT)
         return c->value ? xattr_put(fs, t, ino, rec, c->name, *c->value, c->flags)
                         : xattr_remove(fs, t, ino, rec, c->name);

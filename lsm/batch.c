@@ -26,7 +26,15 @@ void lsm_batch_clear(struct lsm_batch *b)
     b->n = 0;
     b->user_bytes = 0;
     b->n_ranges = 0;
+    b->chooses = false;
     b->err = 0;
+}
+
+void lsm_batch_compress(struct lsm_batch *b, const enum lsm_compression *kind)
+{
+    b->chooses = kind;
+    if (kind)
+        b->vlog = *kind;
 }
 
 unsigned lsm_batch_count(const struct lsm_batch *b)
@@ -66,7 +74,10 @@ static struct batch_op *add(struct lsm_batch *b, enum batch_kind kind, struct sl
     if (b->err)
         return NULL;
     op = &b->ops[b->n++];
-    *op = (struct batch_op){.kind = kind, .key_at = b->bytes.len, .key_len = key.len};
+    *op = (struct batch_op){.kind = kind,
+                            .vlog = b->chooses ? (int8_t)b->vlog : -1,
+                            .key_at = b->bytes.len,
+                            .key_len = key.len};
     buf_append_slice(&b->bytes, key);
     b->user_bytes += key.len;
     b->err = buf_error(&b->bytes);

@@ -21,6 +21,8 @@ enum batch_kind {
 
 struct batch_op {
     enum batch_kind kind;
+    int8_t vlog;   /* how it is compressed if it is separated, which is at once then: an
+                      enum lsm_compression, or -1: nobody said so */
     size_t key_at; /* offsets into bytes, which may move while filling */
     size_t key_len;
     const uint8_t *borrowed; /* the value, when not NULL */
@@ -35,8 +37,10 @@ struct lsm_batch {
     size_t n, cap;
     size_t user_bytes; /* keys and values */
     size_t n_ranges;   /* of ops: range deletes */
-    int err;           /* sticky */
-    struct buf wire;   /* encoded; reused from write to write */
+    bool chooses;      /* the next operations' `vlog`... */
+    enum lsm_compression vlog;
+    int err;         /* sticky */
+    struct buf wire; /* encoded; reused from write to write */
 };
 
 struct slice batch_key(const struct lsm_batch *b, const struct batch_op *op);

@@ -355,17 +355,19 @@ static int copy_value(struct run *r, struct vptr *p)
     struct lsm *db = r->job->db;
     struct vptr to;
     uint8_t *bytes;
-    int rc;
+    int rc, kind;
 
     buf_clear(&r->value);
     bytes = buf_reserve(&r->value, p->len + 1);
     if (!bytes)
         return -ENOMEM;
     rc = vlog_read(db->vlog, p, 0, p->len, bytes);
+    if (!rc)
+        rc = vlog_kind(db->vlog, p, &kind);
     if (rc == -EUCLEAN || rc == -EIO)
         return -ENODATA;
     if (!rc)
-        rc = vlog_append_moved(db->vlog, slice_of(bytes, p->len), &to);
+        rc = vlog_append_moved(db->vlog, slice_of(bytes, p->len), kind, &to);
     KILL_POINT("value-moved");
     if (rc)
         return rc;
@@ -410,7 +412,7 @@ static int move_value(struct run *r, struct slice *value)
 static int separate_value(struct run *r, struct slice *key, struct slice *value)
 {
     struct vptr to;
-    int rc = vlog_append_moved(r->job->db->vlog, *value, &to);
+    int rc = vlog_append_moved(r->job->db->vlog, *value, VLOG_AS_OPENED, &to);
 
     KILL_POINT("value-separated");
     if (rc)

@@ -136,14 +136,21 @@ static bool is_large(const struct lsm *db, const struct batch_op *op)
            op->value_len >= db->o.separate_bytes;
 }
 
-/* Does b write values to the value log, or read where some are? in_log: its own large
- * ones travel in the log. */
+/* Does op's value go to the value log now? in_log: large ones travel in the log, but
+ * those of which somebody chose how they are compressed: the log would not know. */
+static bool is_to_be_separated(const struct lsm *db, const struct batch_op *op,
+                               bool in_log)
+{
+    return (!in_log || op->vlog >= 0) && is_large(db, op);
+}
+
+/* Does b write values to the value log, or read where some are? */
 static bool touches_values(const struct lsm *db, const struct lsm_batch *b, bool in_log)
 {
     size_t i;
 
     for (i = 0; i < b->n; i++)
-        if (b->ops[i].kind == BATCH_SHARE || (!in_log && is_large(db, &b->ops[i])))
+        if (b->ops[i].kind == BATCH_SHARE || is_to_be_separated(db, &b->ops[i], in_log))
             return true;
     return false;
 }
@@ -162,7 +169,7 @@ static int separate(struct lsm *db, struct lsm_batch *b, struct batch_op *op,
                     struct slice value)
 {
     struct vptr p;
-    int rc = vlog_append(db->vlog, value, &p);
+    int rc = vlog_append(db->vlog, value, op->vlog, &p);
 
     KILL_POINT("value-written");
     return rc ? rc : set_pointer(b, op, &p);
@@ -237,7 +244,7 @@ static int resolve_values(struct lsm *db, struct lsm_batch *b, bool in_log)
 
         if (op->kind == BATCH_SHARE)
             rc = resolve_share(db, b, op);
-        else if (!in_log && is_large(db, op))
+        else if (is_to_be_separated(db, op, in_log))
             rc = separate(db, b, op, batch_value(b, op));
     }
     return rc;

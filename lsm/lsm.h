@@ -170,6 +170,14 @@ void lsm_batch_delete_range(struct lsm_batch *b, struct slice from, struct slice
 void lsm_batch_share(struct lsm_batch *b, struct slice dst, struct slice src, size_t off,
                      size_t len);
 
+/*
+ * How values that are put in b from now on are compressed when they are separated,
+ * whatever lsm_options.vlog says, and again when they move; NULL, or a clear: as that
+ * says. Such values are written to the value log at once, also while syncs are near.
+ * Values in tables are compressed with what is beside them, as lsm_options.compression.
+ */
+void lsm_batch_compress(struct lsm_batch *b, const enum lsm_compression *kind);
+
 enum lsm_durability {
     LSM_NOSYNC, /* survives this process; power loss may take it */
     LSM_SYNC,   /* survives power loss, and so does all that was written before */

@@ -153,13 +153,15 @@ static int write_locked(struct vlog *v, struct stream *s, struct record *r,
     return 0;
 }
 
-static int append(struct vlog *v, struct stream *s, struct slice value, struct vptr *out)
+static int append(struct vlog *v, struct stream *s, struct slice value, int kind,
+                  struct vptr *out)
 {
+    bool chosen = kind != VLOG_AS_OPENED;
     struct record r = {0};
-    struct vptr p = {0};
+    struct vptr p = {.chosen = chosen};
     int rc;
 
-    rc = record_build(&r, value, v->o.compression);
+    rc = record_build(&r, value, chosen ? (enum compression)kind : v->o.compression);
     if (rc == 0) {
         mutex_lock(&v->mu);
         rc = write_locked(v, s, &r, &p);
@@ -174,14 +176,14 @@ static int append(struct vlog *v, struct stream *s, struct slice value, struct v
     return rc;
 }
 
-int vlog_append(struct vlog *v, struct slice value, struct vptr *out)
+int vlog_append(struct vlog *v, struct slice value, int kind, struct vptr *out)
 {
-    return append(v, &v->stream[VLOG_FRESH], value, out);
+    return append(v, &v->stream[VLOG_FRESH], value, kind, out);
 }
 
-int vlog_append_moved(struct vlog *v, struct slice value, struct vptr *out)
+int vlog_append_moved(struct vlog *v, struct slice value, int kind, struct vptr *out)
 {
-    return append(v, &v->stream[VLOG_MOVED], value, out);
+    return append(v, &v->stream[VLOG_MOVED], value, kind, out);
 }
 
 uint64_t vlog_newest_moved(struct vlog *v)

@@ -31,6 +31,7 @@ struct vptr {
     uint32_t off;    /* the part: offset in the record's value */
     uint32_t len;    /*           and length */
     bool shared;     /* others may point into the record, too: made by sharing */
+    bool chosen;     /* somebody chose how it is compressed: so it stays when it moves */
 };
 
 enum { VPTR_MAX = 40 }; /* encoded bytes at most */
@@ -65,10 +66,14 @@ int vlog_close(struct vlog *v);
 /* Make an existing, sealed segment known. size: its bytes that count. */
 int vlog_add_segment(struct vlog *v, uint64_t number, uint64_t size);
 
+/* How a value is compressed: an enum compression, RAW, LZ4 or ZSTD, which makes it
+ * `chosen`, or as the options say. */
+enum { VLOG_AS_OPENED = -1 };
+
 /* Write value to the active segment. Not durable before vlog_sync. */
-int vlog_append(struct vlog *v, struct slice value, struct vptr *out);
+int vlog_append(struct vlog *v, struct slice value, int kind, struct vptr *out);
 /* As vlog_append, for a value that was in a segment before. */
-int vlog_append_moved(struct vlog *v, struct slice value, struct vptr *out);
+int vlog_append_moved(struct vlog *v, struct slice value, int kind, struct vptr *out);
 /* vlog_append_moved writes to this segment or to later ones. 0: to any. Cheap. */
 uint64_t vlog_newest_moved(struct vlog *v);
 
@@ -88,6 +93,9 @@ int vlog_seal(struct vlog *v);
  * frame that holds them is damaged or missing; -EINVAL when outside the part.
  */
 int vlog_read(struct vlog *v, const struct vptr *p, size_t off, size_t len, void *to);
+
+/* How the record was compressed; VLOG_AS_OPENED when nobody chose that. As vlog_read. */
+int vlog_kind(struct vlog *v, const struct vptr *p, int *kind);
 
 /* Is the whole record there, on the disk, and sound? 0 or -EUCLEAN. For recovery, when
  * quiet: not logged, and read from wherever it is. */

@@ -6,6 +6,8 @@
 
 /* In the length of the value, which is far from having that bit. */
 static const uint32_t SHARED = 1u << 31;
+/* In the length of the record, likewise. */
+static const uint32_t CHOSEN = 1u << 31;
 
 void vptr_append(struct buf *to, const struct vptr *p)
 {
@@ -14,7 +16,7 @@ void vptr_append(struct buf *to, const struct vptr *p)
 
     n += store_varint(tmp + n, p->segment);
     n += store_varint(tmp + n, p->offset);
-    n += store_varint(tmp + n, p->stored);
+    n += store_varint(tmp + n, p->stored | (p->chosen ? CHOSEN : 0));
     n += store_varint(tmp + n, p->raw | (p->shared ? SHARED : 0));
     n += store_varint(tmp + n, p->off);
     n += store_varint(tmp + n, p->len);
@@ -32,6 +34,8 @@ bool vptr_decode(struct slice *in, struct vptr *p)
         return false;
     v.shared = v.raw & SHARED;
     v.raw &= ~SHARED;
+    v.chosen = v.stored & CHOSEN;
+    v.stored &= ~CHOSEN;
     if (v.off > v.raw || v.len > v.raw - v.off)
         return false;
     *in = at;

@@ -220,6 +220,44 @@ int vlog_read(struct vlog *v, const struct vptr *p, size_t off, size_t len, void
     return rc == -EUCLEAN ? corrupt(v, p, "checksum") : rc;
 }
 
+/* That of the first frame that has one: others did not shrink. */
+static enum compression header_kind(const uint8_t *header, uint32_t raw)
+{
+    struct record_frame f;
+
+    if (raw == 0)
+        return COMPRESS_RAW;
+    record_frame_first(header, raw, &f);
+    while (f.type == COMPRESS_RAW && f.index + 1 < record_frames(raw))
+        record_frame_next(header, raw, &f);
+    return f.type;
+}
+
+int vlog_kind(struct vlog *v, const struct vptr *p, int *kind)
+{
+    uint8_t small[SMALL_PIECE];
+    struct piece header;
+    struct segment *seg;
+    int rc;
+
+    *kind = VLOG_AS_OPENED;
+    if (!p->chosen)
+        return 0;
+    rc = get_segment(v, p, &seg);
+    if (rc == 0) {
+        rc = read_piece(seg, p, 0, (size_t)record_header_bytes(p->raw), small, &header);
+        if (rc == 0 && !record_header_check(header.data, p))
+            rc = -EUCLEAN;
+        if (rc == 0)
+            *kind = (int)header_kind(header.data, p->raw);
+        free(header.owned);
+        segment_put(&v->files, seg);
+    }
+    if (rc == -ENODATA)
+        return corrupt(v, p, "missing");
+    return rc == -EUCLEAN ? corrupt(v, p, "checksum") : rc;
+}
+
 /* ---- check ---- */
 
 static int check_frames(struct segment *seg, const struct vptr *p, const uint8_t *header)

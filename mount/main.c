@@ -105,7 +105,11 @@ static const struct command commands[] = {
     {"info", "PATH...", "how files and directories of a mount are kept",
      "The inode, its extents, where they are (in tables, or in which segments of the "
      "value\n"
-     "log), and what they take there.\n",
+     "log), and what they take there. How what is written next is compressed is the "
+     "store's\n"
+     "(mount -o compression=), or for a file, and what will be made below a directory, "
+     "set\n"
+     "by the attribute user.siltfs.compression: none, lz4 or zstd.\n",
      cmd_info, NULL},
     {"du", "[-s] [-b] [PATH...]", "what directories hold, and take in the store",
      "PATH is of a mount, or STORE:/PATH of a store at rest; the directory one is in, "

@@ -163,6 +163,17 @@ static void scrub(struct order *r, char *arguments)
 
 /* ---- info INO ---- */
 
+static void compression_line(struct order *r, const struct fs_info *i)
+{
+    static const char *const words[] = {
+        [LSM_RAW] = "none", [LSM_LZ4] = "lz4", [LSM_ZSTD] = "zstd"};
+
+    if (i->compression)
+        say(r, "compression   %s, set for it", i->compression);
+    else
+        say(r, "compression   %s, as the store", words[r->ops->options->lsm.vlog]);
+}
+
 static void file_lines(struct order *r, const struct fs_info *i)
 {
     char list[24 * FS_INFO_SEGMENTS + 32] = "";
@@ -211,6 +222,8 @@ static void info(struct order *r, char *arguments)
     if (S_ISDIR(i.mode))
         say(r, "entries       %" PRIu64 ", %" PRIu64 " of them directories", i.entries,
             i.subdirs);
+    if (S_ISREG(i.mode) || S_ISDIR(i.mode))
+        compression_line(r, &i);
     if (S_ISREG(i.mode))
         file_lines(r, &i);
     if (i.xattrs)

@@ -99,6 +99,13 @@ ok "... of a directory" bash -c "'$SILTFS' info '$MNT/d1' | grep -qE 'entries +2
 ok "... of a symbolic link itself" bash -c "! '$SILTFS' info '$MNT/link' | grep -q size"
 same "... of several, one of them missing" "$(info "$MNT/small" "$MNT/none" "$MNT/d1" | grep -c -e "^$MNT" -e "^siltfs: $MNT/none: No such file")" 3
 ok "... the number is the inode's" [ "$(info "$MNT/small" | awk '$1 == "inode" { print $2 }')" = "$(stat -c %i "$MNT/small")" ]
+mkdir "$MNT/packed" && setfattr -n user.siltfs.compression -v zstd "$MNT/packed" && mkdir "$MNT/packed/d" && cp "$MNT/text" "$MNT/packed/d/"
+ok "... how it is compressed: as was set for the directory" bash -c "'$SILTFS' info '$MNT/packed/d/text' | grep -qE 'compression +zstd, set for it'"
+ok "... or as the store" bash -c "'$SILTFS' info '$MNT/text' | grep -qE 'compression +lz4, as the store'"
+ok "... or not" bash -c "setfattr -n user.siltfs.compression -v none '$MNT/packed/d' && head -c 1000000 '$MNT/text' >'$MNT/packed/d/plain' && '$SILTFS' info '$MNT/packed/d/plain' | grep -qE 'for [0-9]+: 1\.0'"
+same "the attribute tells" "$(getfattr --only-values -n user.siltfs.compression "$MNT/packed/d/plain" "$MNT/packed/d/text" 2>/dev/null)" nonezstd
+not "there is no such compression" setfattr -n user.siltfs.compression -v gzip "$MNT/packed"
+ok "it can be removed" bash -c "setfattr -x user.siltfs.compression '$MNT/packed' && mkdir '$MNT/packed/e' && ! getfattr -n user.siltfs.compression '$MNT/packed/e' 2>/dev/null | grep zstd"
 says "info of what is elsewhere" 'not in a siltfs mount' "$SILTFS" info "$STORE"
 says "info of the control directory" 'control directory' "$SILTFS" info "$C"
 says "info of nothing" 'usage: siltfs info' "$SILTFS" info

@@ -749,8 +749,92 @@ START_TEST(what_has_no_attributes_says_that_there_are_no_labels)
 }
 END_TEST
 
+#define COMPRESSION FS_COMPRESSION_NAME
+
+START_TEST(compression_is_inherited_and_no_key_of_its_own)
+{
+    uint64_t d, f, sub, old;
+    struct fs_attr attr;
+
+    rig_init(r, "s");
+    d = rig_dir(r, FS_ROOT, "d");
+    old = rig_file(r, d, "old");
+    ck_err(none(d, COMPRESSION), ENODATA);
+    ck_err(set(d, COMPRESSION, "zstd", XATTR_REPLACE), ENODATA);
+    ck_err(set(d, COMPRESSION, "gzip", 0), EINVAL);
+    ck_err(set(d, COMPRESSION, "", 0), EINVAL);
+    ck_err(set(d, COMPRESSION, "lz4x", 0), EINVAL);
+    ck_ok(set(d, COMPRESSION, "zstd", XATTR_CREATE));
+    ck_err(set(d, COMPRESSION, "lz4", XATTR_CREATE), EEXIST);
+    ck_value(d, COMPRESSION, "zstd");
+    ck_names(d, COMPRESSION " ");
+    f = rig_file(r, d, "f");
+    sub = rig_dir(r, d, "sub");
+    ck_value(f, COMPRESSION, "zstd");
+    ck_value(sub, COMPRESSION, "zstd");
+    ck_value(rig_file(r, sub, "deep"), COMPRESSION, "zstd");
+    ck_err(none(old, COMPRESSION), ENODATA);
+    ck_ok(fs_symlink(r->fs, &r->cred, d, "l", "f", &attr));
+    ck_err(none(attr.st.st_ino, COMPRESSION), ENODATA);
+    ck_err(set(attr.st.st_ino, COMPRESSION, "zstd", 0), EPERM);
+    ck_ok(set(f, "user.a", "x", 0));
+    ck_ok(set(f, COMPRESSION, "none", 0));
+    ck_names(f, "user.a " COMPRESSION " ");
+    ck_assert_uint_eq(keys_of(f), 1);
+    ck_ok(fs_removexattr(r->fs, d, COMPRESSION));
+    ck_err(fs_removexattr(r->fs, d, COMPRESSION), ENODATA);
+    ck_err(none(rig_file(r, d, "after"), COMPRESSION), ENODATA);
+    rig_check(r);
+    rig_remount(r);
+    ck_value(rig_lookup(r, rig_lookup(r, FS_ROOT, "d"), "f"), COMPRESSION, "none");
+    rig_check(r);
+    rig_release(r);
+}
+END_TEST
+
+/* 64 KiB of text at off; what its extent takes. */
+static uint64_t stored_of(uint64_t ino, uint64_t off)
+{
+    static uint8_t text[64 << 10];
+    struct fs_info info;
+    unsigned i;
+
+    for (i = 0; i < sizeof(text); i++)
+        text[i] = (uint8_t)("some words of text, over and over"[i % 33] + i / 3000);
+    ck_ok(fs_write(r->fs, ino, off, slice_of(text, sizeof(text)), false));
+    ck_ok(fs_info(r->fs, ino, &info));
+    ck_assert_uint_eq(info.raw_bytes, off + sizeof(text));
+    return info.stored_bytes;
+}
+
+START_TEST(contents_are_compressed_as_was_set_when_they_were_written)
+{
+    uint64_t f, lz4, zstd, none_, last = 0;
+    struct fs_info info;
+
+    rig_init(r, "s");
+    f = rig_file(r, FS_ROOT, "f");
+    ck_ok(set(f, COMPRESSION, "none", 0));
+    none_ = stored_of(f, 0);
+    ck_assert_uint_ge(none_, 64 << 10);
+    ck_ok(set(f, COMPRESSION, "lz4", 0));
+    last = stored_of(f, 64 << 10);
+    lz4 = last - none_;
+    ck_ok(set(f, COMPRESSION, "zstd", 0));
+    zstd = stored_of(f, 128 << 10) - last;
+    ck_assert_uint_lt(lz4, 16 << 10);
+    ck_assert_uint_lt(zstd, lz4);
+    ck_ok(fs_info(r->fs, f, &info));
+    ck_assert_str_eq(info.compression, "zstd");
+    rig_check(r);
+    rig_release(r);
+}
+END_TEST
+
 TEST_MAIN("fs_xattr", TEST_CASE(set_get_list_remove),
           TEST_CASE(what_has_no_attributes_says_that_there_are_no_labels),
+          TEST_CASE(compression_is_inherited_and_no_key_of_its_own),
+          TEST_CASE(contents_are_compressed_as_was_set_when_they_were_written),
           TEST_CASE(names_and_values_have_limits),
           TEST_CASE(a_file_without_attributes_has_no_flag_and_no_keys),
           TEST_CASE(attributes_go_with_the_inode),

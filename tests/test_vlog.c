@@ -67,7 +67,7 @@ static struct vptr append(struct vlog *v, struct slice value)
 {
     struct vptr p;
 
-    ck_ok(vlog_append(v, value, &p));
+    ck_ok(vlog_append(v, value, VLOG_AS_OPENED, &p));
     ck_assert_uint_eq(p.raw, value.len);
     ck_assert_uint_eq(p.off, 0);
     ck_assert_uint_eq(p.len, value.len);
@@ -109,7 +109,7 @@ static bool same_pointer(const struct vptr *a, const struct vptr *b)
 {
     return a->segment == b->segment && a->offset == b->offset && a->stored == b->stored &&
            a->raw == b->raw && a->off == b->off && a->len == b->len &&
-           a->shared == b->shared;
+           a->shared == b->shared && a->chosen == b->chosen;
 }
 
 START_TEST(pointer_golden_bytes)
@@ -117,7 +117,9 @@ START_TEST(pointer_golden_bytes)
     static const uint8_t want[] = {7, 0x80, 0x80, 4, 0x9c, 0x20, 0x80, 0x20, 5, 0x80, 1};
     static const uint8_t want_shared[] = {7,    0x80, 0x80, 4,    0x9c, 0x20, 0x80,
                                           0xa0, 0x80, 0x80, 0x08, 5,    0x80, 1};
-    struct vptr p = {7, 65536, 4124, 4096, 5, 128, false}, back = {0};
+    static const uint8_t want_chosen[] = {7,    0x80, 0x80, 4,    0x9c, 0xa0, 0x80,
+                                          0x80, 0x08, 0x80, 0x20, 5,    0x80, 1};
+    struct vptr p = {7, 65536, 4124, 4096, 5, 128, false, false}, back = {0};
     struct buf b = {0};
     struct slice in;
 
@@ -137,14 +139,23 @@ START_TEST(pointer_golden_bytes)
     in = buf_slice(&b);
     ck_assert(vptr_decode(&in, &back));
     ck_assert(same_pointer(&p, &back));
+    buf_clear(&b);
+    p.shared = false;
+    p.chosen = true;
+    vptr_append(&b, &p);
+    ck_assert_uint_eq(b.len, sizeof(want_chosen));
+    ck_assert_mem_eq(b.data, want_chosen, sizeof(want_chosen));
+    in = buf_slice(&b);
+    ck_assert(vptr_decode(&in, &back));
+    ck_assert(same_pointer(&p, &back));
     buf_release(&b);
 }
 END_TEST
 
 START_TEST(pointer_of_extremes_fits_and_comes_back)
 {
-    struct vptr p = {UINT64_MAX, UINT64_MAX, UINT32_MAX, INT32_MAX,
-                     1u << 30,   1u << 29,   true};
+    struct vptr p = {UINT64_MAX, UINT64_MAX, INT32_MAX, INT32_MAX,
+                     1u << 30,   1u << 29,   true,      true};
     struct vptr back = {0};
     struct buf b = {0};
     struct slice in;
@@ -167,11 +178,13 @@ END_TEST
 START_TEST(pointer_outside_its_value_is_refused)
 {
     static const struct vptr bad[] = {
-        {1, 0, 100, 50, 51, 0, false},         {1, 0, 100, 50, 0, 51, false},
-        {1, 0, 100, 50, 50, 1, false},         {1, 0, 100, 50, 2, UINT32_MAX, false},
-        {1, 0, 100, 50, UINT32_MAX, 2, false},
+        {1, 0, 100, 50, 51, 0, false, false},
+        {1, 0, 100, 50, 0, 51, false, false},
+        {1, 0, 100, 50, 50, 1, false, false},
+        {1, 0, 100, 50, 2, UINT32_MAX, false, false},
+        {1, 0, 100, 50, UINT32_MAX, 2, false, false},
     };
-    struct vptr good = {1, 0, 100, 50, 50, 0, false}, p;
+    struct vptr good = {1, 0, 100, 50, 50, 0, false, false}, p;
     struct buf b = {0};
     struct slice in;
     size_t i;
@@ -333,7 +346,8 @@ START_TEST(value_over_a_gibibyte_is_refused)
     struct vlog *v = begin(1 << 30, COMPRESS_RAW);
     struct vptr p;
 
-    ck_err(vlog_append(v, slice_of("", RECORD_RAW_MAX + 1ull), &p), EINVAL);
+    ck_err(vlog_append(v, slice_of("", RECORD_RAW_MAX + 1ull), VLOG_AS_OPENED, &p),
+           EINVAL);
     ck_assert_uint_eq(vlog_written(v), 0);
     end(v);
 }
@@ -610,7 +624,7 @@ START_TEST(moved_values_go_to_segments_of_their_own)
     ck_assert_uint_eq(vlog_newest_moved(v), 0);
     make_value(&value, 1000, 0);
     fresh = append(v, buf_slice(&value));
-    ck_ok(vlog_append_moved(v, buf_slice(&value), &moved));
+    ck_ok(vlog_append_moved(v, buf_slice(&value), VLOG_AS_OPENED, &moved));
     ck_assert_uint_ne(fresh.segment, moved.segment);
     ck_assert_uint_eq(append(v, buf_slice(&value)).segment, fresh.segment);
     ck_assert_uint_eq(vlog_newest_moved(v), moved.segment);
@@ -669,7 +683,7 @@ START_TEST(failed_append_leaves_no_trace)
 
     make_value(&value, 5000, 0);
     env_mem_set_space(env, 1000);
-    ck_err(vlog_append(v, buf_slice(&value), &p), ENOSPC);
+    ck_err(vlog_append(v, buf_slice(&value), VLOG_AS_OPENED, &p), ENOSPC);
     ck_assert_uint_eq(vlog_written(v), a.stored);
     b = append(v, slice_str("second"));
     ck_assert_uint_eq(b.offset, a.offset + a.stored);
@@ -692,7 +706,7 @@ START_TEST(append_fails_when_no_segment_can_be_made)
     struct vptr p;
 
     env_mem_fail_at(env, 1, ENOSPC, ENV_MEM_OPEN, ENV_MEM_ONCE);
-    ck_err(vlog_append(v, slice_str("a"), &p), ENOSPC);
+    ck_err(vlog_append(v, slice_str("a"), VLOG_AS_OPENED, &p), ENOSPC);
     p = append(v, slice_str("b"));
     check_read(v, &p, slice_str("b"), 0, 1);
     end(v);
@@ -708,7 +722,7 @@ START_TEST(failed_sync_ends_writing_but_not_reading)
     ck_err(vlog_sync(v), EIO);
     ck_assert_uint_eq(vlog_unsynced(v), p.stored);
     ck_err(vlog_sync(v), EIO);
-    ck_err(vlog_append(v, slice_str("b"), &q), EIO);
+    ck_err(vlog_append(v, slice_str("b"), VLOG_AS_OPENED, &q), EIO);
     check_read(v, &p, slice_str("a"), 0, 1);
     ck_err(vlog_close(v), EIO);
     ck_ok(vlog_close(NULL));

@@ -65,7 +65,7 @@ static int append(struct vlog *v, uint64_t i, struct vptr *p)
     int rc;
 
     make_value(&value, i);
-    rc = vlog_append(v, buf_slice(&value), p);
+    rc = vlog_append(v, buf_slice(&value), VLOG_AS_OPENED, p);
     buf_release(&value);
     return rc;
 }
@@ -102,7 +102,7 @@ static int append_moved(struct vlog *v, uint64_t i, struct vptr *p)
     int rc;
 
     make_value(&value, i);
-    rc = vlog_append_moved(v, buf_slice(&value), p);
+    rc = vlog_append_moved(v, buf_slice(&value), VLOG_AS_OPENED, p);
     buf_release(&value);
     return rc;
 }
@@ -371,12 +371,14 @@ static void append_beside(void)
 
     switch (++beside_calls) {
     case 2: /* its bytes are synced, its name not: more bytes, and a new segment */
-        ck_ok(vlog_append(beside_log, slice_str("more"), &beside_first));
-        ck_ok(vlog_append(beside_log, slice_of(large, sizeof(large)), &p));
+        ck_ok(vlog_append(beside_log, slice_str("more"), VLOG_AS_OPENED, &beside_first));
+        ck_ok(
+            vlog_append(beside_log, slice_of(large, sizeof(large)), VLOG_AS_OPENED, &p));
         ck_assert_uint_gt(p.segment, beside_first.segment);
         break;
     case 3: /* the new segment is synced: it ends as long as it is */
-        ck_ok(vlog_append(beside_log, slice_of(large, sizeof(large)), &p));
+        ck_ok(
+            vlog_append(beside_log, slice_of(large, sizeof(large)), VLOG_AS_OPENED, &p));
         break;
     default:
         break;
@@ -390,7 +392,7 @@ START_TEST(bytes_appended_during_a_sync_are_synced_by_the_next)
     struct vptr first;
 
     beside_log = open_vlog(env, "/d", 100, COMPRESS_RAW);
-    ck_ok(vlog_append(beside_log, slice_str("first"), &first));
+    ck_ok(vlog_append(beside_log, slice_str("first"), VLOG_AS_OPENED, &first));
     env_set_block_hook(append_beside);
     ck_ok(vlog_sync(beside_log));
     env_set_block_hook(NULL);
