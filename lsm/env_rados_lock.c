@@ -22,6 +22,7 @@
 #if __has_include(<rados/librados.h>)
 
 #include "env_rados_impl.h"
+#include "kill.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -173,15 +174,32 @@ static int write_record(struct names *n, void *arg)
     return names_set_holder(n, t->dir, &mine);
 }
 
-static int seal_all(struct names *n, uint64_t session)
+static bool is_open_of_others(const struct names *n, const struct node *node)
+{
+    return node && node->known && node->rec.state == RADOS_OPEN &&
+           node->rec.session != n->session;
+}
+
+/*
+ * What `former` was writing; and whatever is open in the directory: who came between may
+ * have died before it had sealed what it found.
+ */
+static int seal_all(struct names *n, uint64_t dir, uint64_t former)
 {
     size_t i;
     int rc = 0;
 
     for (i = 0; i < n->n_nodes && !rc; i++)
-        if (n->node[i]->known && n->node[i]->rec.state == RADOS_OPEN &&
-            n->node[i]->rec.session == session)
+        if (is_open_of_others(n, n->node[i]) && n->node[i]->rec.session == former)
             rc = rados_seal_locked(n, n->node[i]);
+    for (i = names_first(n, dir); i < n->n_entries && n->entry[i]->dir == dir && !rc;
+         i++) {
+        struct node *node =
+            n->entry[i]->is.kind == RADOS_FILE ? names_node(n, n->entry[i]->is.id) : NULL;
+
+        if (is_open_of_others(n, node))
+            rc = rados_seal_locked(n, node);
+    }
     return rc ? rc : names_commit_locked(n);
 }
 
@@ -193,12 +211,14 @@ static int take_over(struct names *n, uint64_t dir)
 
     if (!rc)
         rc = names_at_once(n, write_record, &t);
+    KILL_POINT("taking-over");
     if (!rc && t.former) {
         err_log("%s: its last writer did not close it; taking over", n->label);
         rc = buf_error(&t.addrs) ? -ENOMEM : blocklist(n, buf_slice(&t.addrs));
-        if (!rc)
-            rc = seal_all(n, t.former);
     }
+    if (!rc)
+        rc = seal_all(n, dir, t.former);
+    KILL_POINT("took-over");
     buf_release(&t.addrs);
     return rc;
 }

@@ -11,7 +11,7 @@ KILLABLE=$(realpath "${B:-build}")/kill/siltfs
 STRESS=$(realpath "${B:-build}")/tests/tool_stress
 [ -x "$KILLABLE" ] || { echo "$KILLABLE is not built: make build/kill/siltfs"; exit 1; }
 
-mapfile -t points < <(grep -rhoE 'KILL_POINT\("[a-z-]+"\)' lsm fs mount --include='*.c' | grep -oE '[a-z-]+' | sort)
+mapfile -t points < <(grep -rhoE 'KILL_POINT\("[a-z-]+"\)' lsm fs mount --include='*.c' --exclude='env_rados*' | grep -oE '[a-z-]+' | sort)
 # The options that are tried, by turns at random; OPTIONS=... : those alone.
 options=(
     ""

@@ -82,4 +82,43 @@ ok "the new one writes" cp -r mount "$T/mnt2/"
 "$SILTFS" umount "$MNT" >/dev/null 2>&1
 ok "it is unmounted, too" "$SILTFS" umount "$T/mnt2"
 same "the store is whole" "$("$SILTFS" fsck "$S" 2>&1 | tail -n 1)" "$S: clean"
+# ---- a local cache ----
+
+count() { python3 -c "import json; print(json.load(open('$MNT/.siltfs/stats.json'))['engine']['disk_cache_$1'])"; }
+serve "$S" "$MNT" "cache=$T/cache,cache_size=64M"
+cp -r tests/*.c "$T/big" "$MNT/" && ok "it is unmounted" "$SILTFS" umount "$MNT"
+serve "$S" "$MNT" "cache=$T/cache,cache_size=64M"
+ok "with a local cache a file that was written through it is read" cmp "$T/big" "$MNT/big"
+ok "and small ones" cmp tests/test.c "$MNT/test.c"
+ok "without asking the cluster for what is in them" test "$(count fetched_bytes)" -lt 1000000
+ok "it is unmounted" "$SILTFS" umount "$MNT"
+rm -rf "$T/cache"
+serve "$S" "$MNT" "cache=$T/cache,cache_size=64M"
+ok "the cache may be deleted" cmp "$T/big" "$MNT/big"
+ok "then it is fetched" test "$(count fetched_bytes)" -gt 8000000
+ok "it is unmounted" "$SILTFS" umount "$MNT"
+
 full || finish
+
+# ---- who takes over dies while he does, and so does the next ----
+
+KILLABLE=$(realpath "${B:-build}")/kill/siltfs
+serve "$S" "$MNT"
+one=$SERVING
+echo a >"$MNT/opened"
+exec 9>>"$MNT/opened"
+kill -STOP "$one"
+sleep 3.5
+for point in taking-over took-over; do
+    died=$(SILTFS_KILL=$point:1 "$KILLABLE" mount -f -o rados_lease=3 "$S" "$T/mnt2" 2>>"$T/log" || echo $?)
+    same "who takes over dies ($point)" "$died" 137
+done
+kill -CONT "$one"
+not "the first one is fenced all the same" python3 -c 'import os; os.write(9, b"late\n"); os.fsync(9)'
+exec 9>&-
+kill_daemon "$one" "$MNT"
+serve "$S" "$T/mnt2"
+same "what it wrote late is not there" "$(cat "$T/mnt2/opened")" a
+ok "it is unmounted" "$SILTFS" umount "$T/mnt2"
+same "the store is whole" "$("$SILTFS" fsck "$S" 2>&1 | tail -n 1)" "$S: clean"
+finish
