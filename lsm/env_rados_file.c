@@ -29,6 +29,7 @@ enum {
     PARTS = 64,       /* reads at once */
     FIRST_OBJECTS = 16,
     AHEAD_MAX = 4 << 20,
+    AHEAD_ALL = 64 << 20, /* of all files */
 };
 
 struct rados_handle {
@@ -41,9 +42,13 @@ struct rados_handle {
     struct mutex ahead_mu;
     uint64_t ahead_off;
     size_t ahead_len;
+    size_t ahead_cap;  /* bytes of memory */
+    size_t ahead_left; /* of it, not taken yet: then it goes */
     uint8_t *ahead;
     rados_completion_t ahead_done;
 };
+
+static atomic_size_t ahead_bytes; /* of all files */
 
 static struct rados_handle *handle(struct env_file *f)
 {
@@ -231,7 +236,7 @@ static int append_locked(struct node *node, struct slice part)
         c = chunk_at(node, off);
         take = take < part.len ? take : part.len;
         if (!c || !buf_reserve(&c->data, take))
-            return -ENOMEM;
+            return w->error = -ENOMEM; /* what got through cannot be taken back */
         buf_append(&c->data, part.data, take);
         part.data += take;
         part.len -= take;
@@ -452,6 +457,20 @@ static int node_size(struct node *node, uint64_t *size)
     return told ? 0 : rados_probe(node->names, node, size);
 }
 
+static void drop_ahead(struct rados_handle *f)
+{
+    if (f->ahead_done) {
+        ra.aio_wait_for_complete(f->ahead_done);
+        ra.aio_release(f->ahead_done);
+        f->ahead_done = NULL;
+    }
+    if (f->ahead)
+        atomic_fetch_sub(&ahead_bytes, f->ahead_cap);
+    free(f->ahead);
+    f->ahead = NULL;
+    f->ahead_len = 0;
+}
+
 static bool is_ahead(const struct rados_handle *f, uint64_t off)
 {
     return f->ahead && off >= f->ahead_off && off < f->ahead_off + f->ahead_len;
@@ -476,12 +495,16 @@ static size_t from_ahead(struct rados_handle *f, uint64_t off, void *to, size_t 
             ra.aio_release(f->ahead_done);
             f->ahead_done = NULL;
             f->ahead_len = got < 0 ? 0 : (size_t)got;
+            f->ahead_left = f->ahead_len;
         }
         if (off < f->ahead_off + f->ahead_len) {
             n = (size_t)(f->ahead_off + f->ahead_len - off);
             n = n < len ? n : len;
             memcpy(to, f->ahead + (off - f->ahead_off), n);
+            f->ahead_left -= n < f->ahead_left ? n : f->ahead_left;
         }
+        if (!f->ahead_left || !f->ahead_len)
+            drop_ahead(f);
     }
     mutex_unlock(&f->ahead_mu);
     return n;
@@ -507,16 +530,22 @@ static int file_pread(struct env_file *file, uint64_t off, void *to, size_t len,
     return rc;
 }
 
-static void drop_ahead(struct rados_handle *f)
+static void begin_ahead(struct rados_handle *f, uint64_t off, size_t len)
 {
-    if (f->ahead_done) {
-        ra.aio_wait_for_complete(f->ahead_done);
-        ra.aio_release(f->ahead_done);
-        f->ahead_done = NULL;
+    struct piece p = {.off = off, .len = len};
+
+    drop_ahead(f);
+    if (atomic_fetch_add(&ahead_bytes, len) + len > AHEAD_ALL || !(p.to = malloc(len))) {
+        atomic_fetch_sub(&ahead_bytes, len);
+        return;
     }
-    free(f->ahead);
-    f->ahead = NULL;
-    f->ahead_len = 0;
+    f->ahead = p.to;
+    f->ahead_off = off;
+    f->ahead_cap = f->ahead_len = f->ahead_left = len;
+    if (begin_piece(f->node, &p))
+        drop_ahead(f);
+    else
+        f->ahead_done = p.done;
 }
 
 /* One piece at a time, within an object, of files that are whole. */
@@ -525,7 +554,6 @@ static void file_readahead(struct env_file *file, uint64_t off, size_t len)
     struct rados_handle *f = handle(file);
     struct rados_file rec = node_rec(f->node);
     uint64_t end = off - off % RADOS_OBJECT_BYTES + RADOS_OBJECT_BYTES;
-    struct piece p = {.off = off};
 
     if (f->writer || rec.state == RADOS_OPEN || off >= rec.size)
         return;
@@ -533,20 +561,10 @@ static void file_readahead(struct env_file *file, uint64_t off, size_t len)
     len = len < AHEAD_MAX ? len : AHEAD_MAX;
     len = end - off < len ? (size_t)(end - off) : len;
     mutex_lock(&f->ahead_mu);
-    if (f->ahead && off >= f->ahead_off && off + len <= f->ahead_off + f->ahead_len) {
-        mutex_unlock(&f->ahead_mu);
-        return;
-    }
-    drop_ahead(f);
-    p.len = len;
-    p.to = f->ahead = malloc(len);
-    if (p.to && begin_piece(f->node, &p) == 0) {
-        f->ahead_off = off;
-        f->ahead_len = len;
-        f->ahead_done = p.done;
-    } else {
-        drop_ahead(f);
-    }
+    /* One that is on its way is not waited for, for a hint. */
+    if (!f->ahead_done &&
+        !(f->ahead && off >= f->ahead_off && off + len <= f->ahead_off + f->ahead_len))
+        begin_ahead(f, off, len);
     mutex_unlock(&f->ahead_mu);
 }
 
@@ -559,53 +577,70 @@ static void file_forget(struct env_file *file, uint64_t off, size_t len)
     mutex_unlock(&f->ahead_mu);
 }
 
+/*
+ * Ids are not given twice. A file that another had to close may lack what its writer has
+ * seen in it, so it is not the same; and one that another still writes to is none yet.
+ */
+static int file_identity(struct env_file *file, uint8_t id[ENV_IDENTITY])
+{
+    struct node *node = handle(file)->node;
+    enum rados_state state = node_rec(node).state;
+
+    if (state == RADOS_OPEN && !handle(file)->writer)
+        return -EOPNOTSUPP;
+    memset(id, 0, ENV_IDENTITY);
+    store_le64(id, node->names->store);
+    store_le64(id + 8, node->id);
+    id[16] = state == RADOS_CUT;
+    return 0;
+}
+
 static int file_size(struct env_file *file, uint64_t *size)
 {
     return node_size(handle(file)->node, size);
 }
 
-/* Numbers of files are given once, in a store whose number is random. */
-static int file_identity(struct env_file *file, uint8_t id[ENV_IDENTITY])
-{
-    struct node *node = handle(file)->node;
-    struct rados_file rec = node_rec(node);
-
-    if (handle(file)->writer || rec.state == RADOS_OPEN)
-        return -EOPNOTSUPP;
-    store_le64(id, node->names->store);
-    store_le64(id + 8, node->id);
-    store_le64(id + 16, rec.size);
-    store_le64(id + 24, rec.mtime_ns);
-    return 0;
-}
-
 /* ---- the end of a file ---- */
 
-/* Objects behind the last byte go, and the last one is cut. */
+/* One object, of which `had` bytes are ours, keeps the first `has`. */
+static int cut_object(struct node *node, uint64_t index, uint64_t had, uint64_t has)
+{
+    char oid[RADOS_OID_MAX], before[GUARD + 1], after[GUARD + 1];
+    rados_write_op_t op = ra.create_write_op();
+    int rc;
+
+    if (!op)
+        return -ENOMEM;
+    rados_object_name(oid, node->id, index);
+    guard_text(before, node->rec.session, had);
+    guard_text(after, node->rec.session, has);
+    ra.write_op_cmpxattr(op, "g", LIBRADOS_CMPXATTR_OP_EQ, before, GUARD);
+    if (has) {
+        ra.write_op_truncate(op, has);
+        ra.write_op_setxattr(op, "g", after, GUARD);
+    } else {
+        ra.write_op_remove(op);
+    }
+    rc = ra.write_op_operate2(op, node->names->io, oid, NULL, FULL_FORCE);
+    ra.release_write_op(op);
+    return rc;
+}
+
+/* Objects behind the last byte go, and the last one is cut; from the end, so that the
+ * file has no hole meanwhile. Guarded as appends are. */
 static int cut_objects(struct node *node, uint64_t from, uint64_t size)
 {
-    uint64_t index = size / RADOS_OBJECT_BYTES, in = size % RADOS_OBJECT_BYTES,
-             last = (from + RADOS_OBJECT_BYTES - 1) / RADOS_OBJECT_BYTES;
-    char oid[RADOS_OID_MAX], guard[GUARD + 1];
-    rados_write_op_t op;
+    uint64_t first = size / RADOS_OBJECT_BYTES, index;
     int rc = 0;
 
-    if (in) {
-        op = ra.create_write_op();
-        if (!op)
-            return -ENOMEM;
-        rados_object_name(oid, node->id, index++);
-        guard_text(guard, node->rec.session, in);
-        ra.write_op_truncate(op, in);
-        ra.write_op_setxattr(op, "g", guard, GUARD);
-        rc = ra.write_op_operate2(op, node->names->io, oid, NULL, FULL_FORCE);
-        ra.release_write_op(op);
+    for (index = (from + RADOS_OBJECT_BYTES - 1) / RADOS_OBJECT_BYTES;
+         index-- > first && !rc;) {
+        uint64_t had = from - index * RADOS_OBJECT_BYTES;
+
+        had = had < RADOS_OBJECT_BYTES ? had : RADOS_OBJECT_BYTES;
+        rc = cut_object(node, index, had, index == first ? size % RADOS_OBJECT_BYTES : 0);
     }
-    for (; index < last && (!rc || rc == -ENOENT); index++) {
-        rados_object_name(oid, node->id, index);
-        rc = ra.remove(node->names->io, oid);
-    }
-    return rc == -ENOENT ? 0 : conn_errno(rc);
+    return rc ? write_error(node, rc) : 0;
 }
 
 static int extend(struct env_file *file, uint64_t more)
