@@ -37,10 +37,10 @@ static int64_t unzigzag(uint64_t v)
 /* ---- times ---- */
 
 /* The difference of seconds wraps, so that any two moments have one. */
-static void put_stamp(struct buf *b, struct stamp s, struct stamp base)
+static uint8_t *store_stamp(uint8_t *to, struct stamp s, struct stamp base)
 {
-    put_varint(b, zigzag((int64_t)((uint64_t)s.sec - (uint64_t)base.sec)));
-    put_varint(b, zigzag((int64_t)s.nsec - (int64_t)base.nsec));
+    to += store_varint(to, zigzag((int64_t)((uint64_t)s.sec - (uint64_t)base.sec)));
+    return to + store_varint(to, zigzag((int64_t)s.nsec - (int64_t)base.nsec));
 }
 
 static bool get_stamp(struct slice *in, struct stamp *s, struct stamp base)
@@ -79,17 +79,21 @@ static bool type_known(uint32_t mode)
     }
 }
 
-static void encode_file(struct buf *b, const struct record *r)
+/* Each operation encodes some: so room is asked for once. */
+enum { RECORD_FIELDS = 5 + 8 + 6 };
+
+static uint8_t *store_file(uint8_t *to, const struct record *r)
 {
-    put_varint(b, r->file.size);
-    put_varint(b, r->file.bytes);
-    put_varint(b, r->file.extents);
+    to += store_varint(to, r->file.size);
+    to += store_varint(to, r->file.bytes);
+    to += store_varint(to, r->file.extents);
     if (r->run_count) {
-        put_varint(b, r->run_bytes);
-        put_varint(b, r->run_count);
+        to += store_varint(to, r->run_bytes);
+        to += store_varint(to, r->run_count);
     }
     if (r->file.unwritten)
-        put_varint(b, r->file.unwritten);
+        to += store_varint(to, r->file.unwritten);
+    return to;
 }
 
 /* What the record has says itself which optional fields follow. */
@@ -111,32 +115,36 @@ void record_encode(struct buf *b, const struct record *r)
 
 void record_encode_tree(struct buf *b, const struct record *r, uint64_t tree)
 {
-    put_varint(b, flags_on_disk(r) | (tree ? REC_TREE : 0));
-    put_varint(b, r->mode);
-    put_varint(b, r->uid);
-    put_varint(b, r->gid);
-    put_varint(b, r->nlink);
-    put_stamp(b, r->btime, (struct stamp){0});
-    put_stamp(b, r->atime, r->btime);
-    put_stamp(b, r->mtime, r->btime);
-    put_stamp(b, r->ctime, r->btime);
+    uint8_t *to = buf_reserve(b, RECORD_FIELDS * VARINT_MAX);
+
+    if (!to)
+        return;
+    to += store_varint(to, flags_on_disk(r) | (tree ? REC_TREE : 0));
+    to += store_varint(to, r->mode);
+    to += store_varint(to, r->uid);
+    to += store_varint(to, r->gid);
+    to += store_varint(to, r->nlink);
+    to = store_stamp(to, r->btime, (struct stamp){0});
+    to = store_stamp(to, r->atime, r->btime);
+    to = store_stamp(to, r->mtime, r->btime);
+    to = store_stamp(to, r->ctime, r->btime);
     switch (r->mode & S_IFMT) {
     case S_IFREG:
-        encode_file(b, r);
+        to = store_file(to, r);
         break;
     case S_IFDIR:
-        put_varint(b, r->dir.parent);
-        put_varint(b, r->dir.entries);
-        put_varint(b, r->dir.subdirs);
-        break;
-    case S_IFLNK:
-        put_bytes(b, r->target);
+        to += store_varint(to, r->dir.parent);
+        to += store_varint(to, r->dir.entries);
+        to += store_varint(to, r->dir.subdirs);
         break;
     case S_IFCHR:
     case S_IFBLK:
-        put_varint(b, r->rdev);
+        to += store_varint(to, r->rdev);
         break;
     }
+    b->len = (size_t)(to - b->data);
+    if (S_ISLNK(r->mode))
+        put_bytes(b, r->target);
     if (tree)
         put_varint(b, tree);
 }

@@ -11,15 +11,13 @@ void buf_release(struct buf *b)
     *b = (struct buf){0};
 }
 
-uint8_t *buf_reserve(struct buf *b, size_t n)
+uint8_t *buf_grow(struct buf *b, size_t n)
 {
     size_t want, cap;
     uint8_t *data;
 
     if (b->failed)
         return NULL;
-    if (b->cap - b->len >= n && b->data)
-        return b->data + b->len;
     want = b->len + n;
     cap = b->cap ? b->cap : 64;
     while (cap < want)
@@ -32,17 +30,6 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
     b->data = data;
     b->cap = cap;
     return b->data + b->len;
-}
-
-void buf_append(struct buf *b, const void *data, size_t len)
-{
-    uint8_t *to = buf_reserve(b, len);
-
-    if (!to)
-        return;
-    if (len)
-        memcpy(to, data, len);
-    b->len += len;
 }
 
 void buf_assign(struct buf *b, struct slice s)

@@ -25,10 +25,26 @@ struct buf {
 
 void buf_release(struct buf *b);
 
-/* Room for n more bytes; NULL when memory is out. Does not change len. */
-uint8_t *buf_reserve(struct buf *b, size_t n);
+uint8_t *buf_grow(struct buf *b, size_t n);
 
-void buf_append(struct buf *b, const void *data, size_t len);
+/* Room for n more bytes; NULL when memory is out. Does not change len. */
+static inline uint8_t *buf_reserve(struct buf *b, size_t n)
+{
+    if (__builtin_expect(b->data && b->cap - b->len >= n && !b->failed, 1))
+        return b->data + b->len;
+    return buf_grow(b, n);
+}
+
+static inline void buf_append(struct buf *b, const void *data, size_t len)
+{
+    uint8_t *to = buf_reserve(b, len);
+
+    if (!to)
+        return;
+    if (len)
+        memcpy(to, data, len);
+    b->len += len;
+}
 
 static inline void buf_append_slice(struct buf *b, struct slice s)
 {

@@ -4,18 +4,6 @@
  */
 #include "coding.h"
 
-size_t store_varint(uint8_t *p, uint64_t v)
-{
-    size_t n = 0;
-
-    while (v >= 0x80) {
-        p[n++] = (uint8_t)(v | 0x80);
-        v >>= 7;
-    }
-    p[n++] = (uint8_t)v;
-    return n;
-}
-
 size_t varint_size(uint64_t v)
 {
     size_t n = 1;
@@ -25,11 +13,6 @@ size_t varint_size(uint64_t v)
         n++;
     }
     return n;
-}
-
-void put_u8(struct buf *b, uint8_t v)
-{
-    buf_append(b, &v, 1);
 }
 
 void put_le32(struct buf *b, uint32_t v)
@@ -54,19 +37,6 @@ void put_be64(struct buf *b, uint64_t v)
 
     store_be64(tmp, v);
     buf_append(b, tmp, sizeof(tmp));
-}
-
-void put_varint(struct buf *b, uint64_t v)
-{
-    uint8_t tmp[VARINT_MAX];
-
-    buf_append(b, tmp, store_varint(tmp, v));
-}
-
-void put_bytes(struct buf *b, struct slice s)
-{
-    put_varint(b, s.len);
-    buf_append_slice(b, s);
 }
 
 static void advance(struct slice *in, size_t n)

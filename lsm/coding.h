@@ -82,16 +82,54 @@ static inline uint64_t load_be64(const uint8_t *p)
 }
 
 /* Writes at most VARINT_MAX bytes at p; returns how many. */
-size_t store_varint(uint8_t *p, uint64_t v);
+static inline size_t store_varint(uint8_t *p, uint64_t v)
+{
+    size_t n = 0;
+
+    while (v >= 0x80) {
+        p[n++] = (uint8_t)(v | 0x80);
+        v >>= 7;
+    }
+    p[n++] = (uint8_t)v;
+    return n;
+}
+
 size_t varint_size(uint64_t v);
 
-void put_u8(struct buf *b, uint8_t v);
+static inline void put_u8(struct buf *b, uint8_t v)
+{
+    uint8_t *to = buf_reserve(b, 1);
+
+    if (to) {
+        *to = v;
+        b->len++;
+    }
+}
+
 void put_le32(struct buf *b, uint32_t v);
 void put_le64(struct buf *b, uint64_t v);
 void put_be64(struct buf *b, uint64_t v);
-void put_varint(struct buf *b, uint64_t v);
+
+static inline void put_varint(struct buf *b, uint64_t v)
+{
+    uint8_t *to = buf_reserve(b, VARINT_MAX);
+
+    if (to)
+        b->len += store_varint(to, v);
+}
+
 /* A varint length, then the bytes. */
-void put_bytes(struct buf *b, struct slice s);
+static inline void put_bytes(struct buf *b, struct slice s)
+{
+    uint8_t *to = buf_reserve(b, VARINT_MAX + s.len);
+
+    if (!to)
+        return;
+    to += store_varint(to, s.len);
+    if (s.len)
+        memcpy(to, s.data, s.len);
+    b->len = (size_t)(to - b->data) + s.len;
+}
 
 bool get_u8(struct slice *in, uint8_t *v);
 bool get_le32(struct slice *in, uint32_t *v);
