@@ -11,7 +11,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { BUCKETS_MIN = 16 };
+enum {
+    BUCKETS_MIN = 16,
+    /* In a link; below are the address' bits. */
+    MORE_AT = 48, /* others follow, or did when it was made */
+    HASH_AT = 49,
+};
 
 static uint64_t mix(uint64_t v)
 {
@@ -42,9 +47,33 @@ static uint64_t hash_of(const struct inode *in, enum itable_by by)
                            : place_hash(in->home.parent, in->name_hash);
 }
 
-static struct inode **next_of(struct inode *in, enum itable_by by)
+static struct inode *link_inode(inode_link link)
+{
+    return (void *)(uintptr_t)(link & ((UINT64_C(1) << MORE_AT) - 1));
+}
+
+static bool link_may_be(inode_link link, uint64_t hash)
+{
+    return (link ^ hash) >> HASH_AT == 0;
+}
+
+static inode_link *next_of(struct inode *in, enum itable_by by)
 {
     return by == BY_NUMBER ? &in->next : &in->name_next;
+}
+
+/* To the front of a chain. */
+static void push(inode_link *to, struct inode *in, enum itable_by by, uint64_t hash)
+{
+    *next_of(in, by) = *to;
+    *to = (uint64_t)(uintptr_t)in | (uint64_t)(*to != 0) << MORE_AT |
+          hash >> HASH_AT << HASH_AT;
+}
+
+/* The next in a chain by name. */
+static inode_link name_after(inode_link link)
+{
+    return link >> MORE_AT & 1 ? link_inode(link)->name_next : 0;
 }
 
 static struct itable_shard *shard_at(struct itable *t, enum itable_by by, uint64_t hash)
@@ -57,7 +86,7 @@ static struct itable_shard *shard_of(struct itable *t, uint64_t ino)
     return shard_at(t, BY_NUMBER, number_hash(ino));
 }
 
-static struct inode **bucket_at(struct itable_shard *s, uint64_t hash)
+static inode_link *bucket_at(struct itable_shard *s, uint64_t hash)
 {
     return &s->bucket[hash / ITABLE_SHARDS & s->mask];
 }
@@ -169,9 +198,8 @@ void inode_free(struct inode *in)
 /* Best effort: without memory the chains are longer. */
 static void resize_locked(struct itable_shard *s, uint64_t buckets)
 {
-    struct inode **old = s->bucket;
+    inode_link *old = s->bucket, *bucket = calloc(buckets, sizeof(*bucket));
     uint64_t old_mask = s->mask, i;
-    struct inode **bucket = calloc(buckets, sizeof(*bucket));
 
     if (!bucket)
         return;
@@ -179,12 +207,11 @@ static void resize_locked(struct itable_shard *s, uint64_t buckets)
     s->mask = buckets - 1;
     for (i = 0; i <= old_mask; i++) {
         while (old[i]) {
-            struct inode *in = old[i], **next = next_of(in, s->by);
-            struct inode **to = bucket_at(s, hash_of(in, s->by));
+            struct inode *in = link_inode(old[i]);
+            uint64_t hash = hash_of(in, s->by);
 
-            old[i] = *next;
-            *next = *to;
-            *to = in;
+            old[i] = *next_of(in, s->by);
+            push(bucket_at(s, hash), in, s->by, hash);
         }
     }
     free(old);
@@ -192,22 +219,20 @@ static void resize_locked(struct itable_shard *s, uint64_t buckets)
 
 static void add_locked(struct itable_shard *s, struct inode *in)
 {
-    struct inode **to;
+    uint64_t hash = hash_of(in, s->by);
 
     if (s->count > s->mask)
         resize_locked(s, (s->mask + 1) * 2);
-    to = bucket_at(s, hash_of(in, s->by));
-    *next_of(in, s->by) = *to;
-    *to = in;
+    push(bucket_at(s, hash), in, s->by, hash);
     s->count++;
 }
 
 static void remove_locked(struct itable_shard *s, struct inode *in)
 {
-    struct inode **at = bucket_at(s, hash_of(in, s->by));
+    inode_link *at = bucket_at(s, hash_of(in, s->by));
 
-    while (*at != in)
-        at = next_of(*at, s->by);
+    while (link_inode(*at) != in)
+        at = next_of(link_inode(*at), s->by);
     *at = *next_of(in, s->by);
     s->count--;
     if (s->mask >= BUCKETS_MIN && s->count < s->mask / 8)
@@ -251,12 +276,14 @@ struct inode *itable_find_name(struct itable *t, uint64_t parent, uint64_t hash,
 {
     uint64_t at = place_hash(parent, hash), ino = 0;
     struct itable_shard *s = shard_at(t, BY_NAME, at);
-    struct inode *in;
+    inode_link link;
 
     mutex_lock(&s->mu);
-    for (in = *bucket_at(s, at); in; in = in->name_next) {
-        if (in->name_hash != hash || in->home.parent != parent ||
-            !slice_eq(slice_str(in->home.name), name))
+    for (link = *bucket_at(s, at); link; link = name_after(link)) {
+        const struct inode *in = link_inode(link);
+
+        if (!link_may_be(link, at) || in->name_hash != hash ||
+            in->home.parent != parent || !slice_eq(slice_str(in->home.name), name))
             continue;
         ino = in->ino;
         *seq = in->home.seq;
@@ -272,11 +299,13 @@ void itable_set_sole(struct itable *t, uint64_t parent, uint64_t hash, uint64_t 
 {
     uint64_t at = place_hash(parent, hash);
     struct itable_shard *s = shard_at(t, BY_NAME, at);
-    struct inode *in;
+    inode_link link;
 
     mutex_lock(&s->mu);
-    for (in = *bucket_at(s, at); in; in = in->name_next) {
-        if (in->name_hash == hash && in->home.parent == parent)
+    for (link = *bucket_at(s, at); link; link = name_after(link)) {
+        struct inode *in = link_inode(link);
+
+        if (link_may_be(link, at) && in->name_hash == hash && in->home.parent == parent)
             in->sole = in->ino == ino;
     }
     mutex_unlock(&s->mu);
@@ -297,13 +326,11 @@ void itable_move(struct itable *t, struct inode *in, uint64_t parent, uint64_t s
 
 static struct inode *find_locked(struct itable_shard *s, uint64_t ino)
 {
-    struct inode *in;
+    struct inode *in = link_inode(*bucket_at(s, number_hash(ino)));
 
-    for (in = *bucket_at(s, number_hash(ino)); in; in = in->next) {
-        if (in->ino == ino)
-            return in;
-    }
-    return NULL;
+    while (in && in->ino != ino)
+        in = link_inode(in->next);
+    return in;
 }
 
 struct inode *itable_find(struct itable *t, uint64_t ino)
@@ -489,11 +516,11 @@ uint64_t itable_count(struct itable *t)
     return n;
 }
 
-static void drain_bucket(struct itable *t, struct itable_shard *s, struct inode **bucket,
+static void drain_bucket(struct itable *t, struct itable_shard *s, inode_link *bucket,
                          itable_drain_fn *fn, void *arg)
 {
     while (*bucket) {
-        struct inode *in = *bucket;
+        struct inode *in = link_inode(*bucket);
 
         in->nlookup = 0;
         in->nopen = 0;

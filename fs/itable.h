@@ -52,8 +52,13 @@ static inline uint64_t kin_of(const struct record *r)
     return record_is_dir(r) ? r->dir.parent : KIN_TYPE | (r->mode & S_IFMT);
 }
 
+/* The address of an inode, and in the bits that no address needs some of the hash that it
+ * is found by, and whether others follow: who looks for another need not look at it,
+ * which would be a cache miss. */
+typedef uint64_t inode_link;
+
 struct inode {
-    struct inode *next; /* under the lock of its number's shard, like the counts */
+    inode_link next; /* under the lock of its number's shard, like the counts */
     uint64_t ino;
     uint64_t nlookup;
     uint32_t nopen;
@@ -64,7 +69,7 @@ struct inode {
     bool sole;
     _Atomic uint64_t kin; /* kin_of(rec): to be asked before the lock may be taken */
     union {
-        struct inode *name_next; /* under the lock of its name's shard, */
+        inode_link name_next;  /* under the lock of its name's shard, */
         _Atomic uint64_t tree; /* Of one that no directory embeds: the quota tree that its
                                   record says (quota.h); 0: none */
     };
@@ -94,7 +99,7 @@ enum itable_by {
 struct itable_shard {
     struct mutex mu;
     enum itable_by by;
-    struct inode **bucket;
+    inode_link *bucket;
     uint64_t mask; /* buckets - 1 */
     uint64_t count;
 } __attribute__((aligned(64)));
