@@ -70,29 +70,6 @@ void bloom_add(uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash)
     }
 }
 
-void bloom_add_concurrent(uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash)
-{
-    uint8_t *line = lines + line_at(bytes, hash);
-    uint32_t h = (uint32_t)hash;
-
-    for (; probes; probes--) {
-        uint32_t bit;
-        uint8_t mask;
-
-        h *= REMIX;
-        bit = h >> BIT_SHIFT;
-        mask = (uint8_t)(1u << (bit & 7));
-        /* Asking first keeps the line shared when the bit is already there. */
-        if (!(__atomic_load_n(&line[bit >> 3], __ATOMIC_RELAXED) & mask))
-            __atomic_fetch_or(&line[bit >> 3], mask, __ATOMIC_RELAXED);
-    }
-}
-
-void bloom_fetch(const uint8_t *lines, size_t bytes, uint64_t hash)
-{
-    __builtin_prefetch(lines + line_at(bytes, hash), 1);
-}
-
 /* All probes, without a branch among them: they hit the same line, and a wrongly
  * predicted early exit costs more than the loads it saves. */
 bool bloom_may_contain(const uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash)

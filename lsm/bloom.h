@@ -26,10 +26,6 @@ double bloom_rate(double bits_per_key);
 
 /* lines: bloom_bytes() zeroed bytes to begin with. Not for concurrent callers. */
 void bloom_add(uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash);
-/* The same from several threads at once (memtables): atomic, relaxed. */
-void bloom_add_concurrent(uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash);
-/* A hint that one of these is to come. */
-void bloom_fetch(const uint8_t *lines, size_t bytes, uint64_t hash);
 bool bloom_may_contain(const uint8_t *lines, size_t bytes, unsigned probes,
                        uint64_t hash);
 

@@ -19,8 +19,7 @@ uint64_t db_new_number(struct lsm *db)
 
 struct memtable *db_memtable_new(struct lsm *db, size_t budget_bytes)
 {
-    struct memtable *m =
-        db->o.filter_bits ? memtable_new(budget_bytes) : memtable_new_bare(budget_bytes);
+    struct memtable *m = memtable_new(budget_bytes);
 
     if (m)
         memtable_count(m, &db->memory);

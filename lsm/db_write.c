@@ -254,18 +254,23 @@ static int resolve_values(struct lsm *db, struct lsm_batch *b, bool in_log)
 
 int db_apply(struct memtable *m, struct slice wire)
 {
+    struct memtable_entry some[MEMTABLE_AT_ONCE];
     struct batch_reader r;
     struct batch_entry e;
-    int rc;
+    size_t n;
+    int rc, more;
 
     if (!batch_reader_init(&r, wire))
         return -EUCLEAN;
-    while ((rc = batch_reader_next(&r, &e)) > 0) {
-        rc = memtable_insert(m, e.type, e.key, e.seq, e.value);
+    do {
+        n = 0;
+        while (n < MEMTABLE_AT_ONCE && (more = batch_reader_next(&r, &e)) > 0)
+            some[n++] = (struct memtable_entry){e.type, e.key, e.value, e.seq, 0};
+        rc = memtable_insert_all(m, some, n);
         if (rc)
             return rc == -EINVAL ? -EUCLEAN : rc;
-    }
-    return rc;
+    } while (more > 0);
+    return more;
 }
 
 /*

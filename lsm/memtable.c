@@ -6,24 +6,22 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "bloom.h"
 #include "env.h"
 #include "hash.h"
+#include "key_index.h"
 #include "memtable_ranges.h"
 #include "vlog.h"
 
 enum {
     ARENA_CHUNK = ENV_HUGE / 2, /* of small ones; others get huge pages */
-    FILTER_BITS = 10,
-    FILTER_ENTRY_BYTES = 128, /* a guess at the bytes of an entry, to size the filter */
+    KEY_BYTES = 128, /* a guess at what a key and its values take, to size the index */
 };
 
 struct memtable {
     _Atomic unsigned refs;
     struct arena arena;
     struct skiplist list;
-    uint8_t *filter;
-    size_t filter_bytes;
+    struct key_index index;
     _Atomic uint64_t entries;
     _Atomic uint64_t deletes;
     _Atomic uint64_t ref_bytes;
@@ -39,25 +37,6 @@ struct memtable {
     struct memtable_place place;
 };
 
-/* Fetched first: it is a cache miss, and so is most of what inserting does. */
-static void filter_fetch(const struct memtable *m, uint64_t hash)
-{
-    if (m->filter)
-        bloom_fetch(m->filter, m->filter_bytes, hash);
-}
-
-static void filter_add(struct memtable *m, uint64_t hash)
-{
-    if (m->filter)
-        bloom_add_concurrent(m->filter, m->filter_bytes, bloom_probes(FILTER_BITS), hash);
-}
-
-static bool filter_rejects(const struct memtable *m, uint64_t hash)
-{
-    return m->filter && !bloom_may_contain(m->filter, m->filter_bytes,
-                                           bloom_probes(FILTER_BITS), hash);
-}
-
 /* Of the arena. Its last one is half empty, on the average. */
 static size_t chunk_bytes(size_t budget_bytes)
 {
@@ -68,34 +47,21 @@ static size_t chunk_bytes(size_t budget_bytes)
     return budget_bytes / 8 < 4096 ? 4096 : budget_bytes / 8;
 }
 
-struct memtable *memtable_new_bare(size_t budget_bytes)
+struct memtable *memtable_new(size_t budget_bytes)
 {
     struct memtable *m = calloc(1, sizeof(*m));
 
     if (!m)
         return NULL;
+    if (key_index_init(&m->index, budget_bytes / KEY_BYTES)) {
+        free(m);
+        return NULL;
+    }
     atomic_init(&m->refs, 1);
     arena_init(&m->arena, chunk_bytes(budget_bytes));
     mutex_init(&m->mu, LOCK_MEMTABLE);
     if (skiplist_init(&m->list, &m->arena) ||
         memtable_ranges_init(&m->ranges, &m->arena)) {
-        memtable_unref(m);
-        return NULL;
-    }
-    return m;
-}
-
-struct memtable *memtable_new(size_t budget_bytes)
-{
-    struct memtable *m = memtable_new_bare(budget_bytes);
-
-    if (!m)
-        return NULL;
-    m->filter_bytes = bloom_bytes(budget_bytes / FILTER_ENTRY_BYTES, FILTER_BITS);
-    m->filter = env_alloc(m->filter_bytes);
-    if (m->filter)
-        memset(m->filter, 0, m->filter_bytes);
-    if (!m->filter) {
         memtable_unref(m);
         return NULL;
     }
@@ -132,7 +98,7 @@ void memtable_unref(struct memtable *m)
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
     memtable_ranges_release(&m->ranges);
-    env_free(m->filter, m->filter_bytes);
+    key_index_release(&m->index);
     free(m->segments);
     arena_release(&m->arena);
     mutex_release(&m->mu);
@@ -199,48 +165,91 @@ static int insert_range(struct memtable *m, struct slice start, uint64_t seq,
     return rc;
 }
 
-int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
-                    uint64_t seq, struct slice value)
+/* A version of a key that is known to be there has its place without a search. */
+static int insert_point(struct memtable *m, const struct memtable_entry *e)
 {
-    uint64_t hash;
-    int rc;
+    const struct skip_node *first = key_index_find(&m->index, e->hash, e->key);
+    uint64_t trailer = ikey_pack(e->seq, e->type);
+    int rc = -ESTALE;
 
-    if (type == IKEY_RANGE_DELETE)
-        return insert_range(m, key, seq, value);
-    if (type == IKEY_PUT_REF) {
-        rc = note_segment(m, value);
-        if (rc)
-            return rc;
-    }
-    hash = hash_key(key);
-    filter_fetch(m, hash);
-    rc = skiplist_insert(&m->list, key, ikey_pack(seq, type), value);
+    if (first)
+        rc = skiplist_add_version(&m->list, first, trailer, e->value);
+    if (rc != -ESTALE)
+        return rc;
+    rc = skiplist_insert(&m->list, e->key, trailer, e->value, &first);
+    /* Before anybody may see the key: that waits for visible_seq. */
+    if (!rc && first)
+        key_index_add(&m->index, e->hash, first);
+    return rc;
+}
+
+static int insert(struct memtable *m, const struct memtable_entry *e)
+{
+    int rc = 0;
+
+    if (e->type == IKEY_RANGE_DELETE)
+        return insert_range(m, e->key, e->seq, e->value);
+    if (e->type == IKEY_PUT_REF)
+        rc = note_segment(m, e->value);
+    if (!rc)
+        rc = insert_point(m, e);
     if (rc)
         return rc;
-    filter_add(m, hash); /* before anybody may see the key: that waits for visible_seq */
     atomic_fetch_add_explicit(&m->entries, 1, memory_order_relaxed);
-    if (type == IKEY_DELETE)
+    if (e->type == IKEY_DELETE)
         atomic_fetch_add_explicit(&m->deletes, 1, memory_order_relaxed);
     count_growth(m);
     return 0;
 }
 
+int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
+                    uint64_t seq, struct slice value)
+{
+    struct memtable_entry e = {type, key, value, seq, hash_key(key)};
+
+    return insert(m, &e);
+}
+
+int memtable_insert_all(struct memtable *m, struct memtable_entry *e, size_t n)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < n; i++) {
+        e[i].hash = hash_key(e[i].key);
+        key_index_fetch(&m->index, e[i].hash);
+    }
+    for (i = 0; i < n && n > 1; i++)
+        key_index_fetch_node(&m->index, e[i].hash);
+    for (i = 0; i < n && !rc; i++)
+        rc = insert(m, &e[i]);
+    return rc;
+}
+
+static const struct skip_node *find(const struct memtable *m, struct slice key,
+                                    uint64_t hash, uint64_t trailer)
+{
+    const struct skip_node *n;
+
+    if (!memtable_entries(m)) /* what the reader may see was counted before */
+        return NULL;
+    n = key_index_find(&m->index, hash, key);
+    if (n)
+        return skip_node_version(n, trailer);
+    if (!key_index_is_full(&m->index))
+        return NULL;
+    n = skiplist_seek(&m->list, key, trailer);
+    return n && key_eq(ikey_user(skip_node_key(n)), key) ? n : NULL;
+}
+
 int memtable_get(struct memtable *m, struct slice key, uint64_t hash, uint64_t seq,
                  uint64_t *trailer, struct slice *value)
 {
-    const struct skip_node *n;
-    struct slice found;
+    const struct skip_node *n = find(m, key, hash, seq << 8 | 0xff);
 
-    /* What the reader may see was counted before. */
-    if (!memtable_entries(m) || filter_rejects(m, hash))
-        return -ENOENT;
-    n = skiplist_seek(&m->list, key, seq << 8 | 0xff);
     if (!n)
         return -ENOENT;
-    found = skip_node_key(n);
-    if (!key_eq(ikey_user(found), key))
-        return -ENOENT;
-    *trailer = ikey_trailer(found);
+    *trailer = ikey_trailer(skip_node_key(n));
     *value = skip_node_value(n);
     return 0;
 }
@@ -269,11 +278,11 @@ int memtable_range_deletes(struct memtable *m, struct range_tombstone **list, si
 
 size_t memtable_bytes(struct memtable *m)
 {
-    return arena_bytes(&m->arena) + m->filter_bytes +
+    return arena_bytes(&m->arena) + key_index_bytes(&m->index) +
            atomic_load_explicit(&m->ranges.bytes, memory_order_relaxed);
 }
 
-uint64_t memtable_entries(struct memtable *m)
+uint64_t memtable_entries(const struct memtable *m)
 {
     return atomic_load_explicit(&m->entries, memory_order_relaxed);
 }

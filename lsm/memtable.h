@@ -1,7 +1,6 @@
 /*
- * memtable.h - the newest writes, in memory: a skiplist of points, the
- * range deletes, a bloom filter that answers misses, and the value-log segments
- * that the points refer to.
+ * memtable.h - the newest writes, in memory: a skiplist of points and an index of its
+ * keys, the range deletes, and the value-log segments that the points refer to.
  *
  * Any number of threads insert and read at once. What was inserted is visible
  * at once to those who ask with its sequence; the commit order (db_write.c)
@@ -17,10 +16,8 @@
 
 struct memtable;
 
-/* One reference is the caller's. budget_bytes sizes the filter. */
+/* One reference is the caller's. budget_bytes sizes the index. NULL: no memory. */
 struct memtable *memtable_new(size_t budget_bytes);
-/* The same without a filter. */
-struct memtable *memtable_new_bare(size_t budget_bytes);
 /* Have what m takes counted, from now until it is freed. */
 void memtable_count(struct memtable *m, struct memory *memory);
 void memtable_ref(struct memtable *m);
@@ -29,6 +26,18 @@ void memtable_unref(struct memtable *m);
 /* type IKEY_RANGE_DELETE: key is the start, value the end. -ENOMEM. */
 int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
                     uint64_t seq, struct slice value);
+
+/* Something to insert. */
+struct memtable_entry {
+    enum ikey_type type;
+    struct slice key, value;
+    uint64_t seq;
+    uint64_t hash; /* of the key; left to memtable_insert_all */
+};
+/* The same for up to MEMTABLE_AT_ONCE, in less time: what they need is fetched at once.
+ * The first error; what comes after it is not inserted. */
+enum { MEMTABLE_AT_ONCE = 16 };
+int memtable_insert_all(struct memtable *m, struct memtable_entry *e, size_t n);
 
 /*
  * Newest point version of key at or before seq; *value is borrowed from m.
@@ -48,7 +57,7 @@ int memtable_range_deletes(struct memtable *m, struct range_tombstone **list, si
 struct iter *memtable_iter_new(struct memtable *m);
 
 size_t memtable_bytes(struct memtable *m);
-uint64_t memtable_entries(struct memtable *m);
+uint64_t memtable_entries(const struct memtable *m);
 uint64_t memtable_deletes(struct memtable *m); /* points and ranges */
 /* Bytes of the value log that its points refer to. */
 uint64_t memtable_ref_bytes(struct memtable *m);

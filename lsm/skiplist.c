@@ -6,6 +6,17 @@
  * A link is published with release order after the node is complete; readers
  * follow links with acquire order. In a link's upper bits is what it tells of the key
  * it leads to (skip_mark.h).
+ *
+ * Newer versions of a key hang on its node, the newest first, in a chain that ends with
+ * the node: to add one no place has to be searched. A key has more than one node when an
+ * older version comes after its first one, which only happens when threads insert at
+ * once: then those follow each other, and what hangs on one of them is newer than it and
+ * older than the one before. So what comes newer than a key's first node goes into that
+ * one's chain, and the first one to be there stays the first in order.
+ *
+ * A version also leads to one further down the chain, so that one is found in steps that
+ * are logarithmic in its depth (Myers, Applicative random-access stacks). `rank` says how
+ * far it leads: past 2^rank - 1.
  */
 #include "skiplist.h"
 
@@ -16,8 +27,14 @@
 typedef _Atomic uint64_t skip_link;
 
 struct skip_node {
-    skip_link next0;  /* level i: (&next0)[-i] */
-    uint32_t key_len; /* internal key */
+    skip_link next0; /* level i: (&next0)[-i]; of a version the one before it */
+    union {
+        _Atomic(struct skip_node *) newest;     /* of a node: version, or itself */
+        _Atomic(const struct skip_node *) jump; /* of a version */
+    };
+    uint32_t key_len : 24; /* internal key */
+    uint32_t rank : 7;     /* of a version; of a node 0 */
+    uint32_t version : 1;
     uint32_t value_len;
     uint8_t bytes[]; /* internal key, value */
 };
@@ -80,18 +97,29 @@ struct slice skip_node_value(const struct skip_node *n)
     return slice_of(n->bytes + n->key_len, n->value_len);
 }
 
+static inline uint64_t node_trailer(const struct skip_node *n)
+{
+    return load_le64(n->bytes + n->key_len - IKEY_TRAILER);
+}
+
+/* The first in order of a node and its versions. */
+static inline const struct skip_node *newest_of(const struct skip_node *n)
+{
+    return atomic_load_explicit(&n->newest, memory_order_acquire);
+}
+
 const struct skip_node *skip_node_next(const struct skip_node *n)
 {
     const struct skip_node *next = next_at(n, 0);
 
+    if (!next || n->version)
+        return next;
     /* Who walks on finds the one after, and its key, fetched. */
-    if (next) {
-        uintptr_t after = (uintptr_t)next_at(next, 0); /* none: 0, no harm */
+    uintptr_t after = (uintptr_t)next_at(next, 0); /* none: 0, no harm */
 
-        __builtin_prefetch((const void *)after);
-        __builtin_prefetch((const void *)(after + 64));
-    }
-    return next;
+    __builtin_prefetch((const void *)after);
+    __builtin_prefetch((const void *)(after + 64));
+    return newest_of(next);
 }
 
 /* Order of node n against (user, trailer): negative when n comes first. */
@@ -124,6 +152,20 @@ static struct skip_node *node_alloc(struct skiplist *l, unsigned kind, int heigh
     return p ? (struct skip_node *)(p + tower) : NULL;
 }
 
+static void node_fill(struct skip_node *n, struct slice user, uint64_t trailer,
+                      struct slice value)
+{
+    atomic_init(&n->newest, n);
+    n->key_len = (uint32_t)(user.len + IKEY_TRAILER);
+    n->rank = 0;
+    n->version = 0;
+    n->value_len = (uint32_t)value.len;
+    key_bytes_copy(n->bytes, user.data, user.len);
+    store_le64(n->bytes + user.len, trailer);
+    if (value.len)
+        memcpy(n->bytes + n->key_len, value.data, value.len);
+}
+
 int skiplist_init(struct skiplist *l, struct arena *arena)
 {
     int i;
@@ -134,9 +176,8 @@ int skiplist_init(struct skiplist *l, struct arena *arena)
         return -ENOMEM;
     for (i = 0; i < SKIPLIST_LEVELS; i++)
         atomic_init(link_at(l->head, i), 0);
-    l->head->key_len = IKEY_TRAILER; /* the least key, which nobody compares with */
-    l->head->value_len = 0;
-    memset(l->head->bytes, 0, IKEY_TRAILER);
+    /* The least key, which nobody compares with. */
+    node_fill(l->head, slice_of(NULL, 0), 0, slice_of(NULL, 0));
     atomic_init(&l->height, 1);
     l->id = atomic_fetch_add(&next_id, 1);
     return 0;
@@ -307,12 +348,22 @@ static unsigned mark_after(const struct skip_target *t, unsigned at, uint64_t li
     return skip_mark(&next, skip_diff(t->user, &next));
 }
 
-/* Put n, whose key is t's, between its neighbours at one level. */
-static void link_level(struct splice *s, struct skip_node *n, int level,
-                       const struct skip_target *t)
+static inline bool is_of_key(const struct skip_node *n, const struct skip_target *t)
+{
+    return key_eq(node_user(n), t->user);
+}
+
+/*
+ * Put n, whose key is t's, between its neighbours at one level; the node before it. NULL:
+ * at the lowest level, where the one behind it is of the same key, and older: n is to be
+ * a version of that one.
+ */
+static struct skip_node *link_level(struct splice *s, struct skip_node *n, int level,
+                                    const struct skip_target *t)
 {
     bool look = level > 0; /* what is remembered may be loose */
     unsigned at = skip_diff(node_user(s->prev[level]), t);
+    struct skip_node *prev;
 
     for (;; look = true) {
         uint64_t link;
@@ -322,6 +373,10 @@ static void link_level(struct splice *s, struct skip_node *n, int level,
         link = load_link(s->prev[level], level);
         if (link_node(link) != s->next[level])
             continue;
+        /* Where the marks differ the keys do, and the node need not be looked at. */
+        if (!level && link_mark(link) == skip_mark(t, at) && s->next[0] &&
+            is_of_key(s->next[0], t))
+            return NULL;
         atomic_store_explicit(link_at(n, level),
                               link_to(s->next[level], mark_after(t, at, link)),
                               memory_order_relaxed);
@@ -330,33 +385,136 @@ static void link_level(struct splice *s, struct skip_node *n, int level,
                 memory_order_release, memory_order_relaxed))
             break;
     }
+    prev = s->prev[level];
     s->prev[level] = n; /* the next key of an ascending run goes behind it */
+    return prev;
 }
 
+/* ---- versions ---- */
+
+/* Where a version leads that follows on `older`: past it, and past as many as that leads
+ * past when the next leads past as many, too. */
+static void set_jump(struct skip_node *v, const struct skip_node *older)
+{
+    const struct skip_node *to = older;
+
+    v->rank = 1;
+    if (older->version) {
+        const struct skip_node *next = atomic_load(&older->jump);
+
+        if (next->rank == older->rank) {
+            to = atomic_load(&next->jump);
+            v->rank = older->rank + 1u;
+        }
+    }
+    atomic_store_explicit(&v->jump, to, memory_order_relaxed);
+}
+
+/* Of a node and its versions the first that is at or before (key, trailer), or the node.
+ * *after: the one before that in order, if there is one. */
+static const struct skip_node *version_at(const struct skip_node *node, uint64_t trailer,
+                                          const struct skip_node **after)
+{
+    const struct skip_node *v = newest_of(node), *to;
+
+    *after = NULL;
+    while (v->version && node_trailer(v) > trailer) {
+        *after = v;
+        to = atomic_load_explicit(&v->jump, memory_order_relaxed);
+        v = to->version && node_trailer(to) > trailer ? to : next_at(v, 0);
+    }
+    return v;
+}
+
+/* v, which is newer than the node, into its chain. */
+static void add_version(struct skip_node *node, struct skip_node *v)
+{
+    uint64_t trailer = node_trailer(v);
+    const struct skip_node *after, *at;
+
+    v->version = 1;
+    for (;;) {
+        at = version_at(node, trailer, &after);
+        set_jump(v, at);
+        atomic_store_explicit(&v->next0, link_to(at, 0), memory_order_relaxed);
+        if (after) { /* others came before this one, which is the older */
+            uint64_t link = link_to(at, 0);
+
+            if (atomic_compare_exchange_strong_explicit(
+                    link_at(after, 0), &link, link_to(v, 0), memory_order_release,
+                    memory_order_relaxed))
+                return;
+        } else {
+            struct skip_node *was = (struct skip_node *)at;
+
+            if (atomic_compare_exchange_strong_explicit(
+                    &node->newest, &was, v, memory_order_release, memory_order_relaxed))
+                return;
+        }
+    }
+}
+
+int skiplist_add_version(struct skiplist *l, const struct skip_node *node,
+                         uint64_t trailer, struct slice value)
+{
+    struct slice user = node_user(node);
+    struct skip_node *v;
+
+    if (node_trailer(node) >= trailer)
+        return -ESTALE;
+    v = node_alloc(l, kind_of(user), 1, user.len + IKEY_TRAILER + value.len);
+    if (!v)
+        return -ENOMEM;
+    node_fill(v, user, trailer, value);
+    add_version((struct skip_node *)node, v);
+    return 0;
+}
+
+const struct skip_node *skip_node_version(const struct skip_node *node, uint64_t trailer)
+{
+    const struct skip_node *v, *after;
+
+    for (;;) {
+        v = version_at(node, trailer, &after);
+        if (v->version || node_trailer(v) <= trailer)
+            return v;
+        v = next_at(node, 0);
+        if (!v || !key_eq(node_user(v), node_user(node)))
+            return NULL;
+        node = v;
+    }
+}
+
+/* ---- inserting and looking ---- */
+
 int skiplist_insert(struct skiplist *l, struct slice user, uint64_t trailer,
-                    struct slice value)
+                    struct slice value, const struct skip_node **first)
 {
     unsigned kind = kind_of(user);
     struct splice *s = &hints[kind];
     int height = random_height(), i;
-    size_t key_len = user.len + IKEY_TRAILER;
-    struct skip_node *n = node_alloc(l, kind, height, key_len + value.len);
+    struct skip_node *n =
+        node_alloc(l, kind, height, user.len + IKEY_TRAILER + value.len);
+    struct skip_node *prev;
     struct skip_target t;
 
+    if (first)
+        *first = NULL;
     if (!n)
         return -ENOMEM;
-    n->key_len = (uint32_t)key_len;
-    n->value_len = (uint32_t)value.len;
-    if (user.len)
-        memcpy(n->bytes, user.data, user.len);
-    store_le64(n->bytes + user.len, trailer);
-    if (value.len)
-        memcpy(n->bytes + key_len, value.data, value.len);
+    node_fill(n, user, trailer, value);
     skip_target_init(&t, node_user(n), trailer);
     splice_find(l, s, splice_level(l, s, user, trailer), &t);
     if (height > s->height)
         raise(l, s, height);
-    for (i = 0; i < height; i++)
+    prev = link_level(s, n, 0, &t);
+    if (!prev) {
+        add_version(s->next[0], n);
+        return 0;
+    }
+    if (first && (prev == l->head || !is_of_key(prev, &t)))
+        *first = n;
+    for (i = 1; i < height; i++)
         link_level(s, n, i, &t);
     return 0;
 }
@@ -380,24 +538,37 @@ static void find(const struct skiplist *l, struct slice user, uint64_t trailer,
 const struct skip_node *skiplist_seek(const struct skiplist *l, struct slice user,
                                       uint64_t trailer)
 {
+    const struct skip_node *after;
     struct skip_node *prev, *next;
 
     find(l, user, trailer, &prev, &next);
-    return next;
+    if (!next)
+        return NULL;
+    /* Of another key all versions are at or after this one. */
+    if (!key_eq(node_user(next), user))
+        return newest_of(next);
+    return version_at(next, trailer, &after);
 }
 
 const struct skip_node *skiplist_before(const struct skiplist *l, struct slice user,
                                         uint64_t trailer)
 {
+    const struct skip_node *after = NULL;
     struct skip_node *prev, *next;
 
     find(l, user, trailer, &prev, &next);
+    if (next && key_eq(node_user(next), user))
+        version_at(next, trailer, &after);
+    if (after)
+        return after;
     return prev == l->head ? NULL : prev;
 }
 
 const struct skip_node *skiplist_first(const struct skiplist *l)
 {
-    return next_at(l->head, 0);
+    const struct skip_node *n = next_at(l->head, 0);
+
+    return n ? newest_of(n) : NULL;
 }
 
 const struct skip_node *skiplist_last(const struct skiplist *l)

@@ -4,7 +4,8 @@
  * Inserts and reads run concurrently without locks; nothing is ever removed.
  * Nodes lie in an arena, key and value inline (RocksDB's InlineSkipList). An
  * insert remembers where it went, per thread and leading key byte, so that a
- * run of ascending keys costs no search.
+ * run of ascending keys costs no search. A newer version of a key whose first node is
+ * known costs none either.
  */
 #ifndef LSM_SKIPLIST_H
 #define LSM_SKIPLIST_H
@@ -26,9 +27,23 @@ struct skiplist {
 /* -ENOMEM. Frees nothing later: the arena owns the nodes. */
 int skiplist_init(struct skiplist *l, struct arena *arena);
 
-/* Copies both. The internal key must not be there yet. -ENOMEM. */
+/*
+ * Copies both. The internal key must not be there yet. *first is the new node if it is
+ * the first of its user key to be there, and stays so; else NULL. first may be NULL.
+ * -ENOMEM.
+ */
 int skiplist_insert(struct skiplist *l, struct slice user, uint64_t trailer,
-                    struct slice value);
+                    struct slice value, const struct skip_node **first);
+/*
+ * A newer version of the key of which `first` is the first node. -ESTALE, and nothing was
+ * done, when that is newer itself: insert it as any other. -ENOMEM.
+ */
+int skiplist_add_version(struct skiplist *l, const struct skip_node *first,
+                         uint64_t trailer, struct slice value);
+/* The newest version of the key of which `first` is the first node, at or before trailer;
+ * NULL when there is none. */
+const struct skip_node *skip_node_version(const struct skip_node *first,
+                                          uint64_t trailer);
 
 /* First node at or after (user, trailer) in ikey order; NULL at the end. */
 const struct skip_node *skiplist_seek(const struct skiplist *l, struct slice user,

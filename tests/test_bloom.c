@@ -127,52 +127,9 @@ START_TEST(sizes_are_whole_lines)
 }
 END_TEST
 
-enum { THREADS = 4, EACH = 20000 };
-
-struct adder {
-    uint8_t *lines;
-    size_t bytes;
-    uint64_t from;
-};
-
-static void *add_some(void *arg)
-{
-    struct adder *a = arg;
-    uint64_t i;
-
-    for (i = 0; i < EACH; i++) {
-        bloom_add_concurrent(a->lines, a->bytes, 6, hash_number(a->from + i));
-        ck_assert(bloom_may_contain(a->lines, a->bytes, 6, hash_number(a->from + i)));
-    }
-    return NULL;
-}
-
-START_TEST(threads_lose_no_bit)
-{
-    size_t bytes = bloom_bytes(THREADS * EACH, 10);
-    uint8_t *one = calloc(1, bytes);
-    uint8_t *many = calloc(1, bytes);
-    struct adder adders[THREADS];
-    pthread_t threads[THREADS];
-    uint64_t i;
-
-    for (i = 0; i < THREADS; i++) {
-        adders[i] = (struct adder){many, bytes, i * EACH};
-        ck_ok(pthread_create(&threads[i], NULL, add_some, &adders[i]));
-    }
-    for (i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-    for (i = 0; i < THREADS * EACH; i++)
-        bloom_add(one, bytes, 6, hash_number(i));
-    ck_assert_mem_eq(one, many, bytes);
-    free(one);
-    free(many);
-}
-END_TEST
-
 TEST_MAIN("bloom", TEST_CASE_ALONE(golden_bits),
           TEST_CASE_ALONE(ten_bits_err_in_one_percent),
           TEST_CASE_ALONE(more_bits_err_less),
           TEST_CASE_ALONE(the_rate_that_is_told_is_the_rate),
           TEST_CASE_ALONE(each_bit_saves_less_than_the_one_before),
-          TEST_CASE_ALONE(sizes_are_whole_lines), TEST_CASE(threads_lose_no_bit))
+          TEST_CASE_ALONE(sizes_are_whole_lines))

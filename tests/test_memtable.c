@@ -73,7 +73,7 @@ START_TEST(get_finds_the_newest_version_at_a_sequence)
     int round;
 
     for (round = 0; round < 15; round++) {
-        /* The small budget: more keys than its filter was made for. */
+        /* The small budget: more keys than its index has room for. */
         struct entries es = entries_random(&r, 1 + test_below(&r, 600), 8, 40);
         struct memtable *m = filled(&es, round % 2 ? 64 : 1 << 20, &r);
 
@@ -564,6 +564,117 @@ START_TEST(threads_insert_and_read_at_once)
 }
 END_TEST
 
+/* Some keys that all write: writer and version of each are told by its sequence. */
+enum { HOT = 40, HOT_WRITES = 600, HOT_AT_ONCE = 4, HOT_ROUNDS = 20 };
+
+struct hot {
+    struct memtable *m;
+    _Atomic uint64_t next_seq;
+    _Atomic bool stop;
+    pthread_barrier_t start;
+};
+
+static struct slice hot_key(uint64_t seq, uint8_t key[9])
+{
+    key[0] = (uint8_t)(seq % 3);
+    store_be64(key + 1, seq * seq % HOT);
+    return slice_of(key, 9);
+}
+
+static void *write_hot(void *arg)
+{
+    struct memtable_entry e[HOT_AT_ONCE];
+    uint8_t key[HOT_AT_ONCE][9];
+    struct hot *h = arg;
+
+    pthread_barrier_wait(&h->start);
+    for (;;) {
+        uint64_t seq = atomic_fetch_add(&h->next_seq, HOT_AT_ONCE);
+
+        if (seq > HOT_WRITES)
+            return NULL;
+        for (unsigned i = 0; i < HOT_AT_ONCE; i++) {
+            struct slice user = hot_key(seq + i, key[i]);
+
+            e[i] = (struct memtable_entry){IKEY_PUT, user, user, seq + i, 0};
+        }
+        if (memtable_insert_all(h->m, e, HOT_AT_ONCE))
+            ck_abort_msg("no memory");
+    }
+}
+
+static size_t walk_hot(struct iter *it)
+{
+    struct buf last = {0};
+    size_t n = 0;
+
+    for (iter_first(it); it->valid; iter_next(it), n++) {
+        if (n && ikey_cmp(buf_slice(&last), it->key) >= 0)
+            ck_abort_msg("entry %zu is out of order", n);
+        if (!slice_eq(it->value, ikey_user(it->key)))
+            ck_abort_msg("entry %zu has another's value", n);
+        buf_assign(&last, it->key);
+    }
+    for (iter_last(it); it->valid; iter_prev(it))
+        n--;
+    buf_release(&last);
+    return n; /* forward less backward */
+}
+
+static void *walk_all_the_time(void *arg)
+{
+    struct hot *h = arg;
+    struct iter *it = memtable_iter_new(h->m);
+
+    pthread_barrier_wait(&h->start);
+    while (!atomic_load(&h->stop))
+        walk_hot(it);
+    iter_free(it);
+    return NULL;
+}
+
+static void check_hot(struct hot *h)
+{
+    struct iter *it = memtable_iter_new(h->m);
+    uint64_t seq, trailer;
+    struct slice value;
+    uint8_t key[9];
+
+    ck_assert_uint_eq(memtable_entries(h->m),
+                      atomic_load(&h->next_seq) - 1 - HOT_AT_ONCE * (uint64_t)THREADS);
+    ck_assert_uint_eq(walk_hot(it), 0);
+    for (seq = 1; seq <= memtable_entries(h->m); seq++) {
+        struct slice user = hot_key(seq, key);
+
+        ck_ok(get(h->m, user, seq, &trailer, &value));
+        ck_assert_uint_eq(trailer, ikey_pack(seq, IKEY_PUT));
+        ck_assert(slice_eq(value, user));
+    }
+    iter_free(it);
+}
+
+START_TEST(threads_write_versions_of_the_same_keys)
+{
+    for (int round = 0; round < HOT_ROUNDS; round++) {
+        struct hot h = {.m = memtable_new(round % 2 ? 64 : 1 << 20), .next_seq = 1};
+        pthread_t writer[THREADS], reader;
+        unsigned i;
+
+        pthread_barrier_init(&h.start, NULL, THREADS + 1);
+        ck_ok(pthread_create(&reader, NULL, walk_all_the_time, &h));
+        for (i = 0; i < THREADS; i++)
+            ck_ok(pthread_create(&writer[i], NULL, write_hot, &h));
+        for (i = 0; i < THREADS; i++)
+            ck_ok(pthread_join(writer[i], NULL));
+        atomic_store(&h.stop, true);
+        ck_ok(pthread_join(reader, NULL));
+        check_hot(&h);
+        pthread_barrier_destroy(&h.start);
+        memtable_unref(h.m);
+    }
+}
+END_TEST
+
 TEST_MAIN(
     "memtable",
 
@@ -578,4 +689,5 @@ TEST_MAIN(
     TEST_CASE_ALONE(range_deletes_leave_points_to_be_judged_by_sequence),
     TEST_CASE_ALONE(too_many_range_deletes_crowd_a_memtable),
     TEST_CASE_ALONE(overlapping_range_deletes_are_counted_as_memory_and_do_not_multiply),
-    TEST_CASE(threads_insert_and_read_at_once))
+    TEST_CASE(threads_insert_and_read_at_once),
+    TEST_CASE(threads_write_versions_of_the_same_keys))

@@ -33,13 +33,13 @@ static void insert(struct list *l, const struct entry *e)
     struct slice ikey = buf_slice(&e->ikey);
 
     ck_ok(skiplist_insert(&l->skip, ikey_user(ikey), ikey_trailer(ikey),
-                          buf_slice(&e->value)));
+                          buf_slice(&e->value), NULL));
 }
 
 static void insert_str(struct list *l, const char *key, uint64_t seq)
 {
     ck_ok(skiplist_insert(&l->skip, slice_str(key), ikey_pack(seq, IKEY_PUT),
-                          slice_str(key)));
+                          slice_str(key), NULL));
 }
 
 static struct slice user_of(const struct skip_node *n)
@@ -274,6 +274,84 @@ START_TEST(versions_of_a_key_stand_newest_first)
 }
 END_TEST
 
+/* As many versions as a directory's record has: none may be far from the first. */
+START_TEST(of_many_versions_each_is_found_and_has_its_neighbours)
+{
+    enum { N = 30000 };
+    const struct skip_node *first, *none, *n;
+    uint64_t r = test_seed(), i;
+    struct list l;
+
+    list_init(&l, 64 << 10);
+    insert_str(&l, "a", 1);
+    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(2, IKEY_PUT), slice_str(""),
+                          &first));
+    insert_str(&l, "z", 1);
+    ck_assert_ptr_nonnull(first);
+    for (i = 2; i <= N; i++) {
+        if (i % 10) {
+            ck_ok(skiplist_add_version(&l.skip, first, ikey_pack(2 * i, IKEY_PUT),
+                                       slice_str("")));
+        } else {
+            ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(2 * i, IKEY_PUT),
+                                  slice_str(""), &none));
+            ck_assert_ptr_null(none);
+        }
+    }
+    ck_err(skiplist_add_version(&l.skip, first, ikey_pack(1, IKEY_PUT), slice_str("")),
+           ESTALE);
+    ck_assert_ptr_null(skip_node_version(first, 1 << 8));
+    for (i = 0; i < N; i++) {
+        uint64_t seq = 2 + test_below(&r, 2 * N - 1);
+
+        n = skip_node_version(first, seq << 8 | 0xff);
+        ck_assert_uint_eq(ikey_seq(skip_node_key(n)), seq & ~1ull);
+        ck_assert_ptr_eq(n, skiplist_seek(&l.skip, slice_str("k"), seq << 8 | 0xff));
+        n = skiplist_before(&l.skip, slice_str("k"), seq << 8 | 0xff);
+        if (seq >= 2 * N)
+            ck_slice_str(user_of(n), "a");
+        else
+            ck_assert_uint_eq(ikey_seq(skip_node_key(n)), (seq & ~1ull) + 2);
+    }
+    ck_slice_str(user_of(skiplist_seek(&l.skip, slice_str("k"), 1 << 8)), "z");
+    n = skiplist_before(&l.skip, slice_str("z"), UINT64_MAX);
+    ck_assert_uint_eq(ikey_seq(skip_node_key(n)), 2);
+    for (n = skip_node_next(skiplist_first(&l.skip)), i = N; i;
+         n = skip_node_next(n), i--)
+        ck_assert_uint_eq(ikey_seq(skip_node_key(n)), 2 * i);
+    ck_slice_str(user_of(n), "z");
+    list_release(&l);
+}
+END_TEST
+
+START_TEST(the_first_node_of_a_key_is_told_and_stays_first)
+{
+    const struct skip_node *first, *second;
+    struct list l;
+
+    list_init(&l, 4096);
+    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(5, IKEY_PUT), slice_str(""),
+                          &first));
+    ck_assert_ptr_nonnull(first);
+    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(3, IKEY_PUT), slice_str(""),
+                          &second)); /* older: a node behind it */
+    ck_assert_ptr_null(second);
+    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(4, IKEY_PUT), slice_str(""),
+                          &second));
+    ck_assert_ptr_null(second);
+    ck_ok(skiplist_add_version(&l.skip, first, ikey_pack(9, IKEY_PUT), slice_str("")));
+    ck_ok(skiplist_add_version(&l.skip, first, ikey_pack(7, IKEY_PUT), slice_str("")));
+    for (uint64_t seq = 3; seq < 12; seq++) {
+        static const uint64_t want[] = {3, 4, 5, 5, 7, 7, 9, 9, 9};
+        const struct skip_node *n = skip_node_version(first, seq << 8 | 0xff);
+
+        ck_assert_uint_eq(ikey_seq(skip_node_key(n)), want[seq - 3]);
+    }
+    ck_assert_ptr_null(skip_node_version(first, 2 << 8 | 0xff));
+    list_release(&l);
+}
+END_TEST
+
 START_TEST(types_of_one_sequence_stand_greatest_first)
 {
     const struct skip_node *n;
@@ -281,11 +359,11 @@ START_TEST(types_of_one_sequence_stand_greatest_first)
 
     list_init(&l, 4096);
     ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_DELETE),
-                          slice_str("")));
+                          slice_str(""), NULL));
     ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_PUT_REF),
-                          slice_str("")));
-    ck_ok(
-        skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_PUT), slice_str("")));
+                          slice_str(""), NULL));
+    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_PUT), slice_str(""),
+                          NULL));
     n = skiplist_first(&l.skip);
     ck_assert_int_eq(ikey_type(skip_node_key(n)), IKEY_PUT_REF);
     n = skip_node_next(n);
@@ -309,7 +387,7 @@ START_TEST(keys_and_values_of_any_size_are_kept_whole)
     list_init(&l, 4096);
     for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         ck_ok(skiplist_insert(&l.skip, slice_of(bytes + i, sizes[i]), i << 8,
-                              slice_of(bytes, i % 2 ? sizes[i] : (1 << 20) - i)));
+                              slice_of(bytes, i % 2 ? sizes[i] : (1 << 20) - i), NULL));
     for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         const struct skip_node *n =
             skiplist_seek(&l.skip, slice_of(bytes + i, sizes[i]), UINT64_MAX);
@@ -474,7 +552,7 @@ static void *write_keys(void *arg)
         struct slice user = key_of(s, i, key);
 
         /* Not ck_ok, whose bookkeeping would keep the threads apart. */
-        if (skiplist_insert(&s->l.skip, user, ikey_pack(i + 1, IKEY_PUT), user))
+        if (skiplist_insert(&s->l.skip, user, ikey_pack(i + 1, IKEY_PUT), user, NULL))
             ck_abort_msg("no memory");
         atomic_store_explicit(&s->done[i], true, memory_order_release);
     }
@@ -577,6 +655,8 @@ TEST_MAIN("skiplist", TEST_CASE_ALONE(arena_pieces_are_aligned_and_do_not_overla
           TEST_CASE_ALONE(an_empty_list_has_nothing),
           TEST_CASE_ALONE(inserts_in_any_order_are_found_in_key_order),
           TEST_CASE_ALONE(versions_of_a_key_stand_newest_first),
+          TEST_CASE_ALONE(of_many_versions_each_is_found_and_has_its_neighbours),
+          TEST_CASE_ALONE(the_first_node_of_a_key_is_told_and_stays_first),
           TEST_CASE_ALONE(types_of_one_sequence_stand_greatest_first),
           TEST_CASE_ALONE(keys_and_values_of_any_size_are_kept_whole),
           TEST_CASE_ALONE(an_ascending_run_is_in_order),
