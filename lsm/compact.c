@@ -193,7 +193,8 @@ static int open_output(struct run *r)
         .number = db_new_number(db),
         .block_bytes = db->o.block_bytes,
         .filter_bits = r->filter_bits,
-        .compression = (enum compression)db->o.compression[r->job->output_level],
+        .compression =
+            (enum compression)atomic_load(&db->live.compression[r->job->output_level]),
         .dictionary_bytes = last ? db->o.dictionary_bytes : 0,
         .memory = &db->memory,
         .wrote = r->job->flush || !db->o.workers ? NULL : pay,

@@ -160,6 +160,18 @@ static void init_tables(struct lsm *db)
     table_cache_limit(&db->tables, &limits);
 }
 
+static void set_live(struct lsm *db, const struct lsm_options *o)
+{
+    unsigned level;
+
+    atomic_store(&db->live.sync_interval_ms, o->sync_interval_ms);
+    atomic_store(&db->live.background_bytes_per_s, o->background_bytes_per_s);
+    for (level = 0; level < LSM_LEVELS; level++)
+        atomic_store(&db->live.compression[level], (int)o->compression[level]);
+    rate_set(&db->rate,
+             o->background_bytes_per_s ? o->background_bytes_per_s : RATE_UNLIMITED);
+}
+
 static struct lsm *db_new(const char *path, const struct lsm_options *o)
 {
     struct lsm *db = aligned_alloc(64, (sizeof(*db) + 63) / 64 * 64);
@@ -180,8 +192,8 @@ static struct lsm *db_new(const char *path, const struct lsm_options *o)
     atomic_init(&db->next_number, 1);
     init_locks(db);
     init_tables(db);
-    rate_init(&db->rate, db->env,
-              o->background_bytes_per_s ? o->background_bytes_per_s : RATE_UNLIMITED);
+    rate_init(&db->rate, db->env, RATE_UNLIMITED);
+    set_live(db, o);
     return db;
 }
 
@@ -380,6 +392,23 @@ static int open_files(struct lsm *db)
     if (!rc)
         rc = db_recover(db);
     return rc;
+}
+
+int lsm_change_options(struct lsm *db, const struct lsm_options *o)
+{
+    struct lsm_options all = db->o;
+    int rc;
+
+    all.sync_interval_ms = o->sync_interval_ms;
+    all.background_bytes_per_s = o->background_bytes_per_s;
+    memcpy(all.compression, o->compression, sizeof(all.compression));
+    all.vlog = o->vlog;
+    rc = options_check(&all);
+    if (rc)
+        return rc;
+    set_live(db, &all);
+    vlog_set_compression(db->vlog, (enum compression)o->vlog);
+    return 0;
 }
 
 int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)

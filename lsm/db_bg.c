@@ -42,8 +42,8 @@ struct pick_options db_pick_options(struct lsm *db)
         .level_ratio = db->o.level_ratio,
         .l1_bytes = db->o.l1_bytes,
         .table_bytes = db->o.table_bytes,
-        .recompress =
-            db->o.compression[LSM_LEVELS - 2] != db->o.compression[LSM_LEVELS - 1],
+        .recompress = atomic_load(&db->live.compression[LSM_LEVELS - 2]) !=
+                      atomic_load(&db->live.compression[LSM_LEVELS - 1]),
         .at_rest = atomic_load(&db->at_rest) || atomic_load(&db->urgent),
         .left_out =
             atomic_load(&db->damaged_tables) || atomic_load(&db->unreadable_tables),
@@ -256,7 +256,7 @@ static void set_rate(struct lsm *db, struct timekeeping *t, uint64_t now)
     double per_s = 0;
     unsigned level;
 
-    if (db->o.background_bytes_per_s)
+    if (atomic_load(&db->live.background_bytes_per_s))
         return;
     if (t->rate_ns && now > t->rate_ns)
         per_s = (double)(user - t->rate_user) * 1e9 / (double)(now - t->rate_ns);
@@ -291,6 +291,7 @@ static void note_logs(struct lsm *db, bool resting)
 static void tick(struct lsm *db, struct timekeeping *t)
 {
     uint64_t seq = atomic_load(&db->visible_seq), now = env_now_ns(db->env), synced;
+    unsigned interval_ms = atomic_load(&db->live.sync_interval_ms);
 
     set_rate(db, t, now);
     t->idle_ticks = seq == t->seen_seq ? t->idle_ticks + 1 : 0;
@@ -300,8 +301,8 @@ static void tick(struct lsm *db, struct timekeeping *t)
     mutex_unlock(&db->sync_mu);
     if (seq <= synced || !t->unsynced_since)
         t->unsynced_since = now;
-    if (db->o.sync_interval_ms && seq > synced && !atomic_load(&db->error) &&
-        (now - t->unsynced_since >= db->o.sync_interval_ms * 1000000ull ||
+    if (interval_ms && seq > synced && !atomic_load(&db->error) &&
+        (now - t->unsynced_since >= interval_ms * 1000000ull ||
          vlog_unsynced(db->vlog) > UNSYNCED_MAX)) {
         db_sync_to(db, seq);
         t->unsynced_since = 0;
@@ -486,7 +487,7 @@ int lsm_compact_while(struct lsm *db, bool full, bool (*go_on)(void *arg), void 
     int rc = lsm_flush(db);
 
     atomic_fetch_add(&db->urgent, 1);
-    if (!db->o.background_bytes_per_s)
+    if (!atomic_load(&db->live.background_bytes_per_s))
         rate_set(&db->rate, RATE_UNLIMITED);
     while (!rc) {
         int failed;

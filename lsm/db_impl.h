@@ -104,7 +104,12 @@ struct counters {
 };
 
 struct lsm {
-    struct lsm_options o;
+    struct lsm_options o; /* as opened; of these the ones that hold: */
+    struct {
+        _Atomic unsigned sync_interval_ms;
+        _Atomic uint64_t background_bytes_per_s;
+        _Atomic int compression[LSM_LEVELS];
+    } live;
     struct env *env;
     char *dir;
     struct store_format format; /* constant once it is open */

@@ -132,6 +132,13 @@ void lsm_options_init(struct lsm_options *o);
 int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out);
 
 /*
+ * Change options of an open store, from now on: sync_interval_ms, background_bytes_per_s,
+ * compression (tables that are there are as they are until they are compacted) and vlog,
+ * from o, of which nothing else is looked at. -EINVAL, as lsm_open, and nothing changes.
+ */
+int lsm_change_options(struct lsm *db, const struct lsm_options *o);
+
+/*
  * Flush, sync and close; frees db in any case. The error says that the last
  * acknowledged writes may not be durable. Iterators and snapshots must be gone.
  */

@@ -161,7 +161,9 @@ static int append(struct vlog *v, struct stream *s, struct slice value, int kind
     struct vptr p = {.chosen = chosen};
     int rc;
 
-    rc = record_build(&r, value, chosen ? (enum compression)kind : v->o.compression);
+    rc = record_build(&r, value,
+                      chosen ? (enum compression)kind
+                             : __atomic_load_n(&v->o.compression, __ATOMIC_RELAXED));
     if (rc == 0) {
         mutex_lock(&v->mu);
         rc = write_locked(v, s, &r, &p);
@@ -184,6 +186,11 @@ int vlog_append(struct vlog *v, struct slice value, int kind, struct vptr *out)
 int vlog_append_moved(struct vlog *v, struct slice value, int kind, struct vptr *out)
 {
     return append(v, &v->stream[VLOG_MOVED], value, kind, out);
+}
+
+void vlog_set_compression(struct vlog *v, enum compression kind)
+{
+    __atomic_store_n(&v->o.compression, kind, __ATOMIC_RELAXED);
 }
 
 uint64_t vlog_newest_moved(struct vlog *v)

@@ -117,6 +117,9 @@ int vlog_forget_segment(struct vlog *v, uint64_t number, uint64_t *size);
 /* Delete the file of one that was forgotten. Slow: it may wait for the disk. */
 int vlog_unlink_segment(struct vlog *v, uint64_t number, uint64_t size);
 
+/* What VLOG_AS_OPENED means from now on. */
+void vlog_set_compression(struct vlog *v, enum compression kind);
+
 /* From now on a segment is sealed at this size. */
 void vlog_set_segment_bytes(struct vlog *v, uint64_t bytes);
 

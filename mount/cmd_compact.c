@@ -9,6 +9,7 @@
 #include "ask.h"
 #include "command.h"
 #include "log.h"
+#include "settings.h"
 #include "store.h"
 #include "target.h"
 
@@ -44,6 +45,9 @@ static int at_rest(const struct target *t, struct why *why)
     lsm_options_init(&o);
     o.format = FS_FORMAT;
     o.verify_bytes = 0;
+    err = settings_lsm(t->store, &o, why);
+    if (err)
+        return err;
     err = store_open(t->store, &o, &db, why);
     if (err)
         return err;

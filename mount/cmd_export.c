@@ -11,6 +11,7 @@
 
 #include "command.h"
 #include "progress.h"
+#include "settings.h"
 #include "source.h"
 #include "store.h"
 #include "tar.h"
@@ -45,7 +46,7 @@ static int open_fs(const char *path, bool read_only, struct lsm **db, struct fs 
 {
     struct lsm_options o;
     struct fs_options fo;
-    int err;
+    int err = 0;
 
     lsm_options_init(&o);
     fs_options_init(&fo);
@@ -53,7 +54,10 @@ static int open_fs(const char *path, bool read_only, struct lsm **db, struct fs 
     o.format = FS_FORMAT;
     if (read_only)
         o.verify_bytes = 0; /* what is exported is verified as it is read */
-    err = store_open(path, &o, db, why);
+    else
+        err = settings_lsm(path, &o, why);
+    if (!err)
+        err = store_open(path, &o, db, why);
     if (err)
         return err;
     err = fs_mount(*db, &fo, fs);

@@ -17,12 +17,14 @@
 #include "log.h"
 #include "mountpoint.h"
 #include "session.h"
+#include "settings.h"
 #include "snapshots.h"
 #include "store.h"
 
 struct mount_job {
     struct mount_options options;
     char store[PATH_MAX], mountpoint[PATH_MAX];
+    struct buf words;  /* all that was given with -o */
     struct env *cache; /* options.lsm.env, if it is one; else NULL */
 };
 
@@ -267,6 +269,35 @@ static void configure_rados(struct mount_job *job)
         o->lsm.verify_bytes = 0;
 }
 
+static int take_words(struct mount_job *job, const char *list, struct why *why)
+{
+    buf_append(&job->words, ",", 1);
+    buf_append_slice(&job->words, slice_str(list));
+    why_set(why, 0, "out of memory");
+    return buf_error(&job->words) ? -ENOMEM
+                                  : mount_options_parse(&job->options, list, why);
+}
+
+/* What the store keeps goes before what was given. */
+static int keep_settings(struct mount_job *job, const char *argv0, struct why *why)
+{
+    char list[SETTINGS_MAX];
+    int err = settings_read(job->store, list, why);
+
+    if (err || !list[0])
+        return err;
+    mount_options_release(&job->options);
+    mount_options_init(&job->options);
+    err = mount8_defaults(argv0, &job->options, why);
+    if (!err)
+        err = mount_options_parse(&job->options, list, why);
+    buf_append(&job->words, "", 1);
+    if (!err && buf_error(&job->words))
+        return why_set(why, -ENOMEM, "out of memory");
+    return err ? err
+               : mount_options_parse(&job->options, (const char *)job->words.data, why);
+}
+
 /* *absent: there is no store, and that is to be no error. */
 static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
                  bool *absent)
@@ -289,7 +320,7 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
             *foreground = true;
         else if (c != 'o' && c != 'm')
             return usage("mount");
-        else if (mount_options_parse(&job->options, optarg, &why))
+        else if (take_words(job, optarg, &why))
             return fail("%s", why.text);
     }
     if (argc - optind != 2)
@@ -299,7 +330,8 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
     if (*absent)
         return 0;
     if (mountpoint_resolve(argv[optind + 1], job->mountpoint, &why) ||
-        find_store(job, argv[optind], &why) || find_cache(job, &why))
+        find_store(job, argv[optind], &why) || keep_settings(job, argv[0], &why) ||
+        find_cache(job, &why))
         return fail("%s", why.text);
     return 0;
 }
@@ -338,5 +370,6 @@ int cmd_mount(int argc, char **argv)
     if (rc == 0 && !absent)
         rc = job.options.remount ? remount(&job) : mount_anew(&job, foreground);
     mount_options_release(&job.options);
+    buf_release(&job.words);
     return rc;
 }

@@ -15,6 +15,7 @@
 #include "browse.h"
 #include "orders.h"
 #include "report.h"
+#include "settings.h"
 
 #define DIR_INO       (1ull << 63)
 #define SNAPSHOTS_INO (DIR_INO + 1)
@@ -107,10 +108,12 @@ int control_report(struct ops *o, report_fn *report, char **text, size_t *len)
 static int write_config(struct ops *o, char **text, size_t *len)
 {
     FILE *out = open_memstream(text, len);
+    struct mount_options now = *o->options;
 
     if (!out)
         return -ENOMEM;
-    mount_options_print(out, o->options);
+    settings_now(o, &now.lsm);
+    mount_options_print(out, &now);
     return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 

@@ -41,11 +41,17 @@ static const struct command commands[] = {
      "With -l, detach it now though it is in use, and return at once; the store is\n"
      "closed when the last user is gone.\n",
      cmd_umount, NULL},
-    {"set", "STORE [size=SIZE] [inodes=N]",
-     "show or change the limits of STORE, unmounted",
-     "Without a word it shows them. What is used is counted anew, which takes as long\n"
-     "as listing all files. A limit may be less than is used: then nothing can be added\n"
-     "until enough was deleted.\n",
+    {"set", "STORE|MNT [NAME=VALUE...]",
+     "show or change the limits and options that a store keeps",
+     "Without a word it shows them. size and inodes change while it is unmounted: what "
+     "is\n"
+     "used is counted anew, which takes as long as listing all files; a limit may be "
+     "less\n"
+     "than is used: then nothing can be added until enough was deleted. All other words\n"
+     "are options of mount, kept for every mount to come; its own -o goes before them.\n"
+     "sync_interval, compression and background_rate change at once in one that is "
+     "there;\n"
+     "memory, memtable, strategy and verify with the next. NAME=default keeps none.\n",
      cmd_set, limits_help},
     {"quota", "set|show|clear DIR [size=SIZE] [inodes=N], or list STORE|MNT",
      "limit what a directory and all that is in it may use",

@@ -24,6 +24,7 @@ void ops_init(struct ops *o, struct fs *fs, const struct mount_options *options)
 {
     o->fs = fs;
     o->options = options;
+    o->lsm = options->lsm;
     o->uid = getuid();
     o->gid = getgid();
     clock_gettime(CLOCK_REALTIME, &o->mounted);

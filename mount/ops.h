@@ -24,9 +24,10 @@ enum { OPS_LOOKUPS = 256 };
 /* What the operations work on; the userdata of the session. */
 struct ops {
     struct fs *fs;
-    const struct mount_options *options;
-    struct fuse_session *session; /* set by session_new */
-    uid_t uid;                    /* who mounted: the control files are theirs */
+    const struct mount_options *options; /* as mounted; of lsm, what holds: */
+    struct lsm_options lsm;              /* settings.c */
+    struct fuse_session *session;        /* set by session_new */
+    uid_t uid;                           /* who mounted: the control files are theirs */
     gid_t gid;
     struct timespec mounted;
     struct browse *browse;      /* of the snapshots; NULL: they are not shown */

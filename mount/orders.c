@@ -14,6 +14,7 @@
 #include "browse.h"
 #include "near.h"
 #include "quotas.h"
+#include "settings.h"
 #include "snapshots.h"
 
 enum {
@@ -133,7 +134,7 @@ static int scrub_progress(void *arg, uint64_t done, uint64_t total, uint64_t pos
     return 0;
 }
 
-static void scrub_line(void *arg, const char *line)
+static void say_line(void *arg, const char *line)
 {
     say(arg, "%s", line);
 }
@@ -141,7 +142,7 @@ static void scrub_line(void *arg, const char *line)
 static void scrub(struct order *r, char *arguments)
 {
     struct fs_scrub_options o = {
-        .report = scrub_line, .progress = scrub_progress, .arg = r};
+        .report = say_line, .progress = scrub_progress, .arg = r};
     uint64_t problems = 0;
     char *word, *rest;
     int err;
@@ -168,10 +169,13 @@ static void compression_line(struct order *r, const struct fs_info *i)
     static const char *const words[] = {
         [LSM_RAW] = "none", [LSM_LZ4] = "lz4", [LSM_ZSTD] = "zstd"};
 
+    struct lsm_options lsm;
+
+    settings_now(r->ops, &lsm);
     if (i->compression)
         say(r, "compression   %s, set for it", i->compression);
     else
-        say(r, "compression   %s, as the store", words[r->ops->options->lsm.vlog]);
+        say(r, "compression   %s, as the store", words[lsm.vlog]);
 }
 
 static void file_lines(struct order *r, const struct fs_info *i)
@@ -444,6 +448,47 @@ static void quota(struct order *r, char *arguments)
         end(r, "0");
 }
 
+/* ---- set [WORDS]: without any, what there is ---- */
+
+static void show_limit(struct order *r, const char *name, uint64_t limit)
+{
+    if (limit)
+        say(r, "%s=%" PRIu64, name, limit);
+    else
+        say(r, "%s=none", name);
+}
+
+static void show_settings(struct order *r)
+{
+    char list[SETTINGS_MAX], *rest = list, *word;
+    struct fs_stats s;
+    struct why why;
+
+    fs_get_stats(r->ops->fs, &s);
+    if (settings_read(store_of(r), list, &why)) {
+        refuse(r, "%s", why.text);
+        return;
+    }
+    show_limit(r, "size", s.limits.bytes);
+    show_limit(r, "inodes", s.limits.inodes);
+    while ((word = strsep(&rest, ",")))
+        if (*word)
+            say(r, "%s", word);
+    end(r, "0");
+}
+
+static void set(struct order *r, char *arguments)
+{
+    struct why why;
+
+    if (!*arguments)
+        show_settings(r);
+    else if (settings_change(r->ops, arguments, say_line, r, &why))
+        refuse(r, "%s", why.text);
+    else
+        show_settings(r);
+}
+
 /* ---- the commands ---- */
 
 static const struct {
@@ -454,6 +499,7 @@ static const struct {
     {"compact", compact},   {"accesslog", accesslog},
     {"snapshot", snapshot}, {"unsnapshot", unsnapshot},
     {"quota", quota},       {"du", du},
+    {"set", set},
 };
 
 static void *obey(void *arg)

@@ -84,7 +84,7 @@ ok "unmount" "$SILTFS" umount "$MNT"
 ok "a larger limit" "$SILTFS" set "$STORE" size=100M inodes=none
 ok "mount" "$SILTFS" mount "$STORE" "$MNT"
 same "shows" "$(kib size) $(kib used)" "102400 $was"
-says "it is not changed while mounted" "in use: mounted" "$SILTFS" set "$STORE" size=none
+says "it is not changed while mounted" "limits change while it is not" "$SILTFS" set "$STORE" size=none
 dd if=/dev/urandom of="$MNT/crash" bs=1M count=5 status=none
 rm "$MNT/all"
 was=$(kib used)

@@ -158,6 +158,42 @@ START_TEST(a_value_that_moves_stays_compressed_as_was_chosen)
 }
 END_TEST
 
+START_TEST(options_change_while_a_store_is_open)
+{
+    struct lsm_options now;
+    uint64_t lz4;
+    struct lsm *db;
+    unsigned level;
+
+    set_up(&db);
+    put(db, "a", NULL, LSM_NOSYNC);
+    lz4 = stored(db, "a", NULL);
+    lsm_options_init(&now);
+    now.vlog = LSM_ZSTD;
+    now.memory_bytes = 1; /* not looked at */
+    now.sync_interval_ms = 10;
+    for (level = 0; level < LSM_LEVELS; level++)
+        now.compression[level] = LSM_RAW;
+    ck_ok(lsm_change_options(db, &now));
+    put(db, "b", NULL, LSM_NOSYNC);
+    ck_assert_uint_lt(stored(db, "b", NULL), lz4);
+    now.background_bytes_per_s = 1;
+    now.vlog = LSM_RAW;
+    ck_err(lsm_change_options(db, &now), EINVAL);
+    put(db, "c", NULL, LSM_NOSYNC);
+    ck_assert_uint_lt(stored(db, "c", NULL), lz4); /* nothing was changed */
+    now.background_bytes_per_s = 0;
+    ck_ok(lsm_change_options(db, &now));
+    put(db, "d", NULL, LSM_NOSYNC);
+    ck_assert_uint_ge(stored(db, "d", NULL), SIZE);
+    ck_ok(lsm_compact(db, true));
+    ck_ok(lsm_verify(db));
+    ck_ok(lsm_close(db));
+    env_mem_free(o.env);
+}
+END_TEST
+
 TEST_MAIN("vlog_kind", TEST_CASE(a_value_is_compressed_as_was_chosen),
           TEST_CASE(while_syncs_are_near_what_was_chosen_is_not_left_to_the_log),
-          TEST_CASE(a_value_that_moves_stays_compressed_as_was_chosen))
+          TEST_CASE(a_value_that_moves_stays_compressed_as_was_chosen),
+          TEST_CASE(options_change_while_a_store_is_open))
