@@ -32,6 +32,13 @@ struct quota *quota_find(const struct quota_table *t, uint64_t tree)
     return i < t->n && t->at[i]->tree == tree ? t->at[i] : NULL;
 }
 
+bool quota_lies_in(struct quota *q, const struct quota *outer)
+{
+    while (q && q != outer)
+        q = atomic_load(&q->outer);
+    return q;
+}
+
 int quota_table_add(struct quota_table *t, struct quota *q)
 {
     struct quota **at = realloc(t->at, (t->n + 1) * sizeof(*at));

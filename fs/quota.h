@@ -48,6 +48,9 @@ struct quota {
 };
 
 struct quota *quota_find(const struct quota_table *t, uint64_t tree);
+/* Is it that, or in it, by `outer`? Before one is put around another: a hostile store may
+ * say so of two each way, and none may lie in itself. */
+bool quota_lies_in(struct quota *q, const struct quota *outer);
 /* In no table; NULL: no memory. */
 struct quota *quota_new(uint64_t tree, const struct quota_record *rec);
 /* Takes q, if it returns 0. */

@@ -232,14 +232,6 @@ static int change_table(struct fs *fs, struct quota *q)
     return rc;
 }
 
-/* Only a hostile store says so of two each way. */
-static bool lies_in(struct quota *q, const struct quota *outer)
-{
-    while (q && q != outer)
-        q = atomic_load(&q->outer);
-    return q;
-}
-
 /* A quota that the directory has not got yet; of one that was cleared something may be
  * left. */
 static int begin_quota(struct fs *fs, struct inode *dir, struct quota *q,
@@ -261,7 +253,7 @@ static int begin_quota(struct fs *fs, struct inode *dir, struct quota *q,
             return rc;
         }
     }
-    atomic_store(&q->outer, lies_in(outer, q) ? NULL : outer);
+    atomic_store(&q->outer, quota_lies_in(outer, q) ? NULL : outer);
     rec = quota_record_of(q);
     rec.state = QUOTA_FILLING;
     rec.limit_bytes = limits->bytes;

@@ -255,14 +255,15 @@ static bool change_outer(struct walk *w, uint64_t tree)
 {
     struct quotas *s = &w->fs->quotas;
     bool filling = w->to == w->q->tree;
-    struct quota *inner;
+    struct quota *inner, *outer;
 
     mutex_lock(&s->mu);
+    outer = filling ? w->q : atomic_load(&w->q->outer);
     inner = quota_find(&s->table, tree);
     if (inner && atomic_load(&inner->state) == QUOTA_REMOVED)
         inner = NULL;
-    if (inner)
-        atomic_store(&inner->outer, filling ? w->q : atomic_load(&w->q->outer));
+    if (inner && !quota_lies_in(outer, inner))
+        atomic_store(&inner->outer, outer);
     mutex_unlock(&s->mu);
     return inner;
 }

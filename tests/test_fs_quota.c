@@ -874,6 +874,35 @@ START_TEST(quotas_of_nothing_in_themselves_and_in_others_are_set_right)
 }
 END_TEST
 
+/* Two that each say they lie in the other, as soon as it is walked. */
+static void walk_in_circles(enum quota_state state)
+{
+    uint64_t d = a_tree(), e = d + 1;
+
+    put_quota(d, &(struct quota_record){state, e, 0, 0, 0, 0});
+    put_quota(e, &(struct quota_record){QUOTA_READY, 0, 0, 0, 0, 0});
+    put_record(e, e);
+    rig_mount(r); /* which walks, and counts */
+    ck_ok(write_some(rig_file(r, e, "g"), 0, 100));
+    ck_ok(fs_unmount(r->fs));
+    ck_ok(fs_repair(r->db, &(struct fs_repair_options){0}, NULL, NULL,
+                    &(struct fs_repair_result){0}));
+    rig_mount(r);
+    rig_release(r);
+}
+
+START_TEST(a_quota_being_set_that_lies_in_one_below_it_ends_nothing_in_circles)
+{
+    walk_in_circles(QUOTA_FILLING);
+}
+END_TEST
+
+START_TEST(a_quota_being_cleared_that_lies_in_one_below_it_ends_nothing_in_circles)
+{
+    walk_in_circles(QUOTA_CLEARING);
+}
+END_TEST
+
 START_TEST(a_superblock_made_anew_knows_of_quotas)
 {
     uint64_t d = a_tree();
@@ -908,4 +937,7 @@ TEST_MAIN("fs_quota", TEST_CASE(what_is_below_the_directory_counts_and_nothing_e
           TEST_CASE(directories_that_say_the_wrong_tree_are_set_right),
           TEST_CASE(a_lost_quota_is_no_quota),
           TEST_CASE(quotas_of_nothing_in_themselves_and_in_others_are_set_right),
-          TEST_CASE(a_superblock_made_anew_knows_of_quotas))
+          TEST_CASE(a_superblock_made_anew_knows_of_quotas),
+          TEST_CASE(a_quota_being_set_that_lies_in_one_below_it_ends_nothing_in_circles),
+          TEST_CASE(
+              a_quota_being_cleared_that_lies_in_one_below_it_ends_nothing_in_circles))
