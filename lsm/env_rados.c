@@ -698,6 +698,28 @@ int env_rados_mark(const char *path, const char *text)
     return rc ? rc : rados_mark(p.n, p.dir, text);
 }
 
+int env_rados_file(const char *path, struct env_rados_file *f)
+{
+    struct node *node;
+    struct place p;
+    int rc = find_place(path, FRESH, &p);
+
+    if (rc)
+        return rc;
+    if (!p.n->store)
+        return -ENOENT;
+    mutex_lock(&p.n->mu);
+    rc = size_of(&p, &f->size);
+    if (!rc)
+        rc = find_file(&p, &node);
+    if (!rc) {
+        f->closed_ns = node->rec.mtime_ns;
+        f->links = node->links;
+    }
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
 int env_rados_leaks(const char *path, bool remove, uint64_t *objects)
 {
     struct held *held;

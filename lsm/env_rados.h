@@ -45,6 +45,13 @@ struct env_rados_holder {
 int env_rados_holder(const char *path, struct env_rados_holder *h);
 int env_rados_mark(const char *path, const char *text);
 
+struct env_rados_file {
+    uint64_t size;
+    uint64_t closed_ns; /* since 1970 */
+    unsigned links;     /* names */
+};
+int env_rados_file(const char *path, struct env_rados_file *f);
+
 /* Objects of the store in path that belong to no file: counts them, and removes them when
  * told to. Nobody may have it open. */
 int env_rados_leaks(const char *path, bool remove, uint64_t *objects);

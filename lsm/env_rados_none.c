@@ -26,6 +26,11 @@ int env_rados_mark(const char *path, const char *text)
     return -EOPNOTSUPP;
 }
 
+int env_rados_file(const char *path, struct env_rados_file *f)
+{
+    return -EOPNOTSUPP;
+}
+
 int env_rados_leaks(const char *path, bool remove, uint64_t *objects)
 {
     return -EOPNOTSUPP;

@@ -217,6 +217,23 @@ static int fsck_summary(const struct fsck *f, const struct fs_repair_result *r)
     return r->problems || f->mended ? EXIT_CORRECTED : EXIT_CLEAN;
 }
 
+/* Objects that no file of the store has: a writer that was cut off left them. */
+static int fsck_leaks(struct fsck *f, struct fs_repair_result *result, struct why *why)
+{
+    uint64_t objects;
+    int err = env_rados_leaks(f->path, f->repair, &objects);
+
+    if (err)
+        return fsck_why(f, err, why);
+    if (!objects)
+        return 0;
+    printf("%llu object%s of no file%s\n", (unsigned long long)objects, plural(objects),
+           f->repair ? ", removed" : "");
+    result->problems++;
+    result->left += !f->repair;
+    return 0;
+}
+
 int cmd_fsck(int argc, char **argv)
 {
     struct fs_repair_result result = {0};
@@ -233,6 +250,8 @@ int cmd_fsck(int argc, char **argv)
         err = (f.repair ? fsck_repair : fsck_check)(&f, &result, &why);
     if (err && f.repair && mend_store(&f, err, &why) == 0)
         err = fsck_repair(&f, &result, &why);
+    if (!err && env_is_rados(f.path))
+        err = fsck_leaks(&f, &result, &why);
     if (!err && f.refused && !result.problems)
         err = why_set(&why, -EUCLEAN, "%s", f.refuse.text);
     fflush(stdout);

@@ -246,8 +246,8 @@ static int find_store(struct mount_job *job, const char *arg, struct why *why)
     char path[PATH_MAX];
     int err = store_resolve(arg, path, why);
 
-    if (!err && job->options.snapshot[0])
-        return snapshot_find(path, job->options.snapshot, job->store, why);
+    if (!err && job->options.snapshot[0]) /* no cluster is asked before the fork */
+        return (env_is_rados(path) ? snapshot_path : snapshot_find)(path, job->options.snapshot, job->store, why);
     strcpy(job->store, path);
     return err;
 }

@@ -78,6 +78,9 @@ int files_open(struct files *f, const char *path, struct why *why)
 
     memset(f, 0, sizeof(*f));
     f->dir = -1;
+    err = store_only_directory(path, why);
+    if (err)
+        return err;
     lsm_options_init(&o);
     o.read_only = true;
     o.verify_bytes = 0; /* who carries it reads all anyhow */

@@ -65,7 +65,11 @@ static int make_dirs(struct receiving *j)
 {
     struct env *env = env_posix();
     struct stat st;
-    int err = env_mkdir(env, j->r->store);
+    int err = store_only_directory(j->r->store, j->why);
+
+    if (err)
+        return err;
+    err = env_mkdir(env, j->r->store);
 
     if (!err || err == -EEXIST)
         err = env_mkdir(env, j->dir);

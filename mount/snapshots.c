@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "snapshots_rados.h"
 #include "store.h"
 
 enum { SETTLE_WAIT_MS = 1000 };
@@ -56,8 +57,18 @@ int snapshot_find(const char *store, const char *name, char path[PATH_MAX],
 {
     int err = snapshot_path(store, name, path, why);
     struct stat st;
+    bool there = true;
 
-    if (!err && (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode)))
+    if (!err && env_is_rados(path)) {
+        err = rados_snapshot_there(path);
+        if (err && err != -ENOENT)
+            return store_why(path, err, why);
+        there = !err;
+        err = 0;
+    } else if (!err) {
+        there = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    }
+    if (!err && !there)
         err = why_set(why, -ENOENT,
                       "%s: has no snapshot \"%s\"; `siltfs snapshot list %s` shows them",
                       store, name, store);
@@ -69,7 +80,7 @@ int snapshot_find(const char *store, const char *name, char path[PATH_MAX],
 int snapshot_create(struct lsm *db, const char *store, const char *name, struct why *why)
 {
     char path[PATH_MAX], dir[PATH_MAX + 16];
-    struct env *env = env_posix();
+    struct env *env = env_for(store);
     int err = snapshot_path(store, name, path, why);
 
     if (err)
@@ -163,6 +174,27 @@ static int remove_going(int fd)
     return err;
 }
 
+/* Of no other's name: a crash may have left one. */
+static void going_name(char going[NAME_MAX + 32])
+{
+    snprintf(going, NAME_MAX + 32, GOING "%llx-%ld",
+             (unsigned long long)env_now_ns(env_posix()), (long)getpid());
+}
+
+static int delete_on_rados(const char *store, const char *name, struct why *why)
+{
+    char dir[PATH_MAX + 16], going[NAME_MAX + 32];
+    int err;
+
+    going_name(going);
+    snprintf(dir, sizeof(dir), "%s/" DIRECTORY, store);
+    err = rados_snapshot_delete(dir, name, going, GOING);
+    if (err == -EBUSY)
+        return why_set(why, -EBUSY, "snapshot \"%s\" is in use; unmount it first", name);
+    return err ? why_set(why, err, "%s/%s: cannot be deleted: %s", dir, name, strerror(-err))
+               : 0;
+}
+
 int snapshot_delete(const char *store, const char *name, struct why *why)
 {
     char path[PATH_MAX], dir[PATH_MAX + 16], going[NAME_MAX + 32];
@@ -170,15 +202,15 @@ int snapshot_delete(const char *store, const char *name, struct why *why)
 
     if (err)
         return err;
+    if (env_is_rados(store))
+        return delete_on_rados(store, name, why);
     lock_fd = lock(path);
     if (lock_fd == -EBUSY)
         return why_set(why, -EBUSY, "snapshot \"%s\" is in use; unmount it first", name);
     if (lock_fd < 0)
         return why_set(why, lock_fd, "%s: %s", path, strerror(-lock_fd));
     snprintf(dir, sizeof(dir), "%s/" DIRECTORY, store);
-    /* Of no other's name: a crash may have left one. */
-    snprintf(going, sizeof(going), GOING "%llx-%ld",
-             (unsigned long long)env_now_ns(env_posix()), (long)getpid());
+    going_name(going);
     fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     /* From here on it is none, whatever happens. */
     if (fd < 0 || renameat(fd, name, fd, going) < 0 || fsync(fd) < 0)
@@ -231,6 +263,41 @@ static int by_age(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
+struct collected {
+    struct found *list;
+    size_t n, cap;
+};
+
+static int collect(void *arg, const struct snapshot *s)
+{
+    struct collected *c = arg;
+
+    if (!is_name(s->name))
+        return 0;
+    if (c->n == c->cap) {
+        size_t cap = c->cap ? 2 * c->cap : 16;
+        void *p = realloc(c->list, cap * sizeof(*c->list));
+
+        if (!p)
+            return -ENOMEM;
+        c->list = p;
+        c->cap = cap;
+    }
+    strcpy(c->list[c->n].name, s->name);
+    c->list[c->n++].s = *s;
+    return 0;
+}
+
+static int find_all_on_rados(const char *dir, struct found **list, size_t *n)
+{
+    struct collected c = {0};
+    int err = rados_snapshot_list(dir, collect, &c);
+
+    *list = c.list;
+    *n = c.n;
+    return err;
+}
+
 static int find_all(DIR *d, struct found **list, size_t *n)
 {
     struct dirent *e;
@@ -268,11 +335,12 @@ int snapshot_list(const char *store, snapshot_fn *fn, void *arg)
     int err;
 
     snprintf(dir, sizeof(dir), "%s/" DIRECTORY, store);
-    d = opendir(dir);
-    if (!d)
+    d = env_is_rados(store) ? NULL : opendir(dir);
+    if (!d && !env_is_rados(store))
         return errno == ENOENT ? 0 : -errno;
-    err = find_all(d, &list, &n);
-    closedir(d);
+    err = d ? find_all(d, &list, &n) : find_all_on_rados(dir, &list, &n);
+    if (d)
+        closedir(d);
     if (n)
         qsort(list, n, sizeof(*list), by_age);
     for (i = 0; i < n && !err; i++) {
@@ -322,6 +390,8 @@ void snapshot_settle(const char *path)
     struct lsm *db;
     struct stat st;
 
+    if (env_is_rados(path)) /* its time could not be put back */
+        return;
     lsm_options_init(&o);
     o.verify_bytes = 0; /* who opens it next reads it */
     snprintf(current, sizeof(current), "%s/CURRENT", path);

@@ -256,6 +256,9 @@ int store_claim(const char *path, int *claim, struct why *why)
     char parent[PATH_MAX];
     int rc;
 
+    *claim = -1;
+    if (env_is_rados(path))
+        return 0; /* who makes it first has it: names there are made at once */
     snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path),
              path);
     *claim = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -277,6 +280,16 @@ void store_unclaim(int claim)
 {
     if (claim >= 0)
         close(claim);
+}
+
+int store_only_directory(const char *path, struct why *why)
+{
+    if (!env_is_rados(path))
+        return 0;
+    return why_set(why, -EOPNOTSUPP,
+                   "%s: only stores in directories; `siltfs clone` carries one to RADOS or "
+                   "from there",
+                   path);
 }
 
 /* ---- opening ---- */

@@ -7,20 +7,20 @@
 #include <stdio.h>
 
 #include "mountpoint.h"
+#include "store.h"
 
 int target_resolve(const char *arg, struct target *t, struct why *why)
 {
     static struct mountinfo m; /* large */
     char path[PATH_MAX];
-    int err = mountpoint_resolve(arg, path, why);
-
-    bool known;
+    bool known, rados = env_is_rados(arg);
+    int err = rados ? store_resolve(arg, path, why) : mountpoint_resolve(arg, path, why);
 
     if (err == -ENOENT)
         return why_set(why, err, "%s: no such store or mount point", arg);
     if (err)
         return err;
-    known = (mountinfo_at(path, &m) == 0 && mountinfo_is_siltfs(&m)) ||
+    known = (!rados && mountinfo_at(path, &m) == 0 && mountinfo_is_siltfs(&m)) ||
             mountinfo_of_store(path, &m) == 0;
     t->mounted = known && !m.read_only;
     snprintf(t->store, sizeof(t->store), "%s", known ? m.source : path);
