@@ -5,6 +5,7 @@
 #   make run            build, make a store, mount it, copy files in   [STORE= MNT=]
 #   make test           every test, real mounts included               [T=part of a name]
 #   make soak           random loads, crashes and options   [MINUTES=10 T=part of a name]
+#   make rados          stores on Ceph RADOS: all tests of them, on a cluster of their own
 #   make asan tsan      the unit tests under the sanitizers
 #   make fuzz           hostile bytes for every decoder and whole stores, under libFuzzer
 #                       [SECONDS=60 of processor time each; T=part of a name]
@@ -55,7 +56,7 @@ TOOLS     = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/tool_*.c))
 FUZZERS   = $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/fuzz_*.c))
 BENCHES   = $(patsubst bench/%.c,$(B)/%,$(wildcard bench/*-quick.c))
 
-.PHONY: all run test unit soak asan tsan fuzz fuzzers bench bench-quick bench-kv bench-fs bench-report check-layers format clean deps ALWAYS
+.PHONY: all run test unit soak rados asan tsan fuzz fuzzers bench bench-quick bench-kv bench-fs bench-report check-layers format clean deps ALWAYS
 .SECONDARY:
 
 all: $(B)/siltfs $(B)/liblsm.a $(BENCHES) $(B)/bench-kv $(B)/bench-fs $(B)/ceiling
@@ -216,6 +217,9 @@ unit: $(filter-out $(SKIP:%=$(B)/tests/test_%),$(TESTS)) $(if $(SKIP),,$(FUZZERS
 
 soak: all $(TESTS) $(TOOLS) $(B)/kill/siltfs $(B)/asan/siltfs
 	@B=$(B) bash tests/soak $(MINUTES) $(T)
+
+rados: all $(B)/tests/test_env $(B)/tests/test_db_model $(B)/tests/test_checkpoint
+	@B=$(B) RADOS=full bash tests/mount_rados.sh
 
 # Lines and names of functions are all that a report of theirs needs.
 ASAN = OPT=-O1 DEBUG=-g1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -DLOCK_CHECK"

@@ -219,6 +219,33 @@ facts() {
     rm -rf "$MNT/facts"
 }
 
+# walk HEADING NEXT : the commands of README.md between the two, each "    $ COMMAND" with
+# what it says below, word for word but for numbers: with their units they are N, and runs of
+# blanks one. Commands name stores by their paths, the README by their names. $commands
+# counts them. In $T, with siltfs in $PATH.
+alike() { sed -E "s|$T/||g; s/[0-9][0-9.:-]*[KMGB]?/N/g; s/[ \t]+/ /g; s/ $//"; }
+walk_one() {
+    [ -n "$command" ] || return
+    commands=$((commands + 1))
+    out=$(timeout 60 bash -c "$command" 2>&1)
+    same "\$ $command" "$(alike <<<"$out")" "$(alike <<<"$want")"
+}
+walk() {
+    local command= want= out line here=$PWD
+    commands=0
+    mkdir -p "$T/bin" && ln -sf "$SILTFS" "$T/bin/siltfs"
+    cd "$T" || exit 1
+    while IFS= read -r line; do
+        case $line in
+        '    $ '*) walk_one; command=${line#'    $ '} want= ;;
+        '    '*) want=$want${want:+$'\n'}${line#'    '} ;;
+        *) walk_one; command= want= ;;
+        esac
+    done < <(sed -n "/^$1/,/^$2/p" "$README")
+    walk_one
+    cd "$here" || exit 1
+}
+
 need() { # need PROGRAM PACKAGE: install it unless it is there
     command -v "$1" >/dev/null || sh tests/install "$2" || exit 1
 }

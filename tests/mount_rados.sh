@@ -98,6 +98,21 @@ ok "the cache may be deleted" cmp "$T/big" "$MNT/big"
 ok "then it is fetched" test "$(count fetched_bytes)" -gt 8000000
 ok "it is unmounted" "$SILTFS" umount "$MNT"
 
+# ---- the README ----
+
+README=$(realpath README.md)
+PATH=$T/bin:$PATH walk "## On a Ceph cluster" "## Tuning"
+ok "there was something to walk" [ $commands -ge 14 ]
+says "what does not go there says so" "siltfs clone" "$SILTFS" backup "$S" "$T/backup"
+
+# ---- objects of no file ----
+
+for space in $(rados -p silt ls --all 2>/dev/null | awk '$2 == "names" {print $1}'); do
+    echo x | rados -p silt -N "$space" put 0000000900000001.00000000 - 2>/dev/null
+done
+same "an object of no file is found" "$("$SILTFS" fsck "$S" 2>&1 | grep object)" "1 object of no file"
+"$SILTFS" fsck --repair "$S" >/dev/null 2>&1
+same "and removed" "$("$SILTFS" fsck "$S" 2>&1 | tail -n 1)" "$S: clean"
 full || finish
 
 # ---- who takes over dies while he does, and so does the next ----
@@ -121,4 +136,39 @@ serve "$S" "$T/mnt2"
 same "what it wrote late is not there" "$(cat "$T/mnt2/opened")" a
 ok "it is unmounted" "$SILTFS" umount "$T/mnt2"
 same "the store is whole" "$("$SILTFS" fsck "$S" 2>&1 | tail -n 1)" "$S: clean"
+
+# ---- parts of the cluster die ----
+
+serve "$S" "$MNT"
+one=$SERVING
+(for i in {1..60}; do echo "$i" >"$MNT/o$i" || exit 1; sleep 0.1; done) &
+writer=$!
+sleep 1
+kill -9 "${OSD_PID[1]}"
+wait "${OSD_PID[1]}" 2>/dev/null
+ok "an OSD is killed: who writes waits, and goes on" wait_until 60 gone "$writer"
+rm -rf "$C/osd1" && mkdir "$C/osd1"
+ceph-osd -c "$C/ceph.conf" -i 1 --mkfs --osd-uuid "$(ceph_do osd dump | awk '$1 == "osd.1" {print $NF}')" >>"$C/osd1.out" 2>&1
+osd_start 1
+(for i in {61..100}; do echo "$i" >"$MNT/o$i" || exit 1; sleep 0.1; done) &
+writer=$!
+sleep 1
+kill -STOP "$MON_PID"
+sleep 5
+kill -CONT "$MON_PID"
+ok "the monitor is stopped for a while: who writes goes on" wait_until 30 gone "$writer"
+kill_daemon "$one" "$MNT"
+serve "$S" "$MNT"
+same "nothing is lost" "$(cat "$MNT"/o{1..100} | sort -n | md5sum)" "$(seq 100 | md5sum)"
+ok "it is unmounted" "$SILTFS" umount "$MNT"
+
+# ---- the engine's own tests ----
+
+for t in test_env:appended_parts_are_read_back test_env:many_parts_are_one_append \
+         test_env:names_are_renamed_linked_and_removed test_env:directory_is_renamed_with_what_is_in_it \
+         test_env:open_file_outlives_its_name test_env:list_gives_every_name_until_told_to_stop \
+         test_env:reads_and_syncs_run_beside_appends test_db_model: test_checkpoint:; do
+    case=${t#*:}
+    ok "$t on RADOS" env TEST_RADOS=rados:silt ${case:+CHECK=posix_$case} timeout 300 "${B:-build}/tests/${t%:*}"
+done
 finish
