@@ -1,10 +1,11 @@
 /*
  * repair_impl.h - what the repair*.c files share. See lsm_repair in lsm.h.
  *
- *   repair.c        files, the manifest that is left, the new one, the end
- *   repair_table.c  a table: sound, or what is left of it in a new one
- *   repair_log.c    the logs' readable frames in a memtable
- *   repair_merge.c  new tables out of a memtable or out of all tables
+ *   repair.c           files, the order of things, the new manifest, the end
+ *   repair_manifest.c  the manifest that is left
+ *   repair_table.c     a table: sound, or what is left of it in a new one
+ *   repair_log.c       the logs' readable frames in a memtable
+ *   repair_merge.c     new tables out of a memtable or out of all tables
  *
  * One thread, no locks: nobody else has the store.
  */
@@ -19,6 +20,8 @@
 #include "table.h"
 #include "version.h"
 #include "vlog.h"
+
+#define NO_LOG UINT64_MAX /* as in db_impl.h */
 
 struct repair_file {
     enum file_kind kind;
@@ -82,6 +85,17 @@ bool repair_is_damage(int rc);
 /* The first bytes of a key, as hex. */
 enum { REPAIR_KEY_TEXT = 2 * 48 + 4 };
 const char *repair_key(struct slice key, char to[REPAIR_KEY_TEXT]);
+
+/* ---- repair_manifest.c ---- */
+
+/* Read into r->m the manifest that is left, if one is, and tell what is wrong with it;
+ * r->out->rebuilt unless it is whole. Then r->next_number is above every number it gave
+ * away. -EPROTONOSUPPORT and -EINVAL as from format_accept. */
+int repair_read_manifest(struct repair *r);
+void repair_manifest_release(struct repair_manifest *m);
+/* Does it name that table? Or has it, and not any more? */
+bool repair_manifest_has(const struct repair_manifest *m, uint64_t number);
+bool repair_manifest_removed(const struct repair_manifest *m, uint64_t number);
 
 /* ---- repair_table.c ---- */
 
