@@ -403,7 +403,7 @@ int lsm_change_options(struct lsm *db, const struct lsm_options *o)
     all.background_bytes_per_s = o->background_bytes_per_s;
     memcpy(all.compression, o->compression, sizeof(all.compression));
     all.vlog = o->vlog;
-    rc = options_check(&all);
+    rc = lsm_options_check(&all);
     if (rc)
         return rc;
     set_live(db, &all);
@@ -415,7 +415,7 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
 {
     struct lsm *db;
     uint64_t start;
-    int rc = options_check(o);
+    int rc = lsm_options_check(o);
 
     if (!rc && !o->env && !env_for(path))
         rc = -EOPNOTSUPP;

@@ -129,6 +129,6 @@ int format_accept(struct store_format *f, const char *want, const char *where)
         err_log("%s: holds \"%s\", not \"%s\"", where, f->name, want);
         return -EINVAL;
     }
-    strcpy(f->name, want); /* options_check has seen that it is short */
+    strcpy(f->name, want); /* lsm_options_check has seen that it is short */
     return 0;
 }

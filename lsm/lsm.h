@@ -124,6 +124,9 @@ struct lsm_options {
  * out of range or contradicts itself with -EINVAL and a line that says so. README.md
  * has the ranges. */
 void lsm_options_init(struct lsm_options *o);
+/* Would lsm_open take them? 0, or -EINVAL with one line logged that names the option, its
+ * value and what is allowed, or the two options that contradict each other. */
+int lsm_options_check(const struct lsm_options *o);
 
 /*
  * Open the store in directory path, replaying what an unclean end left. A

@@ -175,7 +175,7 @@ static int check_contradictions(const struct lsm_options *o)
     return -EINVAL;
 }
 
-int options_check(const struct lsm_options *o)
+int lsm_options_check(const struct lsm_options *o)
 {
     int rc = check_ranges(o);
 

@@ -14,10 +14,6 @@ enum {
     DICTIONARY_MIN = 1024,
 };
 
-/* 0, or -EINVAL with one line logged that names the option, its value and what is
- * allowed, or the two options that contradict each other. */
-int options_check(const struct lsm_options *o);
-
 /* Of options that are sound. */
 size_t options_memtable_bytes(const struct lsm_options *o);
 /* dictionary_bytes, or less, so that a table being written holds no more than a 64th of

@@ -406,7 +406,7 @@ int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *rep
     struct env_lock *lock = NULL;
     bool any = false;
     char *lock_path;
-    int rc = r.env ? options_check(o) : -EOPNOTSUPP;
+    int rc = r.env ? lsm_options_check(o) : -EOPNOTSUPP;
 
     memset(r.out, 0, sizeof(*r.out));
     if (!rc)

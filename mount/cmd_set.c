@@ -79,13 +79,10 @@ static int change(struct lsm *db, const char *path, struct words *w, char **word
     w->list[0] = '\0';
     if (parse(w, words, why))
         return -EINVAL;
-    if (w->limit) {
-        err = fs_set_limits(db, &w->limits);
-        if (err)
-            return store_why(path, err, why);
-    }
     if (w->list[0])
         err = settings_keep(path, w->list, why);
+    if (!err && w->limit && (err = fs_set_limits(db, &w->limits)))
+        return store_why(path, err, why);
     return err ? err : show(path, &w->limits, why);
 }
 

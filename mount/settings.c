@@ -195,10 +195,17 @@ static int write_list(const char *store, const char *list)
     return err;
 }
 
+/* A store that keeps what the engine does not take could not be mounted. */
+static int check_range(const struct lsm_options *o, const char *words, struct why *why)
+{
+    return lsm_options_check(o) ? why_set(why, -EINVAL, "%s: out of range", words) : 0;
+}
+
 int settings_keep(const char *store, const char *words, struct why *why)
 {
     char old[SETTINGS_MAX], new[SETTINGS_MAX] = "";
     struct merge m = {.to = new, .except = words};
+    struct mount_options kept;
     int err = check_list(words, NULL, why);
 
     if (!err)
@@ -209,6 +216,8 @@ int settings_keep(const char *store, const char *words, struct why *why)
     m.except = NULL;
     if (!err)
         err = each_word(words, add_word, &m);
+    if (!err && (check_list(new, &kept, why) || check_range(&kept.lsm, words, why)))
+        return -EINVAL;
     if (!err)
         err = write_list(store, new);
     return err ? why_set(why, err, "%s/" FILE_NAME ": %s", store, strerror(-err)) : 0;
@@ -242,18 +251,26 @@ static int change_word(void *arg, const char *word)
 {
     struct change *c = arg;
     const struct setting *s = find(word);
+
+    if (s->live && !is_default(word))
+        return mount_options_parse(&c->o, word, c->why);
+    if (s->live)
+        reset(&c->o.lsm, s->name);
+    return 0;
+}
+
+static int tell_word(void *arg, const char *word)
+{
+    struct change *c = arg;
+    const struct setting *s = find(word);
     char line[128];
 
-    if (!s->live) {
-        snprintf(line, sizeof(line),
-                 "%s: kept, and used from the next mount on; this one cannot change it",
-                 s->name);
-        c->tell(c->arg, line);
+    if (s->live)
         return 0;
-    }
-    if (!is_default(word))
-        return mount_options_parse(&c->o, word, c->why);
-    reset(&c->o.lsm, s->name);
+    snprintf(line, sizeof(line),
+             "%s: kept, and used from the next mount on; this one cannot change it",
+             s->name);
+    c->tell(c->arg, line);
     return 0;
 }
 
@@ -267,12 +284,16 @@ static int change_locked(struct ops *o, const char *words, struct change *c)
     mount_options_init(&c->o);
     c->o.lsm = o->lsm;
     err = each_word(words, change_word, c);
-    if (!err && lsm_change_options(db, &c->o.lsm))
-        err = why_set(c->why, -EINVAL, "%s: out of range", words);
+    if (!err)
+        err = check_range(&c->o.lsm, words, c->why);
+    if (!err)
+        err = settings_keep(lsm_path(db), words, c->why);
     if (!err) {
         o->lsm = c->o.lsm;
-        err = settings_keep(lsm_path(db), words, c->why);
+        err = lsm_change_options(db, &o->lsm);
     }
+    if (!err)
+        err = each_word(words, tell_word, c);
     mount_options_release(&c->o);
     return err;
 }

@@ -42,9 +42,17 @@ says "an unknown option" 'unknown option' "$SILTFS" set "$MNT" colour=red
 says "one that is no store's" 'unknown option' "$SILTFS" set "$MNT" allow_other
 says "a value that makes no sense" 'compression=gzip' "$SILTFS" set "$MNT" compression=gzip
 says "one that is out of range" 'out of range' "$SILTFS" set "$MNT" background_rate=1
+for bad in memory=1 memtable=100T 'sync_interval=2 memtable=1'; do
+    says "one that no mount would take, in a mount: $bad" 'out of range' "$SILTFS" set "$MNT" $bad
+done
+ok "... of which nothing is in use" config sync_interval=5
 says "no store" 'no such store' "$SILTFS" set "$T/none" memory=1G
 says "no arguments" 'usage: siltfs set' "$SILTFS" set
 same "nothing of that was kept" "$(kept "$MNT")" "background_rate=20M compression=none strategy=tiered"
+"$SILTFS" umount "$MNT"
+says "one that no mount would take, at rest" 'out of range' "$SILTFS" set "$STORE" memory=1 size=2G
+ok "... and the limit is what it was" bash -c "'$SILTFS' set '$STORE' | grep -qx size=1073741824"
+ok "the store can be mounted" "$SILTFS" mount "$STORE" "$MNT"
 "$SILTFS" umount "$MNT"
 for bad in allow_other 'memory=1G,x' "$(head -c 2000 /dev/zero | tr '\0' a)"; do
     echo "$bad" >"$STORE/OPTIONS"

@@ -146,11 +146,11 @@ uint64_t options_seed(uint64_t from, unsigned i)
 
 bool options_all_drawn(size_t *offset)
 {
-    /* What the caller sets, and one that is no number. */
+    /* What the caller sets, one that is no number, and one of envs of another kind. */
     static const struct field others[] = {
         {FIELD(env)},       {FIELD(create)},     {FIELD(must_be_new)},
         {FIELD(read_only)}, {FIELD(format)},     {FIELD(garbage_ratio)},
-        {FIELD(accept)},    {FIELD(accept_arg)},
+        {FIELD(accept)},    {FIELD(accept_arg)}, {FIELD(ack_early)},
     };
     bool drawn[sizeof(struct lsm_options)] = {0};
     unsigned i;

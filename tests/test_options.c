@@ -22,7 +22,7 @@ START_TEST(the_defaults_make_sense)
     struct lsm_options o = defaults();
     unsigned level;
 
-    ck_ok(options_check(&o));
+    ck_ok(lsm_options_check(&o));
     for (level = 0; level + 1 < LSM_LEVELS; level++)
         ck_assert_int_eq(o.compression[level], LSM_LZ4);
     ck_assert_int_eq(o.compression[LSM_LEVELS - 1], LSM_ZSTD);
@@ -35,7 +35,7 @@ END_TEST
         struct lsm_options o_ = defaults();                                              \
         o_.field = (value);                                                              \
         test_log_capture();                                                              \
-        ck_err(options_check(&o_), EINVAL);                                              \
+        ck_err(lsm_options_check(&o_), EINVAL);                                              \
         ck_assert_msg(test_log_has(line "\n"), "not said: %s", line);                    \
     } while (0)
 
@@ -43,7 +43,7 @@ END_TEST
     do {                                                                                 \
         struct lsm_options o_ = defaults();                                              \
         o_.field = (value);                                                              \
-        ck_ok(options_check(&o_));                                                       \
+        ck_ok(lsm_options_check(&o_));                                                       \
     } while (0)
 
 START_TEST(what_is_out_of_range_is_named_with_its_value_and_range)
@@ -107,11 +107,11 @@ START_TEST(options_that_contradict_each_other_are_named)
 
     test_log_capture();
     o.read_only = o.create = true;
-    ck_err(options_check(&o), EINVAL);
+    ck_err(lsm_options_check(&o), EINVAL);
     ck_assert(test_log_has("options: read_only and create: "));
     o = defaults();
     o.must_be_new = true;
-    ck_err(options_check(&o), EINVAL);
+    ck_err(lsm_options_check(&o), EINVAL);
     ck_assert(test_log_has("options: must_be_new without create: "));
 }
 END_TEST
@@ -124,9 +124,9 @@ START_TEST(memtables_that_leave_no_room_for_the_rest_are_refused)
     o.memory_bytes = 64 << 20;
     o.memtables = 4;
     o.memtable_bytes = 14 << 20;
-    ck_ok(options_check(&o));
+    ck_ok(lsm_options_check(&o));
     o.memtable_bytes++;
-    ck_err(options_check(&o), EINVAL);
+    ck_err(lsm_options_check(&o), EINVAL);
     ck_assert(test_log_has("options: 4 memtables of memtable_bytes = 14680065 leave less "
                            "than an eighth of memory_bytes = 67108864"));
 }
@@ -142,7 +142,7 @@ START_TEST(the_size_of_a_memtable_follows_the_budget)
     o.memory_bytes = 128 << 10;
     o.memtables = 16;
     ck_assert_uint_eq(options_memtable_bytes(&o), 4096);
-    ck_ok(options_check(&o));
+    ck_ok(lsm_options_check(&o));
     o.memtable_bytes = 5000;
     ck_assert_uint_eq(options_memtable_bytes(&o), 5000);
 }
@@ -192,7 +192,7 @@ START_TEST(every_option_is_drawn_at_random)
                   "the option at offset %zu has no line in options_draw.c", offset);
     for (seed = 0; seed < 2000; seed++) {
         options_draw(&o, seed, seed % 2 ? DRAW_TINY : 0);
-        ck_assert_msg(options_check(&o) == 0, "OPTIONS=%llu %s", (unsigned long long)seed,
+        ck_assert_msg(lsm_options_check(&o) == 0, "OPTIONS=%llu %s", (unsigned long long)seed,
                       options_text(&o, text));
         ck_assert_uint_lt(strlen(text), OPTIONS_TEXT - 1);
     }
