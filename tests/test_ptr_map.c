@@ -68,11 +68,11 @@ static uint64_t refs_of(const struct vptr *p, unsigned n)
 START_TEST(what_shares_a_record_counts_no_more_than_it)
 {
     /* A record of 1000 bytes, stored in 1100; its parts in proportion. */
-    const struct vptr whole = {3, 0, 1100, 1000, 0, 1000, true};
-    const struct vptr half = {3, 0, 1100, 1000, 0, 500, true};
-    const struct vptr rest = {3, 0, 1100, 1000, 500, 500, true};
-    const struct vptr original = {3, 0, 1100, 1000, 0, 1000, false};
-    const struct vptr other = {3, 1100, 1100, 1000, 0, 1000, true};
+    const struct vptr whole = {3, 0, 1100, 1000, 0, 1000, true, false};
+    const struct vptr half = {3, 0, 1100, 1000, 0, 500, true, false};
+    const struct vptr rest = {3, 0, 1100, 1000, 500, 500, true, false};
+    const struct vptr original = {3, 0, 1100, 1000, 0, 1000, false, false};
+    const struct vptr other = {3, 1100, 1100, 1000, 0, 1000, true, false};
 
     ck_assert_uint_eq(refs_of((struct vptr[]){whole, whole, whole}, 3), 1100);
     ck_assert_uint_eq(refs_of((struct vptr[]){half, rest}, 2), 1100);
@@ -86,8 +86,8 @@ END_TEST
 /* They come from the disk: lengths need not agree. */
 START_TEST(lengths_that_contradict_each_other_count_something)
 {
-    const struct vptr large = {3, 0, 1100, 1000, 0, 1000, true};
-    const struct vptr small = {3, 0, 100, 90, 0, 90, true};
+    const struct vptr large = {3, 0, 1100, 1000, 0, 1000, true, false};
+    const struct vptr small = {3, 0, 100, 90, 0, 90, true, false};
 
     ck_assert_uint_eq(refs_of((struct vptr[]){large, small}, 2), 1100);
 }
