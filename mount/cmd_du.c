@@ -2,6 +2,7 @@
  * cmd_du.c - siltfs du: what directory trees hold and take, told by scans of their
  * entries: by the daemon of a mount, or of a store at rest by itself.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct job {
     bool sum;         /* only of what was named */
     bool exact;       /* bytes, not rounded */
     bool shown;       /* the heading */
+    bool lost;        /* the daemon did not keep all lines until they were taken */
     const char *name; /* of what is asked for, put before each path */
 };
 
@@ -56,6 +58,8 @@ static void hear(void *arg, const char *line)
                &d.inodes, &at) == 3 &&
         at)
         show(arg, line + at, &d);
+    else
+        ((struct job *)arg)->lost = true;
 }
 
 static void no_progress(void *arg, uint64_t done, uint64_t total, uint64_t where)
@@ -81,6 +85,11 @@ static int in_mount(struct job *j, const char *path, struct why *why)
     err = ask(w.mountpoint, order, &a, &status, &inner);
     if (err)
         why_set(why, err, "%s: %s", path, inner.text);
+    else if (j->lost)
+        err = why_set(why, -EIO,
+                      "%s: lines are missing, as those before were not taken in time; "
+                      "write them to a file first",
+                      path);
     within_close(&w);
     return err;
 }

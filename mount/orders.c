@@ -36,6 +36,7 @@ struct order {
     bool given, over;
     uint64_t lost; /* lines: there was no room */
     struct buf out;
+    size_t taken; /* of out: the reader has it */
 };
 
 /* ---- answering ---- */
@@ -55,7 +56,7 @@ static void answer(struct order *r, const char *kind, bool last, const char *fmt
     if (vasprintf(&text, fmt, ap) < 0)
         return;
     pthread_mutex_lock(&r->mu);
-    if (!last && r->out.len >= KEPT_MAX) {
+    if (!last && r->out.len - r->taken >= KEPT_MAX) {
         r->lost++;
     } else {
         if (r->lost) {
@@ -68,6 +69,29 @@ static void answer(struct order *r, const char *kind, bool last, const char *fmt
     pthread_cond_broadcast(&r->more);
     pthread_mutex_unlock(&r->mu);
     free(text);
+}
+
+/* For who says much and holds no lock: wait until the reader has taken some of it. False:
+ * it was called off. */
+static bool await_room(struct order *r)
+{
+    pthread_mutex_lock(&r->mu);
+    while (r->out.len - r->taken >= KEPT_MAX && !atomic_load(&r->off))
+        pthread_cond_wait(&r->more, &r->mu);
+    pthread_mutex_unlock(&r->mu);
+    return !atomic_load(&r->off);
+}
+
+static void take_locked(struct order *r, void *to, size_t n)
+{
+    memcpy(to, r->out.data + r->taken, n);
+    r->taken += n;
+    if (r->taken < r->out.len / 2)
+        return;
+    r->out.len -= r->taken;
+    memmove(r->out.data, r->out.data + r->taken, r->out.len);
+    r->taken = 0;
+    pthread_cond_broadcast(&r->more);
 }
 
 static void say(struct order *r, const char *fmt, ...)
@@ -338,10 +362,12 @@ static int say_du(void *arg, const char *path, const struct fs_du *d)
 {
     struct du_listing *l = arg;
 
+    if (!await_room(l->order))
+        return -ECANCELED;
     if (!l->sum || !*path)
         say(l->order, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %s", d->bytes, d->stored_bytes,
             d->inodes, path);
-    return atomic_load(&l->order->off) ? -ECANCELED : 0;
+    return 0;
 }
 
 static void du(struct order *r, char *arguments)
@@ -576,14 +602,12 @@ int order_read(struct order *r, void *to, size_t len, size_t *got)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += READ_WAIT_S;
     pthread_mutex_lock(&r->mu);
-    while (r->given && !r->over && !r->out.len)
+    while (r->given && !r->over && r->out.len == r->taken)
         if (pthread_cond_timedwait(&r->more, &r->mu, &until))
             break;
-    if (r->out.len) {
-        *got = r->out.len < len ? r->out.len : len;
-        memcpy(to, r->out.data, *got);
-        memmove(r->out.data, r->out.data + *got, r->out.len - *got);
-        r->out.len -= *got;
+    if (r->out.len > r->taken) {
+        *got = r->out.len - r->taken < len ? r->out.len - r->taken : len;
+        take_locked(r, to, *got);
     } else if (r->given && !r->over && len) {
         *(char *)to = '\n';
         *got = 1;
@@ -600,6 +624,7 @@ static void call_off(struct order *r)
     atomic_store(&r->off, true);
     pthread_mutex_lock(&r->mu);
     given = r->given;
+    pthread_cond_broadcast(&r->more);
     pthread_mutex_unlock(&r->mu);
     if (given)
         pthread_join(r->thread, NULL);

@@ -49,5 +49,19 @@ says "not a siltfs" "not in a siltfs mount" "$SILTFS" du "$T"
 ok "mount" "$SILTFS" mount "$STORE" "$MNT"
 says "the control directory" "control directory" "$SILTFS" du "$MNT/.siltfs"
 same "by the store's name, mounted" "$(told -s "$STORE:/a" | awk '{ print $(NF - 1), $NF }')" "$(told -s "$MNT/a" | awk '{ print $(NF - 1), $NF }')"
+
+# More lines than a daemon keeps for one who does not read in time.
+python3 - "$MNT" <<'END'
+import os, sys
+os.chdir(sys.argv[1])
+for i in range(15):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+for i in range(5000):
+    os.mkdir(str(i))
+END
+lines=$(find "$MNT" -type d | wc -l)
+ok "a slow reader gets all lines" bash -c "set -o pipefail; '$SILTFS' du '$MNT' | (sleep 0.3; tail -n +2) | wc -l | grep -qx $lines"
+"$SILTFS" du "$MNT" 2>"$T/said" | (sleep 0.3; exec <&-) # one who goes away meanwhile
 ok "unmount" "$SILTFS" umount "$MNT"
 finish
