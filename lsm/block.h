@@ -63,7 +63,7 @@ struct block_iter {
     uint32_t next_at; /* offset after it */
     uint32_t restart; /* a restart point at or before `at`; not always the nearest */
     struct buf key;
-    struct block_passed *passed; /* made by the first step back (block.c) */
+    struct block_passed *passed; /* made by the first step back (block_iter.c) */
 };
 
 void block_iter_init(struct block_iter *bi, const struct block *b);

@@ -1,6 +1,6 @@
 /*
  * block_entry.h - one entry of a block, and the step to the next: the inner loop
- * of every scan. Private to block.c and table*.c. Bytes: FORMAT.md, "Block".
+ * of every scan. Private to block*.c and table*.c. Bytes: FORMAT.md, "Block".
  */
 #ifndef LSM_BLOCK_ENTRY_H
 #define LSM_BLOCK_ENTRY_H
