@@ -107,7 +107,7 @@ $(B)/tests/test_env_faults: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,open64 pre
 FUZZ_MAIN  = $(B)/tests/replay.o
 FUZZ_FLAGS =
 
-$(B)/tests/fuzz_names: $(B)/mount/options.o $(B)/mount/say.o
+$(B)/tests/fuzz_names: $(B)/mount/options.o $(B)/mount/option_table.o $(B)/mount/say.o
 $(B)/tests/test_traffic: $(B)/mount/traffic.o
 
 $(FUZZERS): $(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(FUZZ_MAIN) $(TEST_OBJ) $(B)/libfs.a $(B)/liblsm.a

@@ -1,10 +1,10 @@
 /*
- * options.c - see options.h.
+ * options.c - see options.h: the tables, and what sets and prints the options that are
+ * more than a number. What a table is: option_table.h.
  */
-#include "options.h"
+#include "option_table.h"
 
 #include <fuse_lowlevel.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 enum {
@@ -20,96 +20,7 @@ enum {
     "option compression=%s: give none, lz4 or zstd, or two with a colon between: the "   \
     "second is for the last level"
 
-enum kind {
-    IGNORED, /* a word of mount(8) that says nothing to us */
-    KERNEL,  /* handed to the kernel as it is */
-    YES,     /* bool */
-    SIZE,    /* size_t, with K, M, G or T */
-    SIZE32,  /* unsigned, likewise */
-    LIMIT,   /* uint64_t, likewise, not 0; or none, which is 0 */
-    COUNT,   /* unsigned, from least to most */
-    OCTAL,   /* unsigned, likewise */
-    MILLIS,  /* unsigned, given in seconds */
-    SECONDS, /* double */
-    SPECIAL, /* set() knows */
-};
-
-struct option {
-    const char *name;
-    enum kind kind;
-    size_t offset;          /* into the struct that is filled */
-    const char *help;       /* NULL: not worth a line */
-    const char *value_name; /* in the help; and: does it take a value? */
-    int (*set)(void *into, const char *value, struct why *why);
-    void (*print)(FILE *out, const struct mount_options *o); /* of a SPECIAL: its line */
-    unsigned least, most;
-};
-
-/* ---- values ---- */
-
-bool size_parse(const char *s, uint64_t *out)
-{
-    static const char suffixes[] = "KMGT";
-    const char *at;
-    char *end;
-
-    errno = 0;
-    *out = strtoull(s, &end, 10);
-    if (end == s || errno || s[0] == '-')
-        return false;
-    if (*end) {
-        at = strchr(suffixes, *end >= 'a' ? *end - 'a' + 'A' : *end);
-        if (!at || end[1])
-            return false;
-        unsigned shift = 10 * (unsigned)(at - suffixes + 1);
-        if (*out > UINT64_MAX >> shift)
-            return false;
-        *out <<= shift;
-    }
-    return true;
-}
-
-void size_show(uint64_t bytes)
-{
-    static const char units[] = "BKMGTPE";
-    double n = (double)bytes;
-    int u = 0;
-
-    for (; n >= 1000 && units[u + 1]; u++)
-        n /= 1024;
-    printf(u && n < 10 ? "%8.1f%c" : "%8.0f%c", n, units[u]);
-}
-
-static bool parse_limit(const char *s, uint64_t *out)
-{
-    if (strcmp(s, "none") == 0) {
-        *out = 0;
-        return true;
-    }
-    return size_parse(s, out) && *out && *out <= INT64_MAX;
-}
-
-static bool parse_seconds(const char *s, double *out)
-{
-    char *end;
-
-    *out = strtod(s, &end);
-    return end != s && !*end && *out >= 0 && *out <= 1e9;
-}
-
-static bool parse_count(const char *s, int base, unsigned least, unsigned most,
-                        unsigned *out)
-{
-    unsigned long v;
-    char *end;
-
-    errno = 0;
-    v = strtoul(s, &end, base);
-    if (end == s || *end || errno || s[0] == '-' || v < least || v > most)
-        return false;
-    *out = (unsigned)v;
-    return true;
-}
+/* ---- setting ---- */
 
 static int set_verify(void *into, const char *value, struct why *why)
 {
@@ -172,19 +83,12 @@ static int set_strategy(void *into, const char *value, struct why *why)
                    "option strategy=%s: there are leveled, tiered and hybrid", value);
 }
 
-static int tell_kernel(struct mount_options *o, const char *word)
-{
-    buf_append(&o->kernel, ",", 1);
-    buf_append(&o->kernel, word, strlen(word));
-    return buf_error(&o->kernel);
-}
-
 static int set_read_only(void *into, const char *value, struct why *why)
 {
     struct mount_options *o = into;
 
     o->lsm.read_only = o->fs.read_only = true;
-    return tell_kernel(o, "ro");
+    return option_tell_kernel(o, "ro");
 }
 
 static int set_snapshot(void *into, const char *value, struct why *why)
@@ -257,7 +161,7 @@ static int set_read_write(void *into, const char *value, struct why *why)
     struct mount_options *o = into;
 
     o->lsm.read_only = o->fs.read_only = false;
-    return tell_kernel(o, "rw");
+    return option_tell_kernel(o, "rw");
 }
 
 static int set_noatime(void *into, const char *value, struct why *why)
@@ -265,7 +169,7 @@ static int set_noatime(void *into, const char *value, struct why *why)
     struct mount_options *o = into;
 
     o->fs.atime = FS_NOATIME;
-    return tell_kernel(o, "noatime");
+    return option_tell_kernel(o, "noatime");
 }
 
 static int set_relatime(void *into, const char *value, struct why *why)
@@ -273,7 +177,7 @@ static int set_relatime(void *into, const char *value, struct why *why)
     struct mount_options *o = into;
 
     o->fs.atime = FS_RELATIME;
-    return tell_kernel(o, "atime");
+    return option_tell_kernel(o, "atime");
 }
 
 /* The kernel leaves times of access to us, and libfuse has no word for its flag. */
@@ -282,7 +186,7 @@ static int set_strictatime(void *into, const char *value, struct why *why)
     struct mount_options *o = into;
 
     o->fs.atime = FS_STRICTATIME;
-    return tell_kernel(o, "atime");
+    return option_tell_kernel(o, "atime");
 }
 
 /* ---- printing ---- */
@@ -456,121 +360,6 @@ static const struct option limits_table[] = {
 
 /* clang-format on */
 
-/* ---- parsing ---- */
-
-static const struct option *lookup(const struct option *table, const char *word)
-{
-    for (; table->name; table++) {
-        if (strcmp(table->name, word) == 0)
-            return table;
-    }
-    return NULL;
-}
-
-/* For mount(8) and fstab's other readers: x-systemd.automount, user=, comment=. The two
- * with _id are the kernel's; mount(8) hands them back at a remount. */
-static bool for_others(const char *word)
-{
-    return strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 ||
-           strncmp(word, "user=", 5) == 0 || strncmp(word, "comment=", 8) == 0 ||
-           strncmp(word, "user_id=", 8) == 0 || strncmp(word, "group_id=", 9) == 0;
-}
-
-static bool set_value(const struct option *opt, void *at, const char *value)
-{
-    uint64_t size;
-    double seconds;
-
-    switch (opt->kind) {
-    case SIZE:
-        return size_parse(value, &size) && size <= SIZE_MAX &&
-               (*(size_t *)at = (size_t)size, true);
-    case SIZE32:
-        return size_parse(value, &size) && size <= UINT32_MAX &&
-               (*(unsigned *)at = (unsigned)size, true);
-    case LIMIT:
-        return parse_limit(value, at);
-    case COUNT:
-        return parse_count(value, 10, opt->least, opt->most, at);
-    case OCTAL:
-        return parse_count(value, 8, opt->least, opt->most, at);
-    case MILLIS:
-        return parse_seconds(value, &seconds) && seconds <= UINT32_MAX / 1000 &&
-               (*(unsigned *)at = (unsigned)(seconds * 1000), true);
-    case SECONDS:
-        return parse_seconds(value, at);
-    default:
-        return false;
-    }
-}
-
-static int apply(const struct option *opt, void *into, const char *value, struct why *why)
-{
-    if (opt->value_name && !value)
-        return why_set(why, -EINVAL, "option %s needs a value: %s=%s", opt->name,
-                       opt->name, opt->value_name);
-    if (!opt->value_name && value)
-        return why_set(why, -EINVAL, "option %s takes no value", opt->name);
-    switch (opt->kind) {
-    case IGNORED:
-        return 0;
-    case KERNEL:
-        return tell_kernel(into, opt->name);
-    case SPECIAL:
-        return opt->set(into, value, why);
-    case YES:
-        *(bool *)((char *)into + opt->offset) = true;
-        return 0;
-    default:
-        if (set_value(opt, (char *)into + opt->offset, value))
-            return 0;
-        return why_set(why, -EINVAL, "option %s=%s: not a possible %s", opt->name, value,
-                       opt->value_name);
-    }
-}
-
-static int parse(const struct option *table, void *into, const char *command,
-                 const char *list, struct why *why)
-{
-    char *copy = strdup(list), *rest = copy, *word;
-    int err = copy ? 0 : -ENOMEM;
-
-    why_set(why, 0, "out of memory");
-    while (!err && (word = strsep(&rest, ","))) {
-        const struct option *opt;
-        char *value;
-
-        if (!*word || for_others(word))
-            continue;
-        value = strchr(word, '=');
-        if (value)
-            *value++ = '\0';
-        opt = lookup(table, word);
-        if (opt)
-            err = apply(opt, into, value, why);
-        else
-            err =
-                why_set(why, -EINVAL, "unknown option '%s'; `siltfs help %s` lists them",
-                        word, command);
-    }
-    free(copy);
-    return err;
-}
-
-static void help(const struct option *table, const char *how, FILE *out)
-{
-    char word[64];
-
-    fprintf(out, "\nOptions (%s; SIZE may end in K, M, G, T):\n", how);
-    for (; table->name; table++) {
-        if (!table->help)
-            continue;
-        snprintf(word, sizeof(word), "%s%s%s", table->name, table->value_name ? "=" : "",
-                 table->value_name ? table->value_name : "");
-        fprintf(out, "  %-24s  %s\n", word, table->help);
-    }
-}
-
 /* ---- the commands that take options ---- */
 
 void mount_options_init(struct mount_options *o)
@@ -593,12 +382,12 @@ void mount_options_release(struct mount_options *o)
 
 int mount_options_parse(struct mount_options *o, const char *list, struct why *why)
 {
-    return parse(mount_table, o, "mount", list, why);
+    return options_parse(mount_table, o, "mount", list, why);
 }
 
 void mount_options_help(FILE *out)
 {
-    help(mount_table, AFTER_O, out);
+    options_help(mount_table, AFTER_O, out);
     fprintf(out, "Words that only mount(8) reads (defaults, noauto, x-...) are skipped; "
                  "[no]suid,\n[no]dev, [no]exec, [a]sync go to the kernel.\n");
 }
@@ -612,47 +401,22 @@ void mkfs_options_init(struct mkfs_options *o)
 
 int mkfs_options_parse(struct mkfs_options *o, const char *list, struct why *why)
 {
-    return parse(mkfs_table, o, "mkfs", list, why);
+    return options_parse(mkfs_table, o, "mkfs", list, why);
 }
 
 void mkfs_options_help(FILE *out)
 {
-    help(mkfs_table, AFTER_O, out);
+    options_help(mkfs_table, AFTER_O, out);
 }
 
 int limits_parse(struct fs_limits *limits, const char *list, struct why *why)
 {
-    return parse(limits_table, limits, "set", list, why);
+    return options_parse(limits_table, limits, "set", list, why);
 }
 
 void limits_help(FILE *out)
 {
-    help(limits_table, "words of their own", out);
-}
-
-static void print_value(FILE *out, const struct option *opt, const void *at)
-{
-    switch (opt->kind) {
-    case SIZE:
-        fprintf(out, "%s=%zu\n", opt->name, *(const size_t *)at);
-        break;
-    case SIZE32:
-    case COUNT:
-        fprintf(out, "%s=%u\n", opt->name, *(const unsigned *)at);
-        break;
-    case MILLIS:
-        fprintf(out, "%s=%g\n", opt->name, *(const unsigned *)at / 1000.0);
-        break;
-    case SECONDS:
-        fprintf(out, "%s=%g\n", opt->name, *(const double *)at);
-        break;
-    case YES:
-        if (*(const bool *)at)
-            fprintf(out, "%s\n", opt->name);
-        break;
-    default:
-        break;
-    }
+    options_help(limits_table, "words of their own", out);
 }
 
 void mount_options_print(FILE *out, const struct mount_options *o)
@@ -663,7 +427,7 @@ void mount_options_print(FILE *out, const struct mount_options *o)
         if (opt->print) {
             opt->print(out, o);
         } else {
-            print_value(out, opt, (const char *)o + opt->offset);
+            option_print(out, opt, (const char *)o + opt->offset);
         }
     }
 }
