@@ -42,12 +42,16 @@ static int order(const struct target *t, const char *what, const char *name, int
     return ask(t->mountpoint, line, &a, status, why);
 }
 
-/* What programs have written and the kernel has not yet passed on. */
+/*
+ * What programs have written and the kernel has not yet passed on. What could not be
+ * passed on (a quota, a full disk) is gone, and told to those who wrote it, but once to
+ * whoever asks first, too, however long ago it was: so only the second answer counts.
+ */
 static int write_dirty_pages(const struct target *t, struct why *why)
 {
     int fd = open(t->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
 
-    if (fd < 0 || syncfs(fd) < 0)
+    if (fd < 0 || (syncfs(fd) < 0 && syncfs(fd) < 0))
         err = why_set(why, -errno, "%s: %s", t->mountpoint, strerror(errno));
     if (fd >= 0)
         close(fd);

@@ -180,6 +180,13 @@ for d in full/3 busy other; do "$SILTFS" quota clear "$MNT/$d" || fail "clear $d
 same "none is left" "$("$SILTFS" quota list "$MNT")" ""
 not "nor its attributes" getfattr -n user.siltfs.rbytes "$MNT/home/a"
 ok "directories can be renamed again" mv "$MNT/home/a" "$MNT/other/a"
+ok "remount, with dirty pages in the kernel" remount -o writeback
+mkdir "$MNT/late" && "$SILTFS" quota set "$MNT/late" size=1M >/dev/null
+head -c 3000000 /dev/zero >"$MNT/late/f" 2>/dev/null
+sync "$MNT/late/f" 2>"$T/said"
+ok "a quota that dirty pages meet is told at fsync" grep -q "Disk quota exceeded\|Input/output" "$T/said"
+rm "$MNT/late/f"
+ok "... and is no reason to make no snapshots" "$SILTFS" snapshot create "$MNT" late
 ok "unmount" "$SILTFS" umount "$MNT"
 ok "fsck in the end" "$SILTFS" fsck "$STORE"
 finish
