@@ -100,10 +100,14 @@ static void look_after(struct cache *c)
 /* A slot to write to, out of the index; false: there is none. Not under mu. */
 static bool take_slot(struct cache *c, uint32_t *slot)
 {
-    bool grow, have = true;
+    uint64_t now = env_now_ns(env_posix());
+    bool grow, look, have = true;
 
-    if (c->slots.used >= c->grow_to && c->slots.used < c->slots.max &&
-        env_now_ns(env_posix()) >= c->look_ns)
+    mutex_lock(&c->mu); /* a reader may turn the cache off */
+    look = c->slots.used >= c->grow_to && c->slots.used < c->slots.max &&
+           now >= c->look_ns;
+    mutex_unlock(&c->mu);
+    if (look)
         look_for_room(c);
     mutex_lock(&c->mu);
     grow = c->slots.used < c->grow_to;
