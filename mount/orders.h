@@ -1,7 +1,7 @@
 /*
  * orders.h - `.siltfs/command`: work that a mount is told to do while it serves.
  *
- * For root and whoever mounted; what each command is: the table in orders.c. Who
+ * For root and whoever mounted; what each command is: the table in order_commands.c. Who
  * gives an order makes the file (O_RDWR | O_CREAT; each time it is another, and no
  * listing shows it), writes one line, a command and its arguments, and reads lines until
  * the end of the file:
