@@ -196,7 +196,9 @@ requests() {
     "$@" >"$T/null"
     kill $! # an INT it would ignore, in the background
     wait $!
-    grep -o 'read(.*= [0-9]' "$T/trace" | grep -vcE ', "(\\x..){4}\\x(02|2a|16|11|1b|1d)'
+    # What began before, or beside another thread's, is "resumed".
+    grep -oE 'read(\(| resumed>).*= [0-9]' "$T/trace" |
+        grep -vcE '[ >]"(\\x..){4}\\x(02|2a|16|11|1b|1d)'
 }
 need strace strace
 # again_costs N COMMAND... : the second time, no more requests than N. Three times at most: others

@@ -274,13 +274,15 @@ head -c 3000000 /dev/urandom >"$MNT/f"
 cp "$MNT/f" "$T/f"
 remount
 coproc python3 "$T/survivor" "$MNT"
-read -r ready <&"${COPROC[0]}"
+exec {from}<&"${COPROC[0]}" {to}>&"${COPROC[1]}" # which bash forgets when it ends
+read -r ready <&"$from"
 kill -9 "$(daemon_pid)"
 wait_until 20 sh -c "! stat -f '$MNT' 2>/dev/null" || fail "the mount is dead"
 stat "$MNT" >/dev/null 2>&1 # the kernel may answer this from what it remembers
 ok "a new mount clears the dead one, though somebody is in it" "$SILTFS" mount "$STORE" "$MNT"
-echo >&"${COPROC[1]}"
-told=$(timeout 20 cat <&"${COPROC[0]}")
+echo >&"$to"
+told=$(timeout 20 cat <&"$from")
+exec {from}<&- {to}>&-
 same "who had files open gets errors for all that asks the daemon" "$(xargs <<<"$told")" \
     "write ENOTCONN read ENOTCONN truncate ENOTCONN fsync ENOTCONN create ENOTCONN unlink ENOTCONN list ENOTCONN"
 ok "and nothing of it reached the new mount" cmp "$MNT/f" "$T/f"
