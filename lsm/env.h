@@ -52,6 +52,7 @@ struct env_file_ops {
     void (*writeback)(struct env_file *f, uint64_t off, size_t len); /* may be NULL */
     uint64_t (*next_data)(struct env_file *f, uint64_t off);         /* may be NULL */
     void (*forget)(struct env_file *f, uint64_t off, size_t len);    /* may be NULL */
+    void (*ask_store)(struct env_file *f, uint64_t off, size_t len); /* may be NULL */
     void (*often_synced)(struct env_file *f, bool often);            /* may be NULL */
     int (*identity)(struct env_file *f, uint8_t id[ENV_IDENTITY]);   /* may be NULL */
     int (*close)(struct env_file *f);
@@ -186,6 +187,16 @@ static inline void env_file_forget(struct env_file *f, uint64_t off, size_t len)
 {
     if (f->ops->forget)
         f->ops->forget(f, off, len);
+}
+
+/* The same for the reads of this thread alone, up to its next such hint: copies elsewhere
+ * (env_cache.h) stay as they are. For who checks what is on the disk. */
+static inline void env_file_ask_store(struct env_file *f, uint64_t off, size_t len)
+{
+    if (f->ops->ask_store)
+        f->ops->ask_store(f, off, len);
+    else
+        env_file_forget(f, off, len);
 }
 
 /*

@@ -37,6 +37,12 @@ void cache_in_background(void)
     in_background = true;
 }
 
+/* What this thread reads of these bytes is not to come from here, nor to be brought. */
+static _Thread_local struct {
+    const struct cached_file *f;
+    uint64_t off, end;
+} asked;
+
 static struct cached_file *cached_file(struct env_file *f)
 {
     return (struct cached_file *)f;
@@ -334,6 +340,10 @@ static int cached_pread(struct env_file *file, uint64_t off, void *to, size_t le
     int rc = 0;
 
     *got = 0;
+    if (asked.f == f && off >= asked.off && off <= asked.end && len <= asked.end - off) {
+        r.len = len;
+        return read_under(&r, len, got);
+    }
     if (off < r.size && !off_now)
         r.len = len < r.size - off ? len : (size_t)(r.size - off);
     while (r.len && n && !rc) {
@@ -419,6 +429,16 @@ static void cached_forget(struct env_file *file, uint64_t off, size_t len)
     if (off < size)
         forget_blocks(f, off, len < size - off ? off + len : size);
     env_file_forget(f->under, off, len);
+}
+
+static void cached_ask_store(struct env_file *file, uint64_t off, size_t len)
+{
+    struct cached_file *f = cached_file(file);
+
+    asked.f = f;
+    asked.off = off;
+    asked.end = off + len;
+    env_file_ask_store(f->under, off, len);
 }
 
 /* ---- appending ---- */
@@ -539,6 +559,8 @@ static int cached_close(struct env_file *file)
     if (f->tail && !rc)
         keep_tail(f, (size_t)(f->pos % CACHE_BLOCK));
     drop_tail(f);
+    if (asked.f == f)
+        asked.f = NULL;
     free(f);
     return rc;
 }
@@ -553,6 +575,7 @@ static const struct env_file_ops file_ops = {
     .writeback = cached_writeback,
     .next_data = cached_next_data,
     .forget = cached_forget,
+    .ask_store = cached_ask_store,
     .often_synced = cached_often_synced,
     .identity = cached_identity,
     .close = cached_close,

@@ -291,7 +291,7 @@ int vlog_check(struct vlog *v, const struct vptr *p, bool quiet)
     rc = get_segment(v, p, &seg);
     if (rc == 0) {
         if (!quiet)
-            env_file_forget(seg->file, p->offset, p->stored);
+            env_file_ask_store(seg->file, p->offset, p->stored);
         rc = read_piece(seg, p, 0, (size_t)record_header_bytes(p->raw), small, &header);
         if (rc == 0)
             rc = record_header_check(header.data, p) ? check_frames(seg, p, header.data)

@@ -344,6 +344,30 @@ START_TEST(what_is_forgotten_is_read_from_the_store)
 }
 END_TEST
 
+/* Records of 4 KiB, as a check of the value log reads them. */
+START_TEST(who_checks_the_store_reads_each_byte_once_and_leaves_what_is_kept)
+{
+    uint64_t fetched;
+    struct world w;
+    unsigned i;
+
+    world_init(&w, small_files, 4 * MIB);
+    read_all(&w);
+    w.count.preads = 0;
+    fetched = stats(&w).fetched_bytes;
+    for (i = 0; i < 16; i++) {
+        env_file_ask_store(w.file[0], i * 4096, 4096);
+        check_read(&w, 0, i * 4096, 100);
+        check_read(&w, 0, i * 4096 + 100, 3996);
+    }
+    ck_assert_uint_eq(w.count.preads, 32);
+    ck_assert_uint_eq(stats(&w).fetched_bytes - fetched, 16 * 4096);
+    check_read(&w, 0, 0, 15 * 4096); /* not what was asked about last */
+    ck_assert_uint_eq(w.count.preads, 32);
+    world_release(&w);
+}
+END_TEST
+
 START_TEST(readahead_asks_the_store_for_what_is_missing_alone)
 {
     struct world w;
@@ -967,6 +991,7 @@ TEST_MAIN("env_cache", TEST_CASE(random_reads_give_what_is_in_the_store),
           TEST_CASE(several_read_while_blocks_come_and_go),
           TEST_CASE(error_of_the_store_is_passed_on_and_not_kept),
           TEST_CASE(what_is_forgotten_is_read_from_the_store),
+          TEST_CASE(who_checks_the_store_reads_each_byte_once_and_leaves_what_is_kept),
           TEST_CASE(readahead_asks_the_store_for_what_is_missing_alone),
           TEST_CASE(background_brings_nothing),
           TEST_CASE(what_is_appended_is_there_to_be_read),
