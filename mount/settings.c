@@ -139,9 +139,10 @@ int settings_read(const char *store, char list[SETTINGS_MAX], struct why *why)
     list[0] = '\0';
     snprintf(path, sizeof(path), "%s/" FILE_NAME, store);
     fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0
-                               : why_set(why, -errno, "%s: %s", path, strerror(errno));
+    if (fd < 0) /* whether that is a store, who opens it says */
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : why_set(why, -errno, "%s: %s", path, strerror(errno));
     n = read(fd, list, SETTINGS_MAX);
     close(fd);
     if (n < 0)
