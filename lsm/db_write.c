@@ -384,18 +384,30 @@ static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t 
     return rc;
 }
 
+static int resolve_and_commit(struct lsm *db, struct lsm_batch *b, bool values,
+                              bool in_log, uint64_t since, uint64_t *last)
+{
+    int rc = values ? resolve_values(db, b, in_log) : 0;
+
+    return rc ? rc : commit(db, b, since, last);
+}
+
+/*
+ * Nothing was applied after -ENOSPC: a batch that deletes gets a second chance, with the
+ * room that was set aside. `values` is held over both tries: what the batch points to
+ * since the first one must still be there in the second.
+ */
 static int write_values_and_commit(struct lsm *db, struct lsm_batch *b,
                                    enum lsm_durability d, uint64_t since, uint64_t *last)
 {
     bool in_log = db_sync_is_near(db, b, d), values = touches_values(db, b, in_log);
-    int rc = 0;
+    int rc;
 
-    if (values) {
+    if (values)
         rwlock_read(&db->values);
-        rc = resolve_values(db, b, in_log);
-    }
-    if (!rc)
-        rc = commit(db, b, since, last);
+    rc = resolve_and_commit(db, b, values, in_log, since, last);
+    if (rc == -ENOSPC && db_reserve_release(db) && db_reserve_admits(db, b))
+        rc = resolve_and_commit(db, b, values, in_log, since, last);
     if (values)
         rwlock_unlock(&db->values);
     return rc;
@@ -424,9 +436,6 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
     if (rc)
         return rc;
     rc = write_values_and_commit(db, b, d, since, &last);
-    /* Nothing was applied. A batch that deletes gets a second chance. */
-    if (rc == -ENOSPC && db_reserve_release(db) && db_reserve_admits(db, b))
-        rc = write_values_and_commit(db, b, d, since, &last);
     if (!rc && d == LSM_SYNC)
         rc = db_sync_asked(db, last);
     if (!db->o.workers)
