@@ -21,7 +21,7 @@ struct entry {
 
 struct node {
     struct stat st;
-    uint64_t lookups, opens;
+    uint64_t lookups;
     uint64_t parent; /* of a directory */
     uint8_t *data;   /* a file's, or a link's target */
     size_t room;     /* bytes there are at data */
@@ -110,7 +110,7 @@ static struct node *node_new(struct fs *fs, mode_t mode, uid_t uid, gid_t gid)
 
 static void node_drop_if_gone(struct fs *fs, struct node *n)
 {
-    if (n->st.st_nlink || n->lookups || n->opens)
+    if (n->st.st_nlink || n->lookups)
         return;
     fs->node[n->st.st_ino] = NULL;
     fs->inodes--;
@@ -286,19 +286,6 @@ int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char
     if (err)
         return err;
     n->st.st_rdev = rdev;
-    return answer(n, out);
-}
-
-int fs_create(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
-              mode_t mode, struct fs_attr *out)
-{
-    ALONE;
-    struct node *n;
-    int err = make(fs, c, parent, name, S_IFREG | (mode & 07777), &n);
-
-    if (err)
-        return err;
-    n->opens++;
     return answer(n, out);
 }
 
@@ -502,29 +489,6 @@ int fs_setattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, unsigned se
         n->st.st_mtim = set & FS_SET_MTIME ? st->st_mtim : n->st.st_ctim;
     *out = (struct fs_attr){.st = n->st};
     return err;
-}
-
-int fs_open(struct fs *fs, uint64_t ino, bool truncate)
-{
-    ALONE;
-    struct node *n = find(fs, ino);
-
-    if (!n)
-        return -ENOENT;
-    n->opens++;
-    return truncate ? resize(n, 0) : 0;
-}
-
-int fs_release(struct fs *fs, uint64_t ino)
-{
-    ALONE;
-    struct node *n = find(fs, ino);
-
-    if (!n || !n->opens)
-        return -EBADF;
-    n->opens--;
-    node_drop_if_gone(fs, n);
-    return 0;
 }
 
 int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, size_t *got)

@@ -1,80 +1,8 @@
 /*
- * file.c - open files: open, release, read, write, fsync.
+ * file.c - contents of files: read, write, fsync.
  */
 #include "extent.h"
 #include "xattr.h"
-
-/* ---- open and release ---- */
-
-static int open_check(const struct inode *in)
-{
-    if (in->state & INODE_GONE)
-        return -ESTALE;
-    if (record_is_dir(&in->rec))
-        return -EISDIR;
-    return S_ISLNK(in->rec.mode) ? -ELOOP : 0;
-}
-
-/* O_TRUNC. Needs the lock exclusively. */
-static int open_truncate(struct fs *fs, struct inode *in)
-{
-    struct record rec = in->rec;
-    struct txn *t;
-    int rc;
-
-    if (!record_is_file(&rec))
-        return 0;
-    if (fs->options.read_only)
-        return -EROFS;
-    t = txn_begin(fs);
-    if (!t)
-        return -ENOMEM;
-    txn_of(fs, t, in);
-    rec.mtime = rec.ctime = stamp_now();
-    rec.mode = mode_without_suid(rec.mode, rec.gid, NULL);
-    rc = xattr_drop_capability(fs, t, in->ino, &rec);
-    if (!rc)
-        rc = extent_truncate(fs, t, in->ino, &rec, 0);
-    txn_put_inode(t, in, &rec);
-    rc = txn_end(fs, t, rc);
-    if (!rc)
-        inode_set(in, &rec);
-    return rc;
-}
-
-int fs_open(struct fs *fs, uint64_t ino, bool truncate)
-{
-    struct inode *in;
-    int rc = inode_get(fs, ino, &in);
-
-    if (rc)
-        return rc;
-    if (truncate)
-        rwlock_write(&in->lock);
-    else
-        rwlock_read(&in->lock);
-    rc = open_check(in);
-    if (!rc && truncate)
-        rc = open_truncate(fs, in);
-    /* Under the lock: unlink decides by the references what becomes of the file. */
-    if (!rc)
-        itable_add_open(&fs->inodes, in);
-    rwlock_unlock(&in->lock);
-    inode_put(fs, in);
-    return rc;
-}
-
-int fs_release(struct fs *fs, uint64_t ino)
-{
-    struct inode *in = itable_find(&fs->inodes, ino);
-    int rc;
-
-    if (!in)
-        return -ESTALE;
-    rc = itable_take_open(&fs->inodes, in);
-    inode_put(fs, in);
-    return rc;
-}
 
 /* ---- reading ---- */
 

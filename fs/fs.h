@@ -8,14 +8,13 @@
  *
  * References. The table of live inodes counts, for every inode, the
  * *lookups* its user knows of: each call that returns attributes by name
- * (fs_lookup, fs_create, fs_tmpfile, fs_mknod, fs_mkdir, fs_symlink, fs_link, and an
+ * (fs_lookup, fs_tmpfile, fs_mknod, fs_mkdir, fs_symlink, fs_link, and an
  * entry of fs_readdir that the sink took with FS_TAKEN_LOOKUP) adds one, fs_forget
- * takes them off; and its *opens* (fs_create, fs_open, fs_release), for users who do not
- * know an inode all the time that they have it open. The root needs neither. An inode
- * number is valid while it is referenced. A file without a name lives, contents and all,
- * until it has no reference any more (or until the next mount); only a removed directory
- * is an empty shell at once. So who looked a name up can open what it found, even when
- * the name was unlinked or renamed over meanwhile.
+ * takes them off. The root needs none. An inode number is valid while it is referenced:
+ * who has a file open keeps a lookup of it. A file without a name lives, contents and
+ * all, until it has no reference any more (or until the next mount); only a removed
+ * directory is an empty shell at once. So who looked a name up can open what it found,
+ * even when the name was unlinked or renamed over meanwhile.
  *
  * Permissions are the caller's business (the kernel's, with
  * default_permissions), except where the operation itself changes mode bits:
@@ -102,7 +101,7 @@ int fs_set_limits(struct lsm *db, const struct fs_limits *limits);
 int fs_get_limits(struct lsm *db, struct fs_limits *limits);
 
 /*
- * Use db, which fs_open does not take: close it after fs_close. Removes the
+ * Use db, which fs_mount does not take: close it after fs_unmount. Removes the
  * orphans that a crash left. -ENODATA when db holds no filesystem,
  * -EPROTONOSUPPORT when it is of a newer version.
  */
@@ -144,9 +143,6 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t lookups);
  * directory's default ACL if it has one. */
 int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
              mode_t mode, dev_t rdev, struct fs_attr *out);
-/* fs_mknod of a regular file, and fs_open of it. */
-int fs_create(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
-              mode_t mode, struct fs_attr *out);
 /*
  * open(2)'s O_TMPFILE: a regular file made as fs_mknod would in the directory, which has
  * no name. fs_link can give it one (unlike a file whose last name was
@@ -290,9 +286,6 @@ int fs_setxattr(struct fs *fs, const struct fs_cred *c, uint64_t ino, const char
 int fs_removexattr(struct fs *fs, uint64_t ino, const char *name);
 
 /* ---- contents ---- */
-
-int fs_open(struct fs *fs, uint64_t ino, bool truncate);
-int fs_release(struct fs *fs, uint64_t ino);
 
 /*
  * Read up to len bytes at off into `to`; *got is less only at the end of the

@@ -433,15 +433,6 @@ void itable_keep_lookup(struct itable *t, struct inode *in)
     mutex_unlock(&s->mu);
 }
 
-void itable_add_open(struct itable *t, struct inode *in)
-{
-    struct itable_shard *s = shard_of(t, in->ino);
-
-    mutex_lock(&s->mu);
-    in->nopen++;
-    mutex_unlock(&s->mu);
-}
-
 void itable_take_lookups(struct itable *t, struct inode *in, uint64_t n)
 {
     struct itable_shard *s = shard_of(t, in->ino);
@@ -451,27 +442,13 @@ void itable_take_lookups(struct itable *t, struct inode *in, uint64_t n)
     mutex_unlock(&s->mu);
 }
 
-int itable_take_open(struct itable *t, struct inode *in)
-{
-    struct itable_shard *s = shard_of(t, in->ino);
-    int rc = -EBADF;
-
-    mutex_lock(&s->mu);
-    if (in->nopen) {
-        in->nopen--;
-        rc = 0;
-    }
-    mutex_unlock(&s->mu);
-    return rc;
-}
-
 bool itable_referenced(struct itable *t, struct inode *in)
 {
     struct itable_shard *s = shard_of(t, in->ino);
     bool is;
 
     mutex_lock(&s->mu);
-    is = in->nlookup || in->nopen;
+    is = in->nlookup != 0;
     mutex_unlock(&s->mu);
     return is;
 }
@@ -482,7 +459,7 @@ bool itable_put(struct itable *t, struct inode *in)
     bool last;
 
     mutex_lock(&s->mu);
-    last = in->pins == 1 && in->nlookup == 0 && in->nopen == 0;
+    last = in->pins == 1 && in->nlookup == 0;
     /* The last pin sees the state: whoever changed it gave a pin back since. */
     if (last && (in->state & (INODE_ATIME | INODE_ORPHAN))) {
         mutex_unlock(&s->mu);
@@ -523,7 +500,6 @@ static void drain_bucket(struct itable *t, struct itable_shard *s, inode_link *b
         struct inode *in = link_inode(*bucket);
 
         in->nlookup = 0;
-        in->nopen = 0;
         in->pins = 1;
         fn(arg, in);
         remove_name(t, in);

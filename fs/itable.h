@@ -61,8 +61,7 @@ struct inode {
     inode_link next; /* under the lock of its number's shard, like the counts */
     uint64_t ino;
     uint64_t nlookup;
-    uint32_t nopen;
-    uint16_t pins; /* one for each operation in progress */
+    uint32_t pins; /* one for each operation in progress */
     uint8_t state; /* under `lock`, and here only to fill a gap */
     /* No other name of its directory has the hash of its own: under the lock of its
      * name's shard, and to be relied on under the directory's. */
@@ -162,12 +161,9 @@ void itable_add(struct itable *t, struct inode *in);
 
 /* The caller holds a pin for all of these. */
 void itable_add_lookup(struct itable *t, struct inode *in);
-void itable_add_open(struct itable *t, struct inode *in);
 /* Give the pin back and add a lookup. */
 void itable_keep_lookup(struct itable *t, struct inode *in);
 void itable_take_lookups(struct itable *t, struct inode *in, uint64_t n);
-/* -EBADF when it has none. */
-int itable_take_open(struct itable *t, struct inode *in);
 /* Does the user refer to it, by a lookup or an open? With the locks held that a
  * lookup of its name needs, the answer can only become false. */
 bool itable_referenced(struct itable *t, struct inode *in);

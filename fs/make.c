@@ -13,7 +13,6 @@ struct make {
     mode_t mode;      /* with the type; as asked for, before the umask */
     dev_t rdev;
     const char *target;
-    bool open;
 };
 
 static struct record make_record(const struct make *m, const struct inode *dir,
@@ -122,7 +121,6 @@ static int make_inode(struct fs *fs, const struct make *m, struct inode *dir,
         return rc;
     }
     in->nlookup = 1;
-    in->nopen = m->open;
     in->sole = e && e->seqs.n == 1;
     if (!e)
         in->state |= INODE_ORPHAN | INODE_LINKABLE;
@@ -159,11 +157,10 @@ static int make(struct fs *fs, const struct make *m, uint64_t parent, struct fs_
     return 0;
 }
 
-static int make_node(struct fs *fs, const struct fs_cred *c, uint64_t parent,
-                     const char *name, mode_t mode, dev_t rdev, bool open,
-                     struct fs_attr *out)
+int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
+             mode_t mode, dev_t rdev, struct fs_attr *out)
 {
-    struct make m = {.cred = c, .name = name, .rdev = rdev, .open = open};
+    struct make m = {.cred = c, .name = name, .rdev = rdev};
 
     if (!(mode & S_IFMT))
         mode |= S_IFREG;
@@ -181,18 +178,6 @@ static int make_node(struct fs *fs, const struct fs_cred *c, uint64_t parent,
     }
     m.mode = mode & (S_IFMT | 07777);
     return make(fs, &m, parent, out);
-}
-
-int fs_mknod(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
-             mode_t mode, dev_t rdev, struct fs_attr *out)
-{
-    return make_node(fs, c, parent, name, mode, rdev, false, out);
-}
-
-int fs_create(struct fs *fs, const struct fs_cred *c, uint64_t parent, const char *name,
-              mode_t mode, struct fs_attr *out)
-{
-    return make_node(fs, c, parent, name, S_IFREG | (mode & 07777), 0, true, out);
 }
 
 int fs_tmpfile(struct fs *fs, const struct fs_cred *c, uint64_t parent, mode_t mode,

@@ -543,16 +543,14 @@ static int attributes(struct fs_load *l, struct model_node *n)
     }
 }
 
-static int close_one(struct fs_load *l, unsigned i)
+static void close_one(struct fs_load *l, unsigned i)
 {
     struct model_node *n = l->opened[i];
-    int rc;
 
     l->kind = FS_LOAD_CLOSE;
     l->opened[i] = NULL;
-    rc = fs_release(l->fs, n->ino);
+    fs_forget(l->fs, n->ino, 1);
     model_close(&l->m, n);
-    return rc;
 }
 
 /* Something to a file, by its name or, when it is open, perhaps without one. */
@@ -565,8 +563,10 @@ static int file(struct fs_load *l)
     int rc;
 
     l->kind = FS_LOAD_OPEN;
-    if (l->opened[i] && below(l, 3) == 0)
-        return close_one(l, i);
+    if (l->opened[i] && below(l, 3) == 0) {
+        close_one(l, i);
+        return 0;
+    }
     if (l->opened[i] && below(l, 3) == 0)
         return contents(l, l->opened[i]);
     n = model_lookup(dir, name);
@@ -576,11 +576,9 @@ static int file(struct fs_load *l)
     if (below(l, 3) == 0 && !S_ISLNK(n->mode)) {
         rc = attributes(l, n);
     } else if (S_ISREG(n->mode) && !l->opened[i] && below(l, 3) == 0) {
-        rc = fs_open(l->fs, n->ino, false);
-        if (!rc) {
-            model_open(n);
-            l->opened[i] = n;
-        }
+        model_open(n);
+        l->opened[i] = n;
+        return 0;
     } else if (S_ISREG(n->mode)) {
         rc = contents(l, n);
     }

@@ -35,7 +35,7 @@ enum fs_load_kind {
     FS_LOAD_SETXATTR,
     FS_LOAD_REMOVEXATTR,
     FS_LOAD_ACL,
-    FS_LOAD_OPEN,  /* kept open, over unlink too */
+    FS_LOAD_OPEN,  /* its lookup is kept, over unlink too */
     FS_LOAD_CLOSE, /* the last one of an orphan: it goes */
     FS_LOAD_QUOTA, /* of a directory tree: set, or cleared */
     FS_LOAD_SYNC,

@@ -295,12 +295,14 @@ static void rename_one(struct poke *p, const struct found *f, const struct found
 
 static void open_one(struct poke *p, const struct found *f, unsigned how)
 {
-    if (said(p, fs_open(p->fs, f->ino, how & 1)))
+    struct fs_attr a;
+
+    if (said(p, fs_lookup(p->fs, f->parent, f->name, &a)))
         return;
     (void)said(p, fs_fsync(p->fs, f->ino));
     if (how & 2)
         (void)said(p, fs_unlink(p->fs, f->parent, f->name));
-    (void)said(p, fs_release(p->fs, f->ino));
+    fs_forget(p->fs, a.st.st_ino, 1);
 }
 
 static void quota_one(struct poke *p, const struct found *dir, unsigned how)

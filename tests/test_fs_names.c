@@ -103,7 +103,7 @@ START_TEST(a_read_only_mount_changes_nothing)
     ck_err(fs_rmdir(r->fs, FS_ROOT, "f"), EROFS);
     ck_err(fs_rename(r->fs, NULL, FS_ROOT, "f", FS_ROOT, "g", 0), EROFS);
     ck_err(fs_setattr(r->fs, NULL, f, FS_SET_MODE, &st, &a), EROFS);
-    ck_err(fs_open(r->fs, f, true), EROFS);
+    ck_err(fs_setattr(r->fs, NULL, f, FS_SET_SIZE, &st, &a), EROFS);
     ck_ok(fs_fsync(r->fs, f));
     ck_ok(fs_sync(r->fs));
     rig_release(r);
@@ -189,17 +189,13 @@ START_TEST(references_keep_an_inode_in_memory_and_no_longer)
     ck_assert_uint_eq(live(), 1);
     f = rig_file(r, FS_ROOT, "f");
     rig_lookup(r, FS_ROOT, "f");
-    ck_ok(fs_open(r->fs, f, false));
     ck_assert_uint_eq(live(), 2);
     fs_forget(r->fs, f, 1);
     ck_assert_uint_eq(live(), 2);
     fs_forget(r->fs, f, 100); /* more than there are */
-    ck_assert_uint_eq(live(), 2);
-    ck_ok(fs_release(r->fs, f));
     ck_assert_uint_eq(live(), 1);
-    ck_err(fs_release(r->fs, f), ESTALE);
     ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "f"), f);
-    ck_err(fs_release(r->fs, f), EBADF);
+    ck_assert_uint_eq(live(), 2);
     fs_forget(r->fs, 777, 1);
     rig_release(r);
 }
@@ -246,7 +242,7 @@ START_TEST(a_name_exists_once)
     rig_init(r, "s");
     rig_file(r, FS_ROOT, "f");
     ck_err(fs_mknod(r->fs, &r->cred, FS_ROOT, "f", S_IFREG, 0, &a), EEXIST);
-    ck_err(fs_create(r->fs, &r->cred, FS_ROOT, "f", 0644, &a), EEXIST);
+    ck_err(fs_mknod(r->fs, &r->cred, FS_ROOT, "f", S_IFIFO, 0, &a), EEXIST);
     ck_err(fs_mkdir(r->fs, &r->cred, FS_ROOT, "f", 0755, &a), EEXIST);
     ck_err(fs_symlink(r->fs, &r->cred, FS_ROOT, "f", "x", &a), EEXIST);
     ck_err(fs_mkdir(r->fs, &r->cred, FS_ROOT, ".", 0755, &a), EEXIST);
@@ -347,11 +343,11 @@ START_TEST(directories_with_sgid_hand_on_their_group)
     ck_ok(fs_mkdir(r->fs, &r->cred, d, "sub", 0755, &a));
     ck_assert_uint_eq(a.st.st_gid, 50);
     ck_assert_uint_eq(a.st.st_mode, S_IFDIR | 02755);
-    ck_ok(fs_create(r->fs, &r->cred, d, "f", 02755, &a));
+    ck_ok(fs_mknod(r->fs, &r->cred, d, "f", S_IFREG | 02755, 0, &a));
     ck_assert_uint_eq(a.st.st_uid, 1000);
     ck_assert_uint_eq(a.st.st_gid, 50);
     ck_assert_uint_eq(a.st.st_mode, S_IFREG | 0755); /* no member of group 50 */
-    ck_ok(fs_create(r->fs, &r->cred, FS_ROOT, "g", 02755, &a));
+    ck_ok(fs_mknod(r->fs, &r->cred, FS_ROOT, "g", S_IFREG | 02755, 0, &a));
     ck_assert_uint_eq(a.st.st_gid, 100);
     ck_assert_uint_eq(a.st.st_mode, S_IFREG | 02755);
     rig_release(r);
@@ -532,13 +528,14 @@ END_TEST
 
 /* ---- after the last name ---- */
 
-START_TEST(an_open_file_outlives_its_name)
+START_TEST(a_file_lives_as_long_as_its_last_reference)
 {
+    struct fs_attr a;
     uint64_t f;
 
     rig_init(r, "s");
     f = rig_file(r, FS_ROOT, "f");
-    ck_ok(fs_open(r->fs, f, false));
+    rig_lookup(r, FS_ROOT, "f");
     rig_write(r, f, 0, "hello");
     ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
     ck_assert(!rig_has(r, FS_ROOT, "f"));
@@ -546,12 +543,10 @@ START_TEST(an_open_file_outlives_its_name)
     rig_write(r, f, 5, " world");
     rig_expect_str(r, f, "hello world");
     ck_assert_uint_eq(rig_attr(r, f).st.st_nlink, 0);
-    ck_ok(fs_open(r->fs, f, false)); /* as /proc/self/fd does */
     fs_forget(r->fs, f, 1);
-    ck_ok(fs_release(r->fs, f));
     rig_expect_str(r, f, "hello world");
-    ck_ok(fs_release(r->fs, f));
-    ck_err(fs_open(r->fs, f, false), ESTALE);
+    fs_forget(r->fs, f, 1);
+    ck_err(fs_getattr(r->fs, f, &a), ESTALE);
     ck_assert_uint_eq(inodes(), 1);
     rig_release(r);
 }
@@ -572,9 +567,6 @@ START_TEST(a_file_that_was_looked_up_outlives_its_name)
     ck_ok(fs_rename(r->fs, NULL, FS_ROOT, "g", FS_ROOT, "f", 0));
     rig_check(r);
     ck_assert_uint_eq(rig_attr(r, f).st.st_nlink, 0);
-    ck_ok(fs_open(r->fs, f, false));
-    rig_expect_str(r, f, "hello");
-    ck_ok(fs_release(r->fs, f));
     rig_expect_str(r, f, "hello");
     ck_ok(lsm_exists(r->db, NULL, key_orphan(&k, f)));
     fs_forget(r->fs, f, 1);
@@ -622,14 +614,12 @@ START_TEST(a_mount_removes_the_orphans_of_a_crash)
     static struct fs *volatile crashed; /* reachable: no leak to the sanitizer */
     struct fs_stats s;
     struct key k;
-    uint64_t f, g;
+    uint64_t f;
 
     rig_init(r, "s");
     f = rig_file(r, FS_ROOT, "f");
-    g = rig_file(r, FS_ROOT, "g");
+    rig_file(r, FS_ROOT, "g");
     rig_write(r, f, 0, "contents");
-    ck_ok(fs_open(r->fs, f, false));
-    ck_ok(fs_open(r->fs, g, false));
     ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
     ck_ok(fs_unlink(r->fs, FS_ROOT, "g"));
     crashed = r->fs; /* never unmounted: what a crash leaves */
@@ -647,14 +637,13 @@ START_TEST(a_mount_removes_the_orphans_of_a_crash)
 }
 END_TEST
 
-START_TEST(unmount_removes_orphans_that_are_still_open)
+START_TEST(unmount_removes_orphans_that_are_still_known)
 {
     uint64_t f;
 
     rig_init(r, "s");
     f = rig_file(r, FS_ROOT, "f");
     rig_write(r, f, 0, "contents");
-    ck_ok(fs_open(r->fs, f, false));
     ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
     rig_remount(r);
     ck_assert_uint_eq(inodes(), 1);
@@ -715,9 +704,9 @@ TEST_MAIN("fs_names", TEST_CASE(format_refuses_what_is_not_empty),
           TEST_CASE(link_counts_have_an_end),
           TEST_CASE(unlink_refuses_directories_and_rmdir_files),
           TEST_CASE(a_removed_directory_takes_nothing_more),
-          TEST_CASE(an_open_file_outlives_its_name),
+          TEST_CASE(a_file_lives_as_long_as_its_last_reference),
           TEST_CASE(a_file_that_was_looked_up_outlives_its_name),
           TEST_CASE(a_stale_count_does_no_harm),
           TEST_CASE(a_mount_removes_the_orphans_of_a_crash),
-          TEST_CASE(unmount_removes_orphans_that_are_still_open),
+          TEST_CASE(unmount_removes_orphans_that_are_still_known),
           TEST_CASE(names_may_collide))
