@@ -1,12 +1,14 @@
 /*
  * env_rados_impl.h - stores on Ceph RADOS, inside: env_rados*.c.
  *
- *   env_rados.c        the table of functions; what a path means
- *   env_rados_conn.c   the cluster, its pools; librados, loaded when it is first needed
- *   env_rados_names.c  one object that lists a store's files: read, changed, kept
- * together env_rados_lock.c   who may write: leases, fencing, taking over
- *   env_rados_file.c   open files: appends, reads
- *   env_rados_reap.c   what goes: objects of files without a name
+ *   env_rados.c         the table of functions; what a path means
+ *   env_rados_conn.c    the cluster, its pools; librados, loaded when it is first needed
+ *   env_rados_names.c   one object that lists a store's files: read, changed, kept
+ *                       together
+ *   env_rados_listed.c  what it says, in memory
+ *   env_rados_lock.c    who may write: leases, fencing, taking over
+ *   env_rados_file.c    open files: appends, reads
+ *   env_rados_reap.c    what goes: objects of files without a name
  *
  * Locks, outermost first: a names' mu (held over round trips; nothing is waited for that
  * needs it), a node's mu (never held over one), the connection's. Callbacks of librados
@@ -213,6 +215,15 @@ int names_at_once(struct names *n, names_fn *fn, void *arg);
 /* The commit that makes this process one who may write. */
 int names_session_locked(struct names *n);
 uint64_t names_new_id_locked(struct names *n); /* session is there */
+
+/* In memory only: what stands under the key now has that value; NULL: nothing does.
+ * 0, -ENOMEM or -EUCLEAN. */
+int names_apply(struct names *n, const char *key, const struct slice *value);
+/* The value as it is in memory, added to out, for the comparison after others changed
+ * something. */
+void names_current(struct names *n, const char *key, struct buf *out, bool *has);
+/* Everything, but nodes that are open. */
+void names_forget_all(struct names *n);
 
 struct entry *names_find(struct names *n, uint64_t dir, const char *name);
 /* The first of the directory; the others follow while their dir is the same. */
