@@ -7,14 +7,15 @@
  * and up to where) must say that it ends there, or there must be no such object yet. So
  * what arrives late, or comes from one who was replaced, changes nothing.
  *
- * A reader of this process sees what has not arrived yet: chunks stay until they have.
+ * A reader of this process sees what has not arrived yet (env_rados_read.c): chunks stay
+ * until they have.
  *
  * What was taken will be written: a full pool refuses before (conn_admit), and what it
  * refuses of a chunk is sent again with force.
  */
 #if __has_include(<rados/librados.h>)
 
-#include "env_rados_impl.h"
+#include "env_rados_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,45 +27,8 @@
 enum {
     CHUNK = 1 << 20,
     OUTSTANDING = 16, /* chunks on their way, of a file */
-    PARTS = 64,       /* reads at once */
     FIRST_OBJECTS = 16,
-    AHEAD_MAX = 4 << 20,
-    AHEAD_ALL = 64 << 20, /* of all files */
 };
-
-struct rados_handle {
-    struct env_file base;
-    struct node *node;
-    bool writer;
-    bool used;            /* something was appended */
-    uint64_t preallocate; /* asked for */
-    /* What was asked for by readahead: one piece. */
-    struct mutex ahead_mu;
-    uint64_t ahead_off;
-    size_t ahead_len;
-    size_t ahead_cap;  /* bytes of memory */
-    size_t ahead_left; /* of it, not taken yet: then it goes */
-    uint8_t *ahead;
-    rados_completion_t ahead_done;
-};
-
-static atomic_size_t ahead_bytes; /* of all files */
-
-static struct rados_handle *handle(struct env_file *f)
-{
-    return (struct rados_handle *)f;
-}
-
-/* As it is now; it changes under both locks. */
-static struct rados_file node_rec(struct node *node)
-{
-    struct rados_file rec;
-
-    mutex_lock(&node->mu);
-    rec = node->rec;
-    mutex_unlock(&node->mu);
-    return rec;
-}
 
 /* ---- sending ---- */
 
@@ -251,7 +215,7 @@ static int append_locked(struct node *node, struct slice part)
 static int allow_objects(struct node *node, uint64_t end)
 {
     struct names *n = node->names;
-    struct rados_file rec = node_rec(node);
+    struct rados_file rec = rados_node_rec(node);
     uint64_t want = (end + RADOS_OBJECT_BYTES - 1) / RADOS_OBJECT_BYTES;
     int rc;
 
@@ -273,7 +237,7 @@ static int allow_objects(struct node *node, uint64_t end)
 
 static int file_append(struct env_file *file, const struct slice *parts, unsigned n)
 {
-    struct rados_handle *f = handle(file);
+    struct rados_handle *f = rados_handle_of(file);
     struct node *node = f->node;
     uint64_t bytes = 0, pos;
     unsigned i;
@@ -322,9 +286,9 @@ static int settle(struct node *node)
 
 static int file_sync(struct env_file *file)
 {
-    struct node *node = handle(file)->node;
+    struct node *node = rados_handle_of(file)->node;
 
-    return handle(file)->writer ? settle(node) : 0;
+    return rados_handle_of(file)->writer ? settle(node) : 0;
 }
 
 static void file_writeback(struct env_file *file, uint64_t off, size_t len)
@@ -332,272 +296,6 @@ static void file_writeback(struct env_file *file, uint64_t off, size_t len)
     (void)off;
     (void)len;
     (void)file; /* full chunks are on their way; one more would only be smaller */
-}
-
-/* ---- reading ---- */
-
-struct piece {
-    rados_completion_t done;
-    uint64_t off;
-    size_t len;
-    uint8_t *to;
-};
-
-/* What has not arrived yet, of [off, off + len). Returns how many bytes at off it is, or
- * 0, and then *upto: where some begins. */
-static size_t from_chunks(struct node *node, uint64_t off, size_t len, uint8_t *to,
-                          uint64_t *upto)
-{
-    struct chunk *c;
-
-    *upto = off + len;
-    for (c = node->w ? node->w->first : NULL; c; c = c->next) {
-        uint64_t end = c->off + c->data.len;
-
-        if (c->off <= off && off < end) {
-            size_t n = end - off < len ? (size_t)(end - off) : len;
-
-            memcpy(to, c->data.data + (off - c->off), n);
-            return n;
-        }
-        if (c->off > off) {
-            if (c->off < *upto)
-                *upto = c->off;
-            break;
-        }
-    }
-    return 0;
-}
-
-static int begin_piece(struct node *node, struct piece *p)
-{
-    char oid[RADOS_OID_MAX];
-    int rc;
-
-    rados_object_name(oid, node->id, p->off / RADOS_OBJECT_BYTES);
-    rc = ra.aio_create_completion2(NULL, NULL, &p->done);
-    if (rc)
-        return rc;
-    rc = ra.aio_read(node->names->io, oid, p->done, (char *)p->to, p->len,
-                     p->off % RADOS_OBJECT_BYTES);
-    if (rc)
-        ra.aio_release(p->done);
-    return rc;
-}
-
-/* A part that is not there, in a file whose size is known: of one that another had to
- * close it may never have come. */
-static int end_piece(struct node *node, struct piece *p)
-{
-    bool whole;
-    int n;
-
-    ra.aio_wait_for_complete(p->done);
-    n = ra.aio_get_return_value(p->done);
-    ra.aio_release(p->done);
-    if (n < 0 && n != -ENOENT)
-        return conn_errno(n);
-    n = n < 0 ? 0 : n;
-    if ((size_t)n >= p->len)
-        return 0;
-    mutex_lock(&node->mu);
-    whole = node->rec.state == RADOS_CLOSED && !node->w;
-    mutex_unlock(&node->mu);
-    if (whole)
-        return err_corrupt(node->names->label, p->off + (uint64_t)n,
-                           "file %" PRIx64 ": object %" PRIu64 " is missing or cut off",
-                           node->id, p->off / RADOS_OBJECT_BYTES);
-    memset(p->to + n, 0, p->len - (size_t)n);
-    return 0;
-}
-
-/* A read that is whole, of a file of that size or more. */
-static int read_whole(struct node *node, uint64_t off, uint8_t *to, size_t len)
-{
-    struct piece piece[PARTS];
-    unsigned n = 0, i;
-    int rc = 0, rc2;
-
-    while (len && !rc && n < PARTS) {
-        uint64_t upto;
-        size_t got;
-
-        mutex_lock(&node->mu);
-        got = from_chunks(node, off, len, to, &upto);
-        mutex_unlock(&node->mu);
-        if (!got) {
-            uint64_t end = off - off % RADOS_OBJECT_BYTES + RADOS_OBJECT_BYTES;
-
-            got = (size_t)((end < upto ? end : upto) - off);
-            piece[n] = (struct piece){.off = off, .len = got, .to = to};
-            rc = begin_piece(node, &piece[n]);
-            n += rc == 0;
-        }
-        off += got;
-        to += got;
-        len -= got;
-    }
-    if (n)
-        env_about_to_block();
-    for (i = 0; i < n; i++) {
-        rc2 = end_piece(node, &piece[i]);
-        rc = rc ? rc : rc2;
-    }
-    return rc || !len ? rc : read_whole(node, off, to, len);
-}
-
-static int node_size(struct node *node, uint64_t *size)
-{
-    bool told;
-
-    mutex_lock(&node->mu);
-    told = node->w || node->rec.state != RADOS_OPEN;
-    *size = node->w ? node->w->pos : node->rec.size;
-    mutex_unlock(&node->mu);
-    return told ? 0 : rados_probe(node->names, node, size);
-}
-
-static void drop_ahead(struct rados_handle *f)
-{
-    if (f->ahead_done) {
-        ra.aio_wait_for_complete(f->ahead_done);
-        ra.aio_release(f->ahead_done);
-        f->ahead_done = NULL;
-    }
-    if (f->ahead)
-        atomic_fetch_sub(&ahead_bytes, f->ahead_cap);
-    free(f->ahead);
-    f->ahead = NULL;
-    f->ahead_len = 0;
-}
-
-static bool is_ahead(const struct rados_handle *f, uint64_t off)
-{
-    return f->ahead && off >= f->ahead_off && off < f->ahead_off + f->ahead_len;
-}
-
-/* What readahead brought. 0 when it is not that. */
-static size_t from_ahead(struct rados_handle *f, uint64_t off, void *to, size_t len)
-{
-    size_t n = 0;
-    int got;
-
-    mutex_lock(&f->ahead_mu);
-    if (is_ahead(f, off) && f->ahead_done) {
-        mutex_unlock(&f->ahead_mu);
-        env_about_to_block();
-        mutex_lock(&f->ahead_mu);
-    }
-    if (is_ahead(f, off)) {
-        if (f->ahead_done) {
-            ra.aio_wait_for_complete(f->ahead_done);
-            got = ra.aio_get_return_value(f->ahead_done);
-            ra.aio_release(f->ahead_done);
-            f->ahead_done = NULL;
-            f->ahead_len = got < 0 ? 0 : (size_t)got;
-            f->ahead_left = f->ahead_len;
-        }
-        if (off < f->ahead_off + f->ahead_len) {
-            n = (size_t)(f->ahead_off + f->ahead_len - off);
-            n = n < len ? n : len;
-            memcpy(to, f->ahead + (off - f->ahead_off), n);
-            f->ahead_left -= n < f->ahead_left ? n : f->ahead_left;
-        }
-        if (!f->ahead_left || !f->ahead_len)
-            drop_ahead(f);
-    }
-    mutex_unlock(&f->ahead_mu);
-    return n;
-}
-
-static int file_pread(struct env_file *file, uint64_t off, void *to, size_t len,
-                      size_t *got)
-{
-    struct rados_handle *f = handle(file);
-    uint64_t size;
-    size_t n = 0;
-    int rc = node_size(f->node, &size);
-
-    *got = 0;
-    if (rc || off >= size)
-        return rc;
-    len = size - off < len ? (size_t)(size - off) : len;
-    if (!f->writer)
-        n = from_ahead(f, off, to, len);
-    rc = read_whole(f->node, off + n, (uint8_t *)to + n, len - n);
-    if (!rc)
-        *got = len;
-    return rc;
-}
-
-static void begin_ahead(struct rados_handle *f, uint64_t off, size_t len)
-{
-    struct piece p = {.off = off, .len = len};
-
-    drop_ahead(f);
-    if (atomic_fetch_add(&ahead_bytes, len) + len > AHEAD_ALL || !(p.to = malloc(len))) {
-        atomic_fetch_sub(&ahead_bytes, len);
-        return;
-    }
-    f->ahead = p.to;
-    f->ahead_off = off;
-    f->ahead_cap = f->ahead_len = f->ahead_left = len;
-    if (begin_piece(f->node, &p))
-        drop_ahead(f);
-    else
-        f->ahead_done = p.done;
-}
-
-/* One piece at a time, within an object, of files that are whole. */
-static void file_readahead(struct env_file *file, uint64_t off, size_t len)
-{
-    struct rados_handle *f = handle(file);
-    struct rados_file rec = node_rec(f->node);
-    uint64_t end = off - off % RADOS_OBJECT_BYTES + RADOS_OBJECT_BYTES;
-
-    if (f->writer || rec.state == RADOS_OPEN || off >= rec.size)
-        return;
-    end = end < rec.size ? end : rec.size;
-    len = len < AHEAD_MAX ? len : AHEAD_MAX;
-    len = end - off < len ? (size_t)(end - off) : len;
-    mutex_lock(&f->ahead_mu);
-    /* One that is on its way is not waited for, for a hint. */
-    if (!f->ahead_done &&
-        !(f->ahead && off >= f->ahead_off && off + len <= f->ahead_off + f->ahead_len))
-        begin_ahead(f, off, len);
-    mutex_unlock(&f->ahead_mu);
-}
-
-static void file_forget(struct env_file *file, uint64_t off, size_t len)
-{
-    struct rados_handle *f = handle(file);
-
-    mutex_lock(&f->ahead_mu);
-    drop_ahead(f);
-    mutex_unlock(&f->ahead_mu);
-}
-
-/*
- * Ids are not given twice. A file that another had to close may lack what its writer has
- * seen in it, so it is not the same; and one that another still writes to is none yet.
- */
-static int file_identity(struct env_file *file, uint8_t id[ENV_IDENTITY])
-{
-    struct node *node = handle(file)->node;
-    enum rados_state state = node_rec(node).state;
-
-    if (state == RADOS_OPEN && !handle(file)->writer)
-        return -EOPNOTSUPP;
-    memset(id, 0, ENV_IDENTITY);
-    store_le64(id, node->names->store);
-    store_le64(id + 8, node->id);
-    id[16] = state == RADOS_CUT;
-    return 0;
-}
-
-static int file_size(struct env_file *file, uint64_t *size)
-{
-    return node_size(handle(file)->node, size);
 }
 
 /* ---- the end of a file ---- */
@@ -660,7 +358,7 @@ static int extend(struct env_file *file, uint64_t more)
 
 static int file_truncate(struct env_file *file, uint64_t size)
 {
-    struct rados_handle *f = handle(file);
+    struct rados_handle *f = rados_handle_of(file);
     struct node *node = f->node;
     uint64_t pos;
     int rc;
@@ -758,7 +456,7 @@ static void free_writing(struct node *node)
 
 static int file_close(struct env_file *file)
 {
-    struct rados_handle *f = handle(file);
+    struct rados_handle *f = rados_handle_of(file);
     struct node *node = f->node;
     struct names *n = node->names;
     bool dead;
@@ -768,7 +466,7 @@ static int file_close(struct env_file *file)
         rc = finish(f);
         free_writing(node);
     }
-    drop_ahead(f);
+    rados_drop_ahead(f);
     mutex_release(&f->ahead_mu);
     mutex_lock(&n->mu);
     node->handles--;
@@ -781,15 +479,15 @@ static int file_close(struct env_file *file)
 }
 
 static const struct env_file_ops file_ops = {
-    .pread = file_pread,
+    .pread = rados_file_pread,
     .append = file_append,
     .sync = file_sync,
     .truncate = file_truncate,
-    .size = file_size,
-    .readahead = file_readahead,
+    .size = rados_file_size,
+    .readahead = rados_file_readahead,
     .writeback = file_writeback,
-    .forget = file_forget,
-    .identity = file_identity,
+    .forget = rados_file_forget,
+    .identity = rados_file_identity,
     .close = file_close,
 };
 
@@ -821,120 +519,6 @@ int rados_open_node(struct names *n, struct node *node, enum env_mode mode,
     node->handles++;
     *out = &f->base;
     return 0;
-}
-
-/* ---- files that another writes, or did ---- */
-
-struct probe {
-    rados_completion_t done;
-    uint64_t size;
-    time_t mtime;
-};
-
-/* Sizes of the objects from `first`, n of them; -1: there is none. */
-static int probe_objects(struct names *n, uint64_t id, uint64_t first, unsigned count,
-                         int64_t *size)
-{
-    struct probe p[PARTS];
-    char oid[RADOS_OID_MAX];
-    unsigned i, begun = 0;
-    int rc = 0, rc2;
-
-    for (i = 0; i < count && !rc; i++) {
-        rados_object_name(oid, id, first + i);
-        rc = ra.aio_create_completion2(NULL, NULL, &p[i].done);
-        if (!rc && (rc = ra.aio_stat(n->io, oid, p[i].done, &p[i].size, &p[i].mtime)))
-            ra.aio_release(p[i].done);
-        begun += rc == 0;
-    }
-    for (i = 0; i < begun; i++) {
-        ra.aio_wait_for_complete(p[i].done);
-        rc2 = ra.aio_get_return_value(p[i].done);
-        ra.aio_release(p[i].done);
-        size[i] = rc2 ? -1 : (int64_t)p[i].size;
-        if (rc2 && rc2 != -ENOENT && !rc)
-            rc = rc2;
-    }
-    return conn_errno(rc);
-}
-
-/* *end: of the last object that is there; *gap: of the first bytes without a hole. */
-static int probe_all(struct names *n, const struct node *node, uint64_t *end,
-                     uint64_t *gap)
-{
-    uint64_t at, objects = node->rec.objects;
-    bool whole = true;
-    int rc = 0;
-
-    *end = *gap = 0;
-    for (at = 0; at < objects && !rc; at += PARTS) {
-        unsigned count = objects - at < PARTS ? (unsigned)(objects - at) : PARTS, i;
-        int64_t size[PARTS];
-
-        rc = probe_objects(n, node->id, at, count, size);
-        for (i = 0; i < count && !rc; i++) {
-            uint64_t from = (at + i) * RADOS_OBJECT_BYTES;
-
-            if (size[i] > RADOS_OBJECT_BYTES)
-                return err_corrupt(n->label, from,
-                                   "file %" PRIx64 ": too large an object", node->id);
-            if (size[i] > 0)
-                *end = from + (uint64_t)size[i];
-            if (whole && size[i] > 0)
-                *gap = from + (uint64_t)size[i];
-            whole &= size[i] == RADOS_OBJECT_BYTES;
-        }
-    }
-    return rc;
-}
-
-int rados_probe(struct names *n, struct node *node, uint64_t *size)
-{
-    uint64_t gap;
-
-    return probe_all(n, node, size, &gap);
-}
-
-/* The object at which its writer would go on takes no append of his any more. */
-static int seal_at(struct names *n, const struct node *node, uint64_t gap)
-{
-    rados_write_op_t op = ra.create_write_op();
-    char oid[RADOS_OID_MAX];
-    int rc;
-
-    if (!op)
-        return -ENOMEM;
-    rados_object_name(oid, node->id, gap / RADOS_OBJECT_BYTES);
-    ra.write_op_create(op, LIBRADOS_CREATE_IDEMPOTENT, NULL);
-    ra.write_op_setxattr(op, "g", "sealed", 6);
-    rc = ra.write_op_operate2(op, n->io, oid, NULL, FULL_FORCE);
-    ra.release_write_op(op);
-    return conn_errno(rc);
-}
-
-int rados_seal_locked(struct names *n, struct node *node)
-{
-    struct rados_file rec = node->rec;
-    uint64_t gap, again, end;
-    int rc = probe_all(n, node, &end, &gap);
-
-    /* It may have gone on meanwhile, into the next object. */
-    while (!rc) {
-        rc = seal_at(n, node, gap);
-        if (!rc)
-            rc = probe_all(n, node, &end, &again);
-        if (rc || again / RADOS_OBJECT_BYTES == gap / RADOS_OBJECT_BYTES)
-            break;
-        gap = again;
-    }
-    if (rc)
-        return rc;
-    rec.state = RADOS_CUT;
-    rec.size = end;
-    /* The one that was made to seal it is removed with the others. */
-    rec.objects = rec.objects > gap / RADOS_OBJECT_BYTES ? rec.objects
-                                                         : gap / RADOS_OBJECT_BYTES + 1;
-    return names_set_file(n, node->id, &rec);
 }
 
 #endif

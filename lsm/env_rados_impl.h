@@ -7,7 +7,9 @@
  *                       together
  *   env_rados_listed.c  what it says, in memory
  *   env_rados_lock.c    who may write: leases, fencing, taking over
- *   env_rados_file.c    open files: appends, reads
+ *   env_rados_file.c    open files: appends, the end
+ *   env_rados_read.c    open files: reads
+ *   env_rados_probe.c   files that another writes, or did
  *   env_rados_reap.c    what goes: objects of files without a name
  *
  * Locks, outermost first: a names' mu (held over round trips; nothing is waited for that
