@@ -8,14 +8,10 @@
  */
 #if __has_include(<rados/librados.h>)
 
-#include "env_rados.h"
-
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "env_rados_impl.h"
+#include "env_rados_path.h"
 
 enum {
     FIRST_OBJECTS =
@@ -25,175 +21,12 @@ enum {
     PROBE_BYTES = 64 << 10,
 };
 
-/* ---- paths ---- */
-
-struct place {
-    struct names *n;
-    uint64_t dir;
-    char name[RADOS_NAME_MAX + 1]; /* "" for the pool itself */
-};
-
-enum freshness {
-    CACHED, /* what this process knows will do where it has a lock on the store */
-    FRESH,  /* ... only where it has one on that directory */
-};
-
-/* The next component of *path into name. 0, or -ENOENT at the end. */
-static int component(const char **path, char name[RADOS_NAME_MAX + 1])
-{
-    size_t len;
-
-    *path += strspn(*path, "/");
-    len = strcspn(*path, "/");
-    if (!len)
-        return -ENOENT;
-    if (len > RADOS_NAME_MAX)
-        return -ENAMETOOLONG;
-    if (!rados_is_name(*path, len))
-        return -EINVAL;
-    memcpy(name, *path, len);
-    name[len] = '\0';
-    *path += len;
-    return 0;
-}
-
-static bool at_end(const char *path)
-{
-    return !path[strspn(path, "/")];
-}
-
-static int know(struct names *n, uint64_t dir, enum freshness f)
-{
-    bool known =
-        n->loaded && !n->error && (names_holds(n, dir) || (f == CACHED && n->held));
-
-    if (n->error)
-        return n->error;
-    return known ? 0 : names_refresh_locked(n);
-}
-
-/* The store NAME of a pool. One that this process has locked keeps its name meanwhile. */
-static int find_store(struct names *catalog, const char *pool, const char *name,
-                      struct names **out)
-{
-    struct entry *e;
-    uint64_t id;
-    char *label;
-    int rc = 0, tries;
-    bool busy = false;
-
-    for (tries = 0; tries < 2; tries++) {
-        mutex_lock(&catalog->mu);
-        if (tries || !catalog->loaded)
-            rc = names_refresh_locked(catalog);
-        e = rc ? NULL : names_find(catalog, RADOS_ROOT, name);
-        if (!rc && e && e->is.kind != RADOS_STORE)
-            rc = -EUCLEAN;
-        id = e ? e->is.id : 0;
-        mutex_unlock(&catalog->mu);
-        if (rc || (!id && tries))
-            return rc ? rc : -ENOENT;
-        if (!id)
-            continue;
-        if (asprintf(&label, "rados:%s/%s", pool, name) < 0)
-            return -ENOMEM;
-        rc = names_get(pool, id, label, out);
-        free(label);
-        if (rc)
-            return rc;
-        mutex_lock(&(*out)->mu);
-        busy = (*out)->held != NULL;
-        mutex_unlock(&(*out)->mu);
-        if (busy)
-            break;
-    }
-    return 0;
-}
-
-/* The directory that holds what path is of, and its name there. */
-static int find_place(const char *path, enum freshness f, struct place *p)
-{
-    char pool[RADOS_NAME_MAX + 1], label[RADOS_NAME_MAX + 16];
-    struct names *catalog;
-    struct entry *e;
-    int rc;
-
-    memset(p, 0, sizeof(*p));
-    if (!env_is_rados(path))
-        return -EXDEV;
-    path += strlen("rados:");
-    rc = component(&path, pool);
-    if (rc)
-        return rc;
-    snprintf(label, sizeof(label), "rados:%s", pool);
-    rc = names_get(pool, 0, label, &catalog);
-    p->n = catalog;
-    p->dir = RADOS_ROOT;
-    if (rc || at_end(path))
-        return rc;
-    rc = component(&path, p->name);
-    if (rc || at_end(path))
-        return rc;
-    rc = find_store(catalog, pool, p->name, &p->n);
-    while (!rc && !(rc = component(&path, p->name)) && !at_end(path)) {
-        mutex_lock(&p->n->mu);
-        rc = know(p->n, p->dir, f);
-        e = rc ? NULL : names_find(p->n, p->dir, p->name);
-        if (!rc && (!e || e->is.kind != RADOS_DIR))
-            rc = e ? -ENOTDIR : -ENOENT;
-        if (!rc)
-            p->dir = e->is.id;
-        mutex_unlock(&p->n->mu);
-    }
-    return rc;
-}
-
-/* The directory that path is. */
-static int find_dir(const char *path, enum freshness f, struct place *p)
-{
-    struct entry *e;
-    int rc = find_place(path, f, p);
-
-    if (rc || !p->name[0])
-        return rc;
-    if (!p->n->store) {
-        rc = find_store(p->n, p->n->pool, p->name, &p->n);
-        p->dir = RADOS_ROOT;
-        return rc;
-    }
-    mutex_lock(&p->n->mu);
-    rc = know(p->n, p->dir, f);
-    e = rc ? NULL : names_find(p->n, p->dir, p->name);
-    if (!rc && (!e || e->is.kind != RADOS_DIR))
-        rc = e ? -ENOTDIR : -ENOENT;
-    if (!rc)
-        p->dir = e->is.id;
-    mutex_unlock(&p->n->mu);
-    return rc;
-}
-
-static struct entry *entry_of(const struct place *p)
-{
-    return names_find(p->n, p->dir, p->name);
-}
-
 /* ---- changing names ---- */
 
 struct change_of {
-    struct place *at, *to;
+    struct rados_place *at, *to;
     struct rados_entry e;
 };
-
-/* Whoever has a lock to change the store, or that directory, need not ask. */
-static bool is_ours(const struct names *n, uint64_t dir)
-{
-    const struct held *h;
-
-    for (h = n->held; h; h = h->next)
-        if (!h->shared && (h->dir == dir || h->dir == RADOS_ROOT))
-            return true;
-    return false;
-}
 
 enum when { SOON, NOW };
 
@@ -202,9 +35,10 @@ static int change_names(struct change_of *c, names_fn *fn, enum when when)
     struct names *n = c->at->n;
     int rc;
 
-    if (!n->store || !is_ours(n, c->at->dir) || (c->to && !is_ours(n, c->to->dir)))
+    if (!n->store || !names_are_ours(n, c->at->dir) ||
+        (c->to && !names_are_ours(n, c->to->dir)))
         return names_at_once(n, fn, c);
-    rc = know(n, c->at->dir, CACHED);
+    rc = rados_know(n, c->at->dir, RADOS_CACHED);
     if (!rc)
         rc = fn(n, c);
     return rc || when == SOON ? rc : names_commit_locked(n);
@@ -219,7 +53,7 @@ static int do_create(struct names *n, void *arg)
         .state = RADOS_OPEN, .objects = FIRST_OBJECTS, .session = n->session};
     int rc;
 
-    if (entry_of(c->at))
+    if (rados_entry_of(c->at))
         return -EEXIST;
     c->e = (struct rados_entry){.kind = RADOS_FILE, .id = names_new_id_locked(n)};
     rc = names_set_file(n, c->e.id, &rec);
@@ -232,7 +66,7 @@ static int do_reuse(struct names *n, void *arg)
     struct change_of *c = arg;
     struct rados_file rec = {
         .state = RADOS_OPEN, .objects = FIRST_OBJECTS, .session = n->session};
-    struct entry *e = entry_of(c->at);
+    struct entry *e = rados_entry_of(c->at);
     int rc;
 
     if (!e)
@@ -244,41 +78,26 @@ static int do_reuse(struct names *n, void *arg)
     return rc ? rc : names_set_entry(n, c->at->dir, c->at->name, &c->e);
 }
 
-/* mu is held. */
-static int find_file(const struct place *p, struct node **out)
-{
-    struct entry *e = entry_of(p);
-
-    if (!e)
-        return -ENOENT;
-    if (e->is.kind != RADOS_FILE)
-        return err_corrupt(p->n->label, 0, "%s: not a regular file", p->name);
-    *out = names_node(p->n, e->is.id);
-    if (!*out || !(*out)->known)
-        return err_corrupt(p->n->label, 0, "%s: no record of file %" PRIx64, p->name,
-                           e->is.id);
-    return 0;
-}
-
-static int open_locked(struct place *p, enum env_mode mode, uint64_t preallocate,
+static int open_locked(struct rados_place *p, enum env_mode mode, uint64_t preallocate,
                        struct env_file **out)
 {
     struct change_of c = {.at = p};
     struct node *node = NULL;
-    int rc = mode == ENV_READ ? know(p->n, p->dir, FRESH) : names_session_locked(p->n);
+    int rc = mode == ENV_READ ? rados_know(p->n, p->dir, RADOS_FRESH)
+                              : names_session_locked(p->n);
 
     if (!rc && mode != ENV_READ)
         rc = change_names(&c, mode == ENV_CREATE ? do_create : do_reuse, NOW);
     if (!rc)
-        rc = find_file(p, &node);
+        rc = rados_find_file(p, &node);
     return rc ? rc : rados_open_node(p->n, node, mode, preallocate, out);
 }
 
 static int store_open(struct env *e, const char *path, enum env_mode mode,
                       uint64_t preallocate, struct env_file **out)
 {
-    struct place p;
-    int rc = find_place(path, CACHED, &p);
+    struct rados_place p;
+    int rc = rados_find_place(path, RADOS_CACHED, &p);
 
     if (rc)
         return rc;
@@ -295,7 +114,7 @@ static int store_open(struct env *e, const char *path, enum env_mode mode,
 static int do_rename(struct names *n, void *arg)
 {
     struct change_of *c = arg;
-    struct entry *from = entry_of(c->at), *to = entry_of(c->to);
+    struct entry *from = rados_entry_of(c->at), *to = rados_entry_of(c->to);
     int rc;
 
     if (!from)
@@ -313,20 +132,20 @@ static int do_rename(struct names *n, void *arg)
 
 static int store_rename(struct env *env, const char *from, const char *to)
 {
-    struct place a, b;
+    struct rados_place a, b;
     struct change_of c = {.at = &a, .to = &b};
     struct entry *e;
-    int rc = find_place(from, CACHED, &a);
+    int rc = rados_find_place(from, RADOS_CACHED, &a);
 
     if (!rc)
-        rc = find_place(to, CACHED, &b);
+        rc = rados_find_place(to, RADOS_CACHED, &b);
     if (rc)
         return rc;
     if (a.n != b.n || !a.name[0] || !b.name[0])
         return -EXDEV;
     mutex_lock(&a.n->mu);
-    rc = know(a.n, a.dir, CACHED);
-    e = rc ? NULL : entry_of(&a);
+    rc = rados_know(a.n, a.dir, RADOS_CACHED);
+    e = rc ? NULL : rados_entry_of(&a);
     if (!rc && e && e->is.kind == RADOS_FILE)
         rc = change_names(&c, do_rename, SOON);
     else if (!rc)
@@ -338,7 +157,7 @@ static int store_rename(struct env *env, const char *from, const char *to)
 static int do_unlink(struct names *n, void *arg)
 {
     struct change_of *c = arg;
-    struct entry *e = entry_of(c->at);
+    struct entry *e = rados_entry_of(c->at);
     struct node *node;
     long long credit;
 
@@ -357,9 +176,9 @@ static int do_unlink(struct names *n, void *arg)
 
 static int store_unlink(struct env *env, const char *path)
 {
-    struct place p;
+    struct rados_place p;
     struct change_of c = {.at = &p};
-    int rc = find_place(path, CACHED, &p);
+    int rc = rados_find_place(path, RADOS_CACHED, &p);
 
     if (rc)
         return rc;
@@ -376,13 +195,13 @@ static int store_unlink(struct env *env, const char *path)
 static int do_link(struct names *n, void *arg)
 {
     struct change_of *c = arg;
-    struct entry *from = entry_of(c->at);
+    struct entry *from = rados_entry_of(c->at);
 
     if (!from)
         return -ENOENT;
     if (from->is.kind != RADOS_FILE)
         return -EPERM;
-    if (entry_of(c->to))
+    if (rados_entry_of(c->to))
         return -EEXIST;
     c->e = from->is;
     return names_set_entry(n, c->to->dir, c->to->name, &c->e);
@@ -390,12 +209,12 @@ static int do_link(struct names *n, void *arg)
 
 static int store_link(struct env *env, const char *from, const char *to)
 {
-    struct place a, b;
+    struct rados_place a, b;
     struct change_of c = {.at = &a, .to = &b};
-    int rc = find_place(from, CACHED, &a);
+    int rc = rados_find_place(from, RADOS_CACHED, &a);
 
     if (!rc)
-        rc = find_place(to, CACHED, &b);
+        rc = rados_find_place(to, RADOS_CACHED, &b);
     if (rc)
         return rc;
     if (a.n != b.n || !a.n->store)
@@ -410,7 +229,7 @@ static int do_mkdir(struct names *n, void *arg)
 {
     struct change_of *c = arg;
 
-    if (entry_of(c->at))
+    if (rados_entry_of(c->at))
         return -EEXIST;
     return names_set_entry(n, c->at->dir, c->at->name, &c->e);
 }
@@ -418,7 +237,7 @@ static int do_mkdir(struct names *n, void *arg)
 static int do_rmdir(struct names *n, void *arg)
 {
     struct change_of *c = arg;
-    struct entry *e = entry_of(c->at);
+    struct entry *e = rados_entry_of(c->at);
     size_t i;
 
     if (!e)
@@ -433,7 +252,7 @@ static int do_rmdir(struct names *n, void *arg)
 }
 
 /* The object first: what has a name is there. */
-static int make_store(struct place *p)
+static int make_store(struct rados_place *p)
 {
     struct change_of c = {.at = p, .e.kind = RADOS_STORE};
     struct names *n;
@@ -448,7 +267,7 @@ static int make_store(struct place *p)
     while (!c.e.id);
     mutex_lock(&p->n->mu);
     rc = names_refresh_locked(p->n);
-    if (!rc && entry_of(p))
+    if (!rc && rados_entry_of(p))
         rc = -EEXIST;
     mutex_unlock(&p->n->mu);
     if (!rc)
@@ -467,9 +286,9 @@ static int make_store(struct place *p)
 
 static int store_mkdir(struct env *env, const char *path)
 {
-    struct place p;
+    struct rados_place p;
     struct change_of c = {.at = &p, .e.kind = RADOS_DIR};
-    int rc = find_place(path, CACHED, &p);
+    int rc = rados_find_place(path, RADOS_CACHED, &p);
 
     if (rc)
         return rc;
@@ -487,11 +306,11 @@ static int store_mkdir(struct env *env, const char *path)
 }
 
 /* Nobody has a name in it: what is left of it are objects of files that had one. */
-static int remove_store(struct place *p)
+static int remove_store(struct rados_place *p)
 {
     struct change_of c = {.at = p};
     struct names *n;
-    int rc = find_store(p->n, p->n->pool, p->name, &n);
+    int rc = rados_find_store(p->n, p->n->pool, p->name, &n);
 
     if (rc)
         return rc;
@@ -514,9 +333,9 @@ static int remove_store(struct place *p)
 
 static int store_rmdir(struct env *env, const char *path)
 {
-    struct place p;
+    struct rados_place p;
     struct change_of c = {.at = &p};
-    int rc = find_place(path, CACHED, &p);
+    int rc = rados_find_place(path, RADOS_CACHED, &p);
 
     if (rc)
         return rc;
@@ -534,14 +353,14 @@ static int store_rmdir(struct env *env, const char *path)
 static int store_list(struct env *env, const char *path, env_list_fn *fn, void *arg)
 {
     struct buf copy = {0};
-    struct place p;
+    struct rados_place p;
     size_t i, at;
-    int rc = find_dir(path, FRESH, &p);
+    int rc = rados_find_dir(path, RADOS_FRESH, &p);
 
     if (rc)
         return rc;
     mutex_lock(&p.n->mu);
-    rc = know(p.n, p.dir, FRESH);
+    rc = rados_know(p.n, p.dir, RADOS_FRESH);
     for (i = rc ? p.n->n_entries : names_first(p.n, p.dir);
          i < p.n->n_entries && p.n->entry[i]->dir == p.dir; i++)
         buf_append(&copy, p.n->entry[i]->name, strlen(p.n->entry[i]->name) + 1);
@@ -556,8 +375,8 @@ static int store_list(struct env *env, const char *path, env_list_fn *fn, void *
 
 static int store_sync_dir(struct env *env, const char *path)
 {
-    struct place p;
-    int rc = find_dir(path, CACHED, &p);
+    struct rados_place p;
+    int rc = rados_find_dir(path, RADOS_CACHED, &p);
 
     if (rc)
         return rc;
@@ -567,15 +386,15 @@ static int store_sync_dir(struct env *env, const char *path)
     return rc;
 }
 
-static int size_of(const struct place *p, uint64_t *size)
+static int size_of(const struct rados_place *p, uint64_t *size)
 {
     struct node *node;
-    int rc = know(p->n, p->dir, FRESH);
+    int rc = rados_know(p->n, p->dir, RADOS_FRESH);
 
-    if (!rc && entry_of(p) && entry_of(p)->is.kind != RADOS_FILE)
+    if (!rc && rados_entry_of(p) && rados_entry_of(p)->is.kind != RADOS_FILE)
         rc = -ENOENT;
     if (!rc)
-        rc = find_file(p, &node);
+        rc = rados_find_file(p, &node);
     if (rc)
         return rc;
     mutex_lock(&node->mu);
@@ -587,8 +406,8 @@ static int size_of(const struct place *p, uint64_t *size)
 
 static int store_stat(struct env *env, const char *path, uint64_t *size)
 {
-    struct place p;
-    int rc = find_place(path, FRESH, &p);
+    struct rados_place p;
+    int rc = rados_find_place(path, RADOS_FRESH, &p);
 
     if (rc)
         return rc;
@@ -603,17 +422,17 @@ static int store_stat(struct env *env, const char *path, uint64_t *size)
 static int id_of(const char *path, uint64_t *store, uint64_t *id)
 {
     struct node *node;
-    struct place p;
-    int rc = find_place(path, FRESH, &p);
+    struct rados_place p;
+    int rc = rados_find_place(path, RADOS_FRESH, &p);
 
     if (rc)
         return rc;
     if (!p.n->store)
         return -ENOENT;
     mutex_lock(&p.n->mu);
-    rc = know(p.n, p.dir, FRESH);
+    rc = rados_know(p.n, p.dir, RADOS_FRESH);
     if (!rc)
-        rc = find_file(&p, &node);
+        rc = rados_find_file(&p, &node);
     if (!rc) {
         *store = p.n->store;
         *id = node->id;
@@ -643,8 +462,8 @@ static int store_lock(struct env *env, const char *path, bool shared,
                       struct env_lock **out)
 {
     struct env_lock *l = calloc(1, sizeof(*l));
-    struct place p;
-    int rc = l ? find_place(path, FRESH, &p) : -ENOMEM;
+    struct rados_place p;
+    int rc = l ? rados_find_place(path, RADOS_FRESH, &p) : -ENOMEM;
 
     if (!rc && !p.n->store)
         rc = -EISDIR;
@@ -665,44 +484,11 @@ static void store_unlock(struct env *env, struct env_lock *l)
     free(l);
 }
 
-int env_rados_holder(const char *path, struct env_rados_holder *out)
-{
-    struct rados_holder h;
-    struct place p;
-    int rc = find_dir(path, FRESH, &p);
-
-    if (rc)
-        return rc;
-    memset(out, 0, sizeof(*out));
-    mutex_lock(&p.n->mu);
-    rc = names_refresh_locked(p.n);
-    if (!rc)
-        rc = names_holder(p.n, p.dir, &h);
-    if (!rc) {
-        out->pid = h.pid <= INT32_MAX ? (int)h.pid : 0;
-        out->here = rados_holder_here(&h, &out->dead);
-        snprintf(out->machine, sizeof(out->machine), "%.*s", (int)h.name.len,
-                 (const char *)h.name.data);
-        snprintf(out->text, sizeof(out->text), "%.*s", (int)h.text.len,
-                 (const char *)h.text.data);
-    }
-    mutex_unlock(&p.n->mu);
-    return rc;
-}
-
-int env_rados_mark(const char *path, const char *text)
-{
-    struct place p;
-    int rc = find_dir(path, CACHED, &p);
-
-    return rc ? rc : rados_mark(p.n, p.dir, text);
-}
-
 int env_rados_file(const char *path, struct env_rados_file *f)
 {
     struct node *node;
-    struct place p;
-    int rc = find_place(path, FRESH, &p);
+    struct rados_place p;
+    int rc = rados_find_place(path, RADOS_FRESH, &p);
 
     if (rc)
         return rc;
@@ -711,27 +497,12 @@ int env_rados_file(const char *path, struct env_rados_file *f)
     mutex_lock(&p.n->mu);
     rc = size_of(&p, &f->size);
     if (!rc)
-        rc = find_file(&p, &node);
+        rc = rados_find_file(&p, &node);
     if (!rc) {
         f->closed_ns = node->rec.mtime_ns;
         f->links = node->links;
     }
     mutex_unlock(&p.n->mu);
-    return rc;
-}
-
-int env_rados_leaks(const char *path, bool remove, uint64_t *objects)
-{
-    struct held *held;
-    struct place p;
-    int rc = find_dir(path, FRESH, &p);
-
-    if (!rc)
-        rc = rados_lock_take(p.n, RADOS_ROOT, !remove, &held);
-    if (rc)
-        return rc == -EWOULDBLOCK ? -EBUSY : rc;
-    rc = rados_leaks(p.n, remove, objects);
-    rados_lock_give(p.n, held);
     return rc;
 }
 
@@ -761,8 +532,8 @@ static int store_space(struct env *env, const char *path, uint64_t *total,
                        uint64_t *avail)
 {
     struct rados_cluster_stat_t s;
-    struct place p;
-    int rc = find_dir(path, CACHED, &p);
+    struct rados_place p;
+    int rc = rados_find_dir(path, RADOS_CACHED, &p);
 
     if (rc)
         return rc;

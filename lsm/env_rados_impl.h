@@ -1,7 +1,8 @@
 /*
  * env_rados_impl.h - stores on Ceph RADOS, inside: env_rados*.c.
  *
- *   env_rados.c         the table of functions; what a path means
+ *   env_rados.c         the table of functions
+ *   env_rados_path.c    what a path means
  *   env_rados_conn.c    the cluster, its pools; librados, loaded when it is first needed
  *   env_rados_names.c   one object that lists a store's files: read, changed, kept
  *                       together
@@ -244,6 +245,8 @@ void names_forget_changes(struct names *n);
 /* Borrowed until the next change; -ENOENT. */
 int names_holder(struct names *n, uint64_t dir, struct rados_holder *h);
 bool names_holds(const struct names *n, uint64_t dir);
+/* Has this process a lock to change the store, or that directory? Then it need not ask. */
+bool names_are_ours(const struct names *n, uint64_t dir);
 /* Every store this process has met. */
 struct names *names_all(void);
 

@@ -21,7 +21,7 @@
  */
 #if __has_include(<rados/librados.h>)
 
-#include "env_rados_impl.h"
+#include "env_rados_path.h"
 #include "kill.h"
 
 #include <inttypes.h>
@@ -357,6 +357,39 @@ int rados_mark(struct names *n, uint64_t dir, const char *text)
     mutex_unlock(&n->mu);
     buf_release(&copy);
     return rc;
+}
+
+int env_rados_holder(const char *path, struct env_rados_holder *out)
+{
+    struct rados_holder h;
+    struct rados_place p;
+    int rc = rados_find_dir(path, RADOS_FRESH, &p);
+
+    if (rc)
+        return rc;
+    memset(out, 0, sizeof(*out));
+    mutex_lock(&p.n->mu);
+    rc = names_refresh_locked(p.n);
+    if (!rc)
+        rc = names_holder(p.n, p.dir, &h);
+    if (!rc) {
+        out->pid = h.pid <= INT32_MAX ? (int)h.pid : 0;
+        out->here = rados_holder_here(&h, &out->dead);
+        snprintf(out->machine, sizeof(out->machine), "%.*s", (int)h.name.len,
+                 (const char *)h.name.data);
+        snprintf(out->text, sizeof(out->text), "%.*s", (int)h.text.len,
+                 (const char *)h.text.data);
+    }
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
+int env_rados_mark(const char *path, const char *text)
+{
+    struct rados_place p;
+    int rc = rados_find_dir(path, RADOS_CACHED, &p);
+
+    return rc ? rc : rados_mark(p.n, p.dir, text);
 }
 
 #endif

@@ -454,6 +454,16 @@ bool names_holds(const struct names *n, uint64_t dir)
     return false;
 }
 
+bool names_are_ours(const struct names *n, uint64_t dir)
+{
+    const struct held *h;
+
+    for (h = n->held; h; h = h->next)
+        if (!h->shared && (h->dir == dir || h->dir == RADOS_ROOT))
+            return true;
+    return false;
+}
+
 /* ---- stores ---- */
 
 static struct mutex list_mu = MUTEX_INITIALIZER(LOCK_ENV_RADOS_LIST);

@@ -9,7 +9,7 @@
  */
 #if __has_include(<rados/librados.h>)
 
-#include "env_rados_impl.h"
+#include "env_rados_path.h"
 
 #include <stdlib.h>
 
@@ -226,6 +226,21 @@ int rados_leaks(struct names *n, bool remove, uint64_t *objects)
     }
     ra.nobjects_list_close(list);
     return rc == -ENOENT ? 0 : conn_errno(rc);
+}
+
+int env_rados_leaks(const char *path, bool remove, uint64_t *objects)
+{
+    struct held *held;
+    struct rados_place p;
+    int rc = rados_find_dir(path, RADOS_FRESH, &p);
+
+    if (!rc)
+        rc = rados_lock_take(p.n, RADOS_ROOT, !remove, &held);
+    if (rc)
+        return rc == -EWOULDBLOCK ? -EBUSY : rc;
+    rc = rados_leaks(p.n, remove, objects);
+    rados_lock_give(p.n, held);
+    return rc;
 }
 
 #endif
