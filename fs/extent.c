@@ -195,9 +195,35 @@ static void cut_meet(struct cut *c, uint64_t start, uint64_t end)
     c->last_covered = end;
 }
 
+/*
+ * Is there an extent that ends where the hole does and begins where it does, or before?
+ * So it is when blocks are written a second time, and a get is cheaper than an iterator.
+ */
+static int cut_meet_one(struct fs *fs, struct cut *c, uint64_t ino,
+                        const struct record *rec, bool *met)
+{
+    struct key k;
+    size_t len;
+    int rc;
+
+    *met = false;
+    if (c->to > rec->file.size || c->to - c->from > FS_EXTENT_MAX)
+        return 0;
+    rc = lsm_get_len(fs->db, NULL, key_extent(&k, ino, c->to), &len);
+    if (rc)
+        return rc == -ENOENT ? 0 : rc;
+    if (len == 0 || len > FS_EXTENT_MAX || len > c->to)
+        return fs_corrupt("extent out of place", ino, c->to);
+    *met = len >= c->to - c->from;
+    if (*met)
+        cut_meet(c, c->to - len, c->to);
+    return 0;
+}
+
 static int cut_plan(struct fs *fs, struct cut *c, uint64_t ino, const struct record *rec)
 {
     struct extent_scan s;
+    bool met;
     int rc;
 
     if (!rec->file.extents)
@@ -209,6 +235,9 @@ static int cut_plan(struct fs *fs, struct cut *c, uint64_t ino, const struct rec
             cut_meet(c, start, rec->file.size);
         return 0;
     }
+    rc = cut_meet_one(fs, c, ino, rec, &met);
+    if (rc || met)
+        return rc;
     rc = extent_scan_open(fs, &s, ino, rec->file.size, c->from, c->to);
     while (!rc && s.valid) {
         cut_meet(c, s.start, s.end);

@@ -138,6 +138,7 @@ static size_t compress_into(enum compression want, const struct compress_dict *d
     return ZSTD_isError(n) ? 0 : n;
 }
 
+/* Appends to out. */
 static enum compression pack(enum compression want, const struct compress_dict *d,
                              struct slice in, struct buf *out)
 {
@@ -145,7 +146,7 @@ static enum compression pack(enum compression want, const struct compress_dict *
     uint8_t *to;
     size_t n;
 
-    if (in.len == 0 || out->failed || looks_incompressible(want, in))
+    if (in.len == 0 || out->failed)
         return COMPRESS_RAW;
     to = buf_reserve(out, cap);
     if (!to) {
@@ -155,14 +156,22 @@ static enum compression pack(enum compression want, const struct compress_dict *
     n = compress_into(want, d, in, to, cap);
     if (n == 0 || n >= in.len)
         return COMPRESS_RAW;
-    memmove(out->data, to, n);
-    out->len = n;
+    out->len += n;
     return want;
+}
+
+enum compression compress_piece(enum compression want, enum compression last,
+                                struct slice in, struct buf *out)
+{
+    if (want == COMPRESS_RAW || (last == COMPRESS_RAW && looks_incompressible(want, in)))
+        return COMPRESS_RAW;
+    return pack(want, NULL, in, out);
 }
 
 enum compression compress(enum compression want, struct slice in, struct buf *out)
 {
-    return want == COMPRESS_RAW ? COMPRESS_RAW : pack(want, NULL, in, out);
+    buf_clear(out);
+    return compress_piece(want, COMPRESS_RAW, in, out);
 }
 
 static int decompress_lz4(struct slice in, void *to, size_t raw_len)
@@ -227,6 +236,9 @@ void compress_dict_free(struct compress_dict *d)
 enum compression compress_with_dict(const struct compress_dict *d, struct slice in,
                                     struct buf *out)
 {
+    buf_clear(out);
+    if (looks_incompressible(COMPRESS_ZSTD_DICT, in))
+        return COMPRESS_RAW;
     return pack(COMPRESS_ZSTD_DICT, d, in, out);
 }
 

@@ -16,10 +16,18 @@ enum compression {
 
 /*
  * Compress in with `want` into out (replacing it). Returns what was done:
- * COMPRESS_RAW, with out untouched, when it would not save at least 1/8, when
+ * COMPRESS_RAW, with nothing in out, when it would not save at least 1/8, when
  * in looks incompressible, or when memory is out: the caller then stores `in`.
  */
 enum compression compress(enum compression want, struct slice in, struct buf *out);
+
+/*
+ * The same, appended to out. Of pieces of one whole: `last` is what the piece before gave
+ * (COMPRESS_RAW for the first). After one that was worth it the next is tried without a
+ * look at it.
+ */
+enum compression compress_piece(enum compression want, enum compression last,
+                                struct slice in, struct buf *out);
 
 /*
  * Undo it: exactly raw_len bytes into to. 0, -ENOMEM, or -EUCLEAN when in is not

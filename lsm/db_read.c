@@ -65,12 +65,21 @@ void lsm_value_release(struct lsm_value *v)
     v->value = slice_of(NULL, 0);
 }
 
+static int pointer_of(struct lsm *db, const struct lookup *l, struct vptr *p)
+{
+    struct slice in = l->value;
+
+    if (!vptr_decode(&in, p) || in.len)
+        return err_corrupt(db->dir, 0, "a value is not a pointer");
+    return 0;
+}
+
 static int copy_value(struct lsm *db, const struct lookup *l, struct lsm_value *out)
 {
     struct slice in = l->value;
     struct vptr p;
     uint8_t *to;
-    int rc = 0;
+    int rc;
 
     if ((l->trailer & 0xff) != IKEY_PUT_REF) {
         to = value_room(out, in.len);
@@ -81,14 +90,25 @@ static int copy_value(struct lsm *db, const struct lookup *l, struct lsm_value *
         out->value = slice_of(to, in.len);
         return 0;
     }
-    if (!vptr_decode(&in, &p) || in.len)
-        return err_corrupt(db->dir, 0, "a value is not a pointer");
+    rc = pointer_of(db, l, &p);
+    if (rc)
+        return rc;
     to = value_room(out, p.len);
     if (!to)
         return -ENOMEM;
     rc = vlog_read(db->vlog, &p, 0, p.len, to);
     if (!rc)
         out->value = slice_of(to, p.len);
+    return rc;
+}
+
+static int value_len(struct lsm *db, const struct lookup *l, size_t *len)
+{
+    struct vptr p = {.len = 0};
+    bool is_pointer = (l->trailer & 0xff) == IKEY_PUT_REF;
+    int rc = is_pointer ? pointer_of(db, l, &p) : 0;
+
+    *len = is_pointer ? p.len : l->value.len;
     return rc;
 }
 
@@ -107,9 +127,9 @@ static void count_get(struct lsm *db, struct slot *s, const struct lookup *l, bo
     db_tally(s, &c->filter_false, l->filter_false);
 }
 
-/* out NULL: only whether it exists. */
+/* out, len: NULL when not asked for. */
 static int get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key,
-               struct lsm_value *out)
+               struct lsm_value *out, size_t *len)
 {
     uint8_t stack[STACK_KEY + IKEY_TRAILER], *ikey = stack;
     struct lookup l = {.user = key};
@@ -138,6 +158,8 @@ static int get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key
     rc = db_find(v, &l);
     if (!rc && out)
         rc = copy_value(db, &l, out);
+    if (!rc && len)
+        rc = value_len(db, &l, len);
     table_unpin(&l.pin);
     db_view_done(s, v);
     count_get(db, s, &l, rc == 0);
@@ -150,12 +172,18 @@ static int get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key
 int lsm_get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key,
             struct lsm_value *v)
 {
-    return get(db, snap, key, v);
+    return get(db, snap, key, v, NULL);
 }
 
 int lsm_exists(struct lsm *db, const struct lsm_snapshot *snap, struct slice key)
 {
-    return get(db, snap, key, NULL);
+    return get(db, snap, key, NULL, NULL);
+}
+
+int lsm_get_len(struct lsm *db, const struct lsm_snapshot *snap, struct slice key,
+                size_t *len)
+{
+    return get(db, snap, key, NULL, len);
 }
 
 /* ---- snapshots ---- */

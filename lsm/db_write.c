@@ -15,6 +15,7 @@
 enum {
     LOG_CHUNK = 4 << 20, /* preallocated at a time */
     SPINS = 64,
+    SOME_BYTES = 1 << 20, /* of large values that are written together */
 };
 
 /* ---- logs and memtables ---- */
@@ -165,13 +166,57 @@ static int set_pointer(struct lsm_batch *b, struct batch_op *op, const struct vp
     return b->err;
 }
 
+/* Some large ones that lie together. */
+struct large {
+    struct batch_op *op[VLOG_SOME];
+    unsigned n;
+    size_t bytes;
+};
+
+/* The values are written before any of them becomes a pointer: then the batch's bytes
+ * move. */
+static int separate_some(struct lsm *db, struct lsm_batch *b, struct large *l)
+{
+    struct slice value[VLOG_SOME];
+    struct vptr p[VLOG_SOME];
+    int kind[VLOG_SOME], rc = 0;
+    unsigned i;
+
+    for (i = 0; i < l->n; i++) {
+        value[i] = batch_value(b, l->op[i]);
+        kind[i] = l->op[i]->vlog;
+    }
+    if (l->n) {
+        rc = vlog_append_some(db->vlog, value, kind, l->n, p);
+        KILL_POINT("value-written");
+    }
+    for (i = 0; i < l->n && !rc; i++)
+        rc = set_pointer(b, l->op[i], &p[i]);
+    l->n = 0;
+    l->bytes = 0;
+    return rc;
+}
+
+/* op is one more of them; there may be too many now. */
+static int add_large(struct lsm *db, struct lsm_batch *b, struct large *l,
+                     struct batch_op *op)
+{
+    size_t len = op->value_len;
+    int rc = 0;
+
+    if (l->n == VLOG_SOME || (l->n && l->bytes + len > SOME_BYTES))
+        rc = separate_some(db, b, l);
+    l->op[l->n++] = op;
+    l->bytes += len;
+    return rc;
+}
+
 static int separate(struct lsm *db, struct lsm_batch *b, struct batch_op *op,
                     struct slice value)
 {
     struct vptr p;
     int rc = vlog_append(db->vlog, value, op->vlog, &p);
 
-    KILL_POINT("value-written");
     return rc ? rc : set_pointer(b, op, &p);
 }
 
@@ -236,6 +281,7 @@ static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *o
  * held. */
 static int resolve_values(struct lsm *db, struct lsm_batch *b, bool in_log)
 {
+    struct large large = {.n = 0};
     size_t i;
     int rc = 0;
 
@@ -245,9 +291,9 @@ static int resolve_values(struct lsm *db, struct lsm_batch *b, bool in_log)
         if (op->kind == BATCH_SHARE)
             rc = resolve_share(db, b, op);
         else if (is_to_be_separated(db, op, in_log))
-            rc = separate(db, b, op, batch_value(b, op));
+            rc = add_large(db, b, &large, op);
     }
-    return rc;
+    return rc ? rc : separate_some(db, b, &large);
 }
 
 /* ---- commit ---- */

@@ -223,6 +223,9 @@ int lsm_get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key,
 
 /* Is there such a key? 0 or -ENOENT, without reading a separated value. */
 int lsm_exists(struct lsm *db, const struct lsm_snapshot *snap, struct slice key);
+/* The same, and how long its value is. */
+int lsm_get_len(struct lsm *db, const struct lsm_snapshot *snap, struct slice key,
+                size_t *len);
 
 struct lsm_snapshot *lsm_snapshot_new(struct lsm *db); /* NULL: no memory */
 void lsm_snapshot_free(struct lsm *db, struct lsm_snapshot *s);

@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+enum { WRITE_PARTS = 128 }; /* pieces of memory in one write of several records */
+
 static int sticky_error(struct vlog *v)
 {
     return __atomic_load_n(&v->error, __ATOMIC_RELAXED);
@@ -49,6 +51,8 @@ int vlog_close(struct vlog *v)
         return 0;
     rc = vlog_seal(v);
     files_rc = segment_files_release(&v->files);
+    while (v->n_spare)
+        record_release(&v->spare[--v->n_spare]);
     mutex_release(&v->mu);
     mutex_release(&v->stream[VLOG_FRESH].sync_mu);
     mutex_release(&v->stream[VLOG_MOVED].sync_mu);
@@ -127,9 +131,16 @@ static int make_room_locked(struct vlog *v, struct stream *s, uint64_t stored)
     return s->active ? 0 : start_segment_locked(v, s);
 }
 
-static int write_locked(struct vlog *v, struct stream *s, struct record *r,
-                        struct vptr *out)
+/*
+ * As many of the records as go into the segment of the first, and into one write; *done
+ * tells how many.
+ */
+static int write_locked(struct vlog *v, struct stream *s, struct record *r, unsigned n,
+                        struct vptr *out, unsigned *done)
 {
+    struct slice several[WRITE_PARTS], *parts = r->parts;
+    uint64_t most = __atomic_load_n(&v->segment_bytes, __ATOMIC_RELAXED), end, bytes;
+    unsigned i, n_parts = 0;
     struct segment *seg;
     int rc = sticky_error(v);
 
@@ -138,54 +149,103 @@ static int write_locked(struct vlog *v, struct stream *s, struct record *r,
     if (rc)
         return rc;
     seg = s->active;
-    out->segment = seg->number;
-    out->offset = seg->size;
-    record_place(r, out->segment, out->offset);
-    rc = env_file_append(seg->file, r->parts, r->n_parts);
+    end = seg->size;
+    for (i = 0; i < n; i++) {
+        if (i && (end + r[i].stored > most || n_parts + r[i].n_parts > WRITE_PARTS))
+            break;
+        if (n_parts + r[i].n_parts <= WRITE_PARTS)
+            memcpy(several + n_parts, r[i].parts, r[i].n_parts * sizeof(*several));
+        n_parts += r[i].n_parts;
+        out[i].segment = seg->number;
+        out[i].offset = end;
+        record_place(&r[i], seg->number, end);
+        end += r[i].stored;
+    }
+    if (i > 1)
+        parts = several;
+    rc = env_file_append(seg->file, parts, n_parts);
     if (rc) {
         s->litter = true;
         return rc;
     }
-    __atomic_store_n(&seg->size, seg->size + r->stored, __ATOMIC_RELEASE);
+    bytes = end - seg->size;
+    __atomic_store_n(&seg->size, end, __ATOMIC_RELEASE);
     /* Release: a sync that counts these bytes finds them in the segment's size. */
-    __atomic_store_n(&s->written, s->written + r->stored, __ATOMIC_RELEASE);
-    __atomic_fetch_add(&v->bytes, r->stored, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->written, s->written + bytes, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&v->bytes, bytes, __ATOMIC_RELAXED);
+    *done = i;
     return 0;
 }
 
-static int append(struct vlog *v, struct stream *s, struct slice value, int kind,
-                  struct vptr *out)
-{
-    bool chosen = kind != VLOG_AS_OPENED;
-    struct record r = {0};
-    struct vptr p = {.chosen = chosen};
-    int rc;
+/* ---- memory for records ---- */
 
-    rc = record_build(&r, value,
-                      chosen ? (enum compression)kind
-                             : __atomic_load_n(&v->o.compression, __ATOMIC_RELAXED));
-    if (rc == 0) {
-        mutex_lock(&v->mu);
-        rc = write_locked(v, s, &r, &p);
-        mutex_unlock(&v->mu);
+static void take_spares(struct vlog *v, struct record *r, unsigned n)
+{
+    unsigned i;
+
+    mutex_lock(&v->mu);
+    for (i = 0; i < n; i++)
+        r[i] = v->n_spare ? v->spare[--v->n_spare] : (struct record){.n_parts = 0};
+    mutex_unlock(&v->mu);
+}
+
+static void keep_spares(struct vlog *v, struct record *r, unsigned n)
+{
+    unsigned i;
+
+    mutex_lock(&v->mu);
+    for (i = 0; i < n; i++) {
+        if (v->n_spare == VLOG_SOME || r[i].header.cap + r[i].packed.cap > SPARE_BYTES)
+            continue;
+        v->spare[v->n_spare++] = r[i];
+        r[i] = (struct record){.n_parts = 0};
     }
-    if (rc == 0) {
-        p.stored = (uint32_t)r.stored;
-        p.raw = p.len = (uint32_t)value.len;
-        *out = p;
+    mutex_unlock(&v->mu);
+    for (i = 0; i < n; i++)
+        record_release(&r[i]);
+}
+
+static int append(struct vlog *v, struct stream *s, const struct slice *value,
+                  const int *kind, unsigned n, struct vptr *out)
+{
+    struct record r[VLOG_SOME];
+    struct vptr p[VLOG_SOME] = {{.segment = 0}};
+    enum compression usual = __atomic_load_n(&v->o.compression, __ATOMIC_RELAXED);
+    unsigned i, done;
+    int rc = 0;
+
+    take_spares(v, r, n);
+    for (i = 0; i < n && !rc; i++)
+        rc = record_build(&r[i], value[i],
+                          kind[i] == VLOG_AS_OPENED ? usual : (enum compression)kind[i]);
+    mutex_lock(&v->mu);
+    for (i = 0; i < n && !rc; i += done)
+        rc = write_locked(v, s, r + i, n - i, p + i, &done);
+    mutex_unlock(&v->mu);
+    for (i = 0; i < n && !rc; i++) {
+        p[i].stored = (uint32_t)r[i].stored;
+        p[i].raw = p[i].len = (uint32_t)value[i].len;
+        p[i].chosen = kind[i] != VLOG_AS_OPENED;
+        out[i] = p[i];
     }
-    record_release(&r);
+    keep_spares(v, r, n);
     return rc;
 }
 
 int vlog_append(struct vlog *v, struct slice value, int kind, struct vptr *out)
 {
-    return append(v, &v->stream[VLOG_FRESH], value, kind, out);
+    return append(v, &v->stream[VLOG_FRESH], &value, &kind, 1, out);
+}
+
+int vlog_append_some(struct vlog *v, const struct slice *value, const int *kind,
+                     unsigned n, struct vptr *out)
+{
+    return append(v, &v->stream[VLOG_FRESH], value, kind, n, out);
 }
 
 int vlog_append_moved(struct vlog *v, struct slice value, int kind, struct vptr *out)
 {
-    return append(v, &v->stream[VLOG_MOVED], value, kind, out);
+    return append(v, &v->stream[VLOG_MOVED], &value, &kind, 1, out);
 }
 
 void vlog_set_compression(struct vlog *v, enum compression kind)

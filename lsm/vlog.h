@@ -72,6 +72,11 @@ enum { VLOG_AS_OPENED = -1 };
 
 /* Write value to the active segment. Not durable before vlog_sync. */
 int vlog_append(struct vlog *v, struct slice value, int kind, struct vptr *out);
+/* So many values, which lie together: one write for them costs less. On failure some of
+ * them may be there. */
+enum { VLOG_SOME = 8 };
+int vlog_append_some(struct vlog *v, const struct slice *value, const int *kind,
+                     unsigned n, struct vptr *out);
 /* As vlog_append, for a value that was in a segment before. */
 int vlog_append_moved(struct vlog *v, struct slice value, int kind, struct vptr *out);
 /* vlog_append_moved writes to this segment or to later ones. 0: to any. Cheap. */

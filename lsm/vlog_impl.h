@@ -47,9 +47,9 @@ struct record {
 };
 
 /*
- * Compress and checksum value into a zeroed *r, which borrows it. What is left
- * to do is what depends on the place. -ENOMEM, -EINVAL for a value too long.
- * Release it in any case.
+ * Compress and checksum value into *r, which borrows it, and is zeroed or was built
+ * before: then its memory serves again. What is left to do is what depends on the place.
+ * -ENOMEM, -EINVAL for a value too long. Release it in any case.
  */
 int record_build(struct record *r, struct slice value, enum compression want);
 void record_place(struct record *r, uint64_t segment, uint64_t offset);
@@ -149,6 +149,10 @@ int segment_forget(struct segment_files *s, uint64_t number, uint64_t *size);
 
 enum { VLOG_FRESH, VLOG_MOVED, VLOG_STREAMS };
 
+/* A record with at most so much memory, as one of 128 KiB has, keeps it: malloc would
+ * give it to the system and take it anew for each. */
+enum { SPARE_BYTES = 160 << 10 };
+
 struct stream {
     uint64_t written;     /* atomic; bytes appended since open. Changed under vlog.mu */
     uint64_t synced;      /* atomic; how many of them are durable. Under sync_mu */
@@ -169,6 +173,8 @@ struct vlog {
     int error;              /* atomic; of a failed sync, sticky */
     struct mutex mu;        /* LOCK_VLOG */
     struct stream stream[VLOG_STREAMS];
+    struct record spare[VLOG_SOME]; /* under mu */
+    unsigned n_spare;
 };
 
 #endif

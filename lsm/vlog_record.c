@@ -43,25 +43,20 @@ static void add_part(struct record *r, const uint8_t *data, size_t len)
 static int pack_frames(struct record *r, struct slice value, enum compression want)
 {
     uint32_t n = record_frames((uint32_t)value.len);
-    struct buf one = {0};
+    enum compression type = COMPRESS_RAW;
     uint32_t i;
 
     for (i = 0; i < n; i++) {
         struct slice raw = slice_of(value.data + (size_t)i * VLOG_FRAME,
                                     record_frame_raw((uint32_t)value.len, i));
-        enum compression type = COMPRESS_RAW;
+        size_t at = r->packed.len;
 
-        if (want != COMPRESS_RAW)
-            type = compress(want, raw, &one);
-        if (type == COMPRESS_RAW) {
-            put_entry(&r->header, i, raw, type);
-        } else {
-            put_entry(&r->header, i, buf_slice(&one), type);
-            buf_append_slice(&r->packed, buf_slice(&one));
-        }
+        type = compress_piece(want, type, raw, &r->packed);
+        if (type != COMPRESS_RAW)
+            raw = slice_of(r->packed.data + at, r->packed.len - at);
+        put_entry(&r->header, i, raw, type);
     }
-    buf_release(&one);
-    return buf_error(&r->header) ? -ENOMEM : buf_error(&r->packed);
+    return buf_error(&r->header);
 }
 
 static void make_parts(struct record *r, struct slice value)
@@ -89,18 +84,24 @@ static void make_parts(struct record *r, struct slice value)
 
 int record_build(struct record *r, struct slice value, enum compression want)
 {
+    struct slice *parts;
     int rc;
 
     if (value.len > RECORD_RAW_MAX)
         return -EINVAL;
+    buf_clear(&r->header);
+    buf_clear(&r->packed);
+    r->n_parts = 0;
+    r->stored = 0;
     put_le64(&r->header, 0);
     put_le32(&r->header, (uint32_t)value.len);
     rc = pack_frames(r, value, want);
     if (rc)
         return rc;
-    r->parts = malloc((record_frames((uint32_t)value.len) + 1) * sizeof(*r->parts));
-    if (!r->parts)
+    parts = realloc(r->parts, (record_frames((uint32_t)value.len) + 1) * sizeof(*parts));
+    if (!parts)
         return -ENOMEM;
+    r->parts = parts;
     make_parts(r, value);
     return 0;
 }

@@ -176,7 +176,7 @@ START_TEST(entries_of_any_size_survive)
     static const size_t sizes[] = {0,    1,     255,   256,    4095,    4096,
                                    4097, 16384, 65536, 131072, 1000000, 5000000};
     struct lsm_options o = small_options();
-    size_t i, pass, separate;
+    size_t i, pass, separate, len;
 
     for (separate = 0; separate < 2; separate++) {
         struct lsm *db;
@@ -200,6 +200,9 @@ START_TEST(entries_of_any_size_survive)
                 snprintf(key, sizeof(key), "key%zu", i);
                 ck_ok(lsm_get(db, NULL, slice_str(key), &v));
                 ck_assert(slice_eq(v.value, slice_of(p, sizes[i])));
+                ck_ok(lsm_get_len(db, NULL, slice_str(key), &len));
+                ck_assert_uint_eq(len, sizes[i]);
+                ck_err(lsm_get_len(db, NULL, slice_str("key"), &len), ENOENT);
                 lsm_value_release(&v);
                 free(p);
             }

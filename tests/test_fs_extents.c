@@ -94,6 +94,10 @@ static int try_write(struct twin *w)
 
     if (off > file_max - 1)
         off = 0;
+    if (below(2)) { /* what begins and ends where others do */
+        off -= off % FS_BLOCK;
+        len = (1 + below(4)) * FS_BLOCK;
+    }
     if (len > file_max - off)
         len = file_max - off;
     for (i = 0; i < len; i++)

@@ -1,7 +1,7 @@
 /*
  * test_full.c - a full disk where it is met seldom by chance: at each call of a close,
- * by writers that wait for a memtable, and by writers that wait for the value log. (Full
- * at any moment of a load: test_faults.c.)
+ * by writers that wait for a memtable, by writers that wait for the value log, and amid
+ * the values of a batch. (Full at any moment of a load: test_faults.c.)
  */
 #include "tests/env_mem.h"
 #include "tests/test.h"
@@ -42,6 +42,12 @@ static void begin(unsigned workers)
 static void reopen(void)
 {
     ck_ok(lsm_open("/s", &o, &db));
+}
+
+static void reopen_now(void)
+{
+    ck_ok(lsm_close(db));
+    reopen();
 }
 
 static void end(void)
@@ -243,6 +249,106 @@ START_TEST(who_waits_for_the_value_log_hears_of_a_collection_that_fails)
 }
 END_TEST
 
+/* ---- many large values at once ---- */
+
+enum { MANY = 40, MOST = 50000 };
+
+static size_t many_len(unsigned i)
+{
+    return i % 7 == 3 ? VALUE / 2 : i * 7919 % MOST;
+}
+
+/* Some fill a segment, some share a write; between them are parts of another. */
+static int put_many(bool deletes)
+{
+    static uint8_t value[MOST];
+    struct lsm_batch *b = lsm_batch_new();
+    char key[16];
+    unsigned i;
+    int rc;
+
+    for (i = 0; i < MANY; i++) {
+        snprintf(key, sizeof(key), "many%02u", i);
+        memset(value, (int)i, sizeof(value));
+        if (i % 7 == 3)
+            lsm_batch_share(b, slice_str(key), slice_str("000001"), 0, VALUE / 2);
+        else
+            lsm_batch_put(b, slice_str(key), slice_of(value, many_len(i)));
+    }
+    if (deletes)
+        lsm_batch_delete(b, slice_str("000000"));
+    rc = lsm_write(db, b, LSM_NOSYNC);
+    lsm_batch_free(b);
+    return rc;
+}
+
+static void expect_many(bool there)
+{
+    struct lsm_value v = {0};
+    char key[16];
+    unsigned i;
+    size_t len;
+
+    for (i = 0; i < MANY; i++) {
+        snprintf(key, sizeof(key), "many%02u", i);
+        if (!there) {
+            ck_err(lsm_get_len(db, NULL, slice_str(key), &len), ENOENT);
+            continue;
+        }
+        ck_ok(lsm_get(db, NULL, slice_str(key), &v));
+        ck_ok(lsm_get_len(db, NULL, slice_str(key), &len));
+        ck_assert_uint_eq(v.value.len, many_len(i));
+        ck_assert_uint_eq(len, v.value.len);
+        if (len)
+            ck_assert_uint_eq(v.value.data[len - 1], i % 7 == 3 ? 31 + 1 : i);
+    }
+    lsm_value_release(&v);
+}
+
+/* True: the n-th append to the value log was made, and failed. */
+static bool many_when_full_at(uint64_t n, bool deletes)
+{
+    uint64_t before;
+    int rc;
+
+    begin(0);
+    ck_ok(put(0, 1));
+    ck_ok(put(1, 1));
+    before = env_mem_failures(env);
+    fault(n, ENV_MEM_APPEND, "*.vlog", ENV_MEM_ONCE);
+    rc = put_many(deletes);
+    before = env_mem_failures(env) - before;
+    no_fault();
+    if (before && !deletes) {
+        ck_err(rc, ENOSPC);
+        expect_many(false);
+        reopen_now();
+        rc = put_many(false);
+    }
+    ck_ok(rc); /* who deletes gets a second try by itself */
+    expect_many(true);
+    ck_ok(lsm_compact(db, true));
+    expect_many(true);
+    reopen_now();
+    expect_many(true);
+    end();
+    return before > 0;
+}
+
+START_TEST(many_values_are_all_there_or_none_wherever_the_disk_is_full)
+{
+    unsigned deletes;
+    uint64_t n;
+
+    for (deletes = 0; deletes < 2; deletes++) {
+        for (n = 1; many_when_full_at(n, deletes); n++)
+            ;
+        ck_assert_uint_gt(n, 3);
+    }
+}
+END_TEST
+
 TEST_MAIN("full", TEST_CASE_ALONE(closing_succeeds_whenever_the_disk_gets_full),
           TEST_CASE(who_waits_for_a_memtable_hears_that_the_disk_is_full),
-          TEST_CASE(who_waits_for_the_value_log_hears_of_a_collection_that_fails))
+          TEST_CASE(who_waits_for_the_value_log_hears_of_a_collection_that_fails),
+          TEST_CASE(many_values_are_all_there_or_none_wherever_the_disk_is_full))

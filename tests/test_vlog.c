@@ -560,6 +560,58 @@ START_TEST(log_is_read_again_after_a_reopen)
 }
 END_TEST
 
+/* Of any sizes, in segments as they fit; the same bytes as one by one. */
+START_TEST(some_values_are_appended_as_each_would_be)
+{
+    struct vlog *v = begin(100000, COMPRESS_LZ4);
+    struct buf value[VLOG_SOME] = {{0}};
+    static const int kinds[] = {VLOG_AS_OPENED, COMPRESS_RAW, COMPRESS_LZ4,
+                                COMPRESS_ZSTD};
+    struct slice in[VLOG_SOME];
+    struct vptr p[VLOG_SOME];
+    int kind[VLOG_SOME];
+    unsigned round, i, n;
+
+    for (round = 0; round < 40; round++) {
+        uint64_t written = vlog_written(v), stored = 0;
+
+        n = 1 + (unsigned)test_below(&rng, VLOG_SOME);
+        for (i = 0; i < n; i++) {
+            make_value(&value[i], i == 4 ? 0 : test_below(&rng, i % 3 ? 9000 : 90000),
+                       (unsigned)test_below(&rng, 5));
+            in[i] = buf_slice(&value[i]);
+            kind[i] = kinds[test_below(&rng, 4)];
+        }
+        ck_ok(vlog_append_some(v, in, kind, n, p));
+        for (i = 0; i < n; i++) {
+            ck_assert_int_eq(p[i].chosen, kind[i] != VLOG_AS_OPENED);
+            ck_assert_uint_eq(p[i].raw, in[i].len);
+            if (i && p[i].segment == p[i - 1].segment)
+                ck_assert_uint_eq(p[i].offset, p[i - 1].offset + p[i - 1].stored);
+            else if (i)
+                ck_assert_uint_eq(p[i].offset, 0);
+            check_read(v, &p[i], in[i], 0, in[i].len);
+            stored += p[i].stored;
+        }
+        ck_assert_uint_eq(vlog_written(v) - written, stored);
+    }
+    env_mem_set_space(env, env_mem_used(env) + 10);
+    for (i = 0; i < VLOG_SOME; i++) {
+        make_value(&value[i], 5000, 0);
+        in[i] = buf_slice(&value[i]);
+        kind[i] = VLOG_AS_OPENED;
+    }
+    ck_err(vlog_append_some(v, in, kind, VLOG_SOME, p), ENOSPC);
+    env_mem_set_space(env, UINT64_MAX);
+    ck_ok(vlog_append_some(v, in, kind, VLOG_SOME, p));
+    for (i = 0; i < VLOG_SOME; i++) {
+        check_read(v, &p[i], in[i], 0, in[i].len);
+        buf_release(&value[i]);
+    }
+    end(v);
+}
+END_TEST
+
 START_TEST(seal_ends_the_active_segment)
 {
     struct vlog *v = begin(1 << 20, COMPRESS_RAW);
@@ -769,6 +821,7 @@ TEST_MAIN("vlog", TEST_CASE(pointer_golden_bytes),
           TEST_CASE(moved_values_go_to_segments_of_their_own),
           TEST_CASE(few_segments_are_open_at_a_time),
           TEST_CASE(failed_append_leaves_no_trace),
+          TEST_CASE(some_values_are_appended_as_each_would_be),
           TEST_CASE(append_fails_when_no_segment_can_be_made),
           TEST_CASE(failed_sync_ends_writing_but_not_reading),
           TEST_CASE(read_error_is_not_damage))
