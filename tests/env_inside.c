@@ -139,5 +139,5 @@ void env_inside_init(struct env_inside *e, struct env *under, const char *dir)
         .background = inside_background,
     };
 
-    *e = (struct env_inside){.base = {&ops}, .to = under, .dir = dir};
+    *e = (struct env_inside){.base = {.ops = &ops}, .to = under, .dir = dir};
 }
