@@ -156,7 +156,7 @@ static int check_place(struct check *c, const struct quota_table *t, struct quot
             problem(c, "dropped",
                     "there is a quota of directory %" PRIu64 ", which is none", q->tree);
         atomic_store(&q->state, QUOTA_REMOVED);
-        return c->quotas_exact ? mend_quota(c, q) : 0;
+        return mend_quota(c, q); /* once all is exact it would be a problem */
     }
     if (is_unfinished(q) || any_unfinished(t))
         return 0;
