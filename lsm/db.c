@@ -495,7 +495,9 @@ static int close_clean(struct lsm *db)
     db_reserve_drop(db);
     db_purge(db);
     KILL_POINT("close-purged");
-    return close_manifest(db);
+    /* What purging noted in the manifest may have failed. */
+    rc = atomic_load(&db->error);
+    return rc ? rc : close_manifest(db);
 }
 
 int lsm_close(struct lsm *db)

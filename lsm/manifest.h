@@ -39,7 +39,8 @@ uint64_t manifest_number(const struct manifest *m);
 uint64_t manifest_bytes(const struct manifest *m);
 
 /*
- * With `clean`, note the final length in CURRENT, so that a later cut is seen.
+ * With `clean`, note the final length in CURRENT, so that a later cut is seen; not after
+ * a sync that failed: the edits may not be there, and this fails as the sync did.
  * Frees m in any case. NULL is fine.
  */
 int manifest_close(struct manifest *m, bool clean);

@@ -205,11 +205,12 @@ int wal_create(const struct wal_create *c, struct wal **out)
 
 int wal_close(struct wal *w, bool trim)
 {
-    int rc = 0, close_rc;
+    int rc, close_rc;
 
     if (!w)
         return 0;
-    if (trim)
+    rc = __atomic_load_n(&w->sync_error, __ATOMIC_RELAXED);
+    if (trim && !rc)
         rc = env_file_truncate(w->file, w->length);
     close_rc = env_file_close(w->file);
     XXH3_freeState(w->hash);

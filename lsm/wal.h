@@ -53,7 +53,8 @@ void wal_often_synced(struct wal *w, bool often);
 uint64_t wal_length(const struct wal *w);
 uint64_t wal_number(const struct wal *w);
 
-/* Cuts preallocated space off if `trim`. Frees w in any case; NULL is fine. */
+/* Cuts preallocated space off if `trim`. A sync that failed is told here, too: nobody is
+ * to count on the length. Frees w in any case; NULL is fine. */
 int wal_close(struct wal *w, bool trim);
 
 /* ---- replay ---- */

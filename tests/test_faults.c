@@ -19,6 +19,7 @@ enum {
     ROOM_KINDS =
         ENV_MEM_OPEN | ENV_MEM_APPEND | ENV_MEM_RENAME | ENV_MEM_LINK | ENV_MEM_MKDIR,
     FULL_STEPS = 8, /* that a full disk lasts */
+    CLOSES = SOAK_SANITIZED ? 2 : 12,
 };
 
 static struct crash_load l;
@@ -179,6 +180,35 @@ START_TEST(any_call_may_fail_once_and_nothing_acknowledged_is_lost)
         fail_each(&s, ENOSPC, ROOM_KINDS);
     }
     soak_end(&s);
+}
+END_TEST
+
+/* A close, too, is told of each sync that fails in it, and says nothing of an end that
+ * the disk has not got. */
+START_TEST(a_sync_that_fails_in_a_close_is_told)
+{
+    uint64_t seed, n, told = 0;
+    struct env *after;
+    bool reached;
+    int least;
+
+    test_log_capture();
+    for (seed = 1; seed <= CLOSES; seed++)
+        for (reached = true, n = 1; reached; n++) {
+            begin(seed, 0);
+            crash_run_on(&l, NULL);
+            env_mem_fail_at(l.env, n, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
+            reached = lsm_close(l.db) != 0;
+            ck_assert_uint_eq(env_mem_failures(l.env), reached);
+            told += reached;
+            l.db = NULL;
+            after = crash_clone(&l, seed, ENV_MEM_LOSE_UNSYNCED, &least);
+            l.checkpoint[0].step = l.checkpoint[1].step = l.checkpoint[2].step = -1;
+            crash_check(&l, after, reached ? least : l.done);
+            env_mem_free(after);
+            crash_release(&l);
+        }
+    ck_assert_uint_gt(told, CLOSES);
 }
 END_TEST
 
@@ -403,6 +433,7 @@ END_TEST
 
 TEST_MAIN("faults",
           TEST_CASE_SOAK(any_call_may_fail_once_and_nothing_acknowledged_is_lost),
+          TEST_CASE(a_sync_that_fails_in_a_close_is_told),
           TEST_CASE_SOAK(when_a_full_disk_has_room_again_writing_goes_on_by_itself),
           TEST_CASE_SOAK(beside_threads_too),
           TEST_CASE(a_table_that_cannot_be_read_keeps_nobody_from_the_others),

@@ -323,6 +323,25 @@ START_TEST(after_a_clean_close_a_cut_is_damage)
 }
 END_TEST
 
+START_TEST(after_a_sync_that_failed_there_is_no_clean_close)
+{
+    struct manifest *m;
+    struct env *after;
+    struct seen s = {.n = 0};
+
+    begin();
+    m = create(NUMBER, 100);
+    env_mem_fail_at(env, 1, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
+    ck_err(append(m, 101), EIO);
+    ck_err(manifest_close(m, true), EIO);
+    after = env_mem_crash_clone(env, test_seed(), ENV_MEM_LOSE_UNSYNCED);
+    ck_ok(read_all(after, &s));
+    expect_edits(&s, 1);
+    env_mem_free(after);
+    end();
+}
+END_TEST
+
 START_TEST(a_flipped_bit_is_damage_or_takes_the_last_edit_only)
 {
     struct seen s = {.n = 0};
@@ -550,6 +569,7 @@ TEST_MAIN("manifest", TEST_CASE(golden_bytes_of_current),
           TEST_CASE(a_manifest_without_its_header_is_damaged),
           TEST_CASE(a_manifest_without_its_first_edit_is_damaged),
           TEST_CASE(after_a_clean_close_a_cut_is_damage),
+          TEST_CASE(after_a_sync_that_failed_there_is_no_clean_close),
           TEST_CASE(a_flipped_bit_is_damage_or_takes_the_last_edit_only),
           TEST_CASE(a_missing_manifest_is_damage),
           TEST_CASE(the_manifest_of_another_number_is_damage),
