@@ -626,7 +626,7 @@ START_TEST(failed_sync_stays_failed)
     ck_err(wal_sync(w), EIO);
     ck_err(wal_sync(w), EIO);
     ck_err(wal_append(w, &part, 1, &end), EIO);
-    ck_ok(wal_close(w, false));
+    ck_err(wal_close(w, false), EIO);
     env_mem_free(env);
 }
 END_TEST
