@@ -176,26 +176,35 @@ int lazy_write(struct fs *fs)
 
 /*
  * The kernel forgets inodes by the ten thousand when it wants memory, and what malloc
- * keeps of theirs is of no use to it: give it back. *most: live at once since that was
- * done.
+ * keeps of theirs is of no use to it: give it back, when half have gone or no more are
+ * going.
  */
-static void give_back_memory(struct fs *fs, uint64_t *most)
-{
-    enum { WORTH_IT = 32768 };
-    uint64_t live = itable_count(&fs->inodes);
+struct live_seen {
+    uint64_t most; /* at once, since memory was given back */
+    uint64_t last;
+};
 
-    if (live > *most) {
-        *most = live;
-    } else if (*most - live > WORTH_IT && live < *most / 2) {
+static void give_back_memory(struct fs *fs, struct live_seen *seen)
+{
+    enum { WORTH_IT = 4096 }; /* more than a MiB */
+    uint64_t live = itable_count(&fs->inodes);
+    bool going = live + WORTH_IT < seen->last;
+
+    if (live > seen->most) {
+        seen->most = live;
+    } else if (seen->most - live > WORTH_IT &&
+               (live < seen->most / 2 || (!going && live < seen->most / 8 * 7))) {
         malloc_trim(0);
-        *most = live;
+        seen->most = live;
     }
+    seen->last = live;
 }
 
 static void *lazy_main(void *arg)
 {
     struct fs *fs = arg;
-    uint64_t ns = (uint64_t)fs->options.writeback_ms * 1000000, most = 0;
+    uint64_t ns = (uint64_t)fs->options.writeback_ms * 1000000;
+    struct live_seen seen = {0};
 
     usage_recount(fs);
     quota_work(fs);
@@ -209,7 +218,7 @@ static void *lazy_main(void *arg)
          * it takes no writes. */
         (void)lazy_write(fs);
         quota_work(fs);
-        give_back_memory(fs, &most);
+        give_back_memory(fs, &seen);
         mutex_lock(&fs->lazy_mu);
     }
     mutex_unlock(&fs->lazy_mu);

@@ -13,6 +13,7 @@
 #include "http.h"
 #include "control.h"
 #include "evict.h"
+#include "heap.h"
 #include "launch.h"
 #include "log.h"
 #include "mountpoint.h"
@@ -208,6 +209,7 @@ static int serve(struct launch *l, void *arg)
     struct why why;
     int rc;
 
+    heap_configure();
     if (session_catch_signals(&why))
         return launch_failed(l, &why);
     env_set_block_hook(session_about_to_block);

@@ -12,7 +12,10 @@
  *                                            that is all of them, each bound to its own
  *   neither                                  one
  *
- * A hot thread has a place: 0, which is always filled, or up to `readers`.
+ * A hot thread has a place: 0, which is always filled, or up to `readers`. The others
+ * have a request that waits, or are parked. Who was parked last is called first; so those
+ * whom a burst of waiting requests wanted are not called any more, and end: each has some
+ * 2 MiB of buffers.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -23,6 +26,9 @@
 #include "wire.h"
 
 enum { NEAR_IDLE_MS = 20, READERS_MOST = 32 };
+
+static const uint64_t PARKED_NS =
+    5000000000; /* then a thread ends, if there is another */
 
 static __thread struct worker *self;
 
@@ -45,7 +51,8 @@ void session_stop(struct session *s, int error)
     s->over = true;
     if (!s->error)
         s->error = error;
-    pthread_cond_broadcast(&s->wake);
+    for (struct worker *w = s->parked; w; w = w->below)
+        pthread_cond_signal(&w->wake);
     pthread_cond_broadcast(&s->near_wake);
     mutex_unlock(&s->mu);
 }
@@ -54,16 +61,34 @@ void session_stop(struct session *s, int error)
 
 static void *worker_main(void *arg);
 
-static struct worker *add_thread_locked(struct session *s, bool is_near)
+struct worker *worker_new(struct session *s)
 {
     struct worker *w = calloc(1, sizeof(*w));
 
     if (!w)
         return NULL;
     w->session = s;
+    cond_init(&w->wake);
+    return w;
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    pthread_cond_destroy(&w->wake);
+    free(w);
+}
+
+static struct worker *add_thread_locked(struct session *s, bool is_near)
+{
+    struct worker *w = worker_new(s);
+
+    if (!w)
+        return NULL;
     w->is_near = is_near;
     if (pthread_create(&w->thread, NULL, worker_main, w) != 0) {
-        free(w);
+        worker_free(w);
         return NULL;
     }
     w->next = s->workers;
@@ -78,11 +103,19 @@ static struct worker *add_thread_locked(struct session *s, bool is_near)
  */
 static void fill_places_locked(struct session *s)
 {
-    if (s->parked >= (unsigned)__builtin_popcount(s->free))
-        pthread_cond_signal(&s->wake);
-    else if (s->count < s->config->options->threads && !s->over && !self->is_near &&
-             add_thread_locked(s, false))
+    struct worker *w = s->parked;
+
+    if (s->coming >= (unsigned)__builtin_popcount(s->free))
+        return;
+    if (w) {
+        s->parked = w->below;
+        s->coming++;
+        w->called = true;
+        pthread_cond_signal(&w->wake);
+    } else if (s->count < s->config->options->threads && !s->over && !self->is_near &&
+               add_thread_locked(s, false)) {
         s->count++;
+    }
 }
 
 static void give_place(struct session *s, struct worker *w)
@@ -105,16 +138,68 @@ void session_about_to_block(void)
     give_place(w->session, w);
 }
 
-/* Park until there is a place, and take it; false when all is over. */
+/*
+ * Wait for a place, or that all is over; false when there was none for long. Whoever
+ * finds nobody parked stays however long that takes: the near thread relies on one
+ * (go_near), and an idle mount wakes for nothing.
+ */
+static bool park_locked(struct session *s, struct worker *w)
+{
+    const bool stays = w->is_first || !s->parked;
+    struct worker **at = &s->parked;
+    int rc = 0;
+
+    w->called = false;
+    w->below = s->parked;
+    s->parked = w;
+    while (!w->called && !s->over && !rc) {
+        if (stays)
+            cond_wait(&w->wake, &s->mu);
+        else
+            rc = cond_wait_ns(&w->wake, &s->mu, PARKED_NS);
+    }
+    if (w->called) {
+        s->coming--;
+        return true;
+    }
+    while (*at != w)
+        at = &(*at)->below;
+    *at = w->below;
+    return s->over;
+}
+
+/* One of the threads no more. */
+static void retire_locked(struct session *s, struct worker *w)
+{
+    struct worker **at = &s->workers;
+
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    s->count--;
+    w->next = s->retired;
+    s->retired = w;
+    w->is_retired = true;
+}
+
+/* Who retires joins the one before. */
+static void join_retired(struct worker *w)
+{
+    if (!w)
+        return;
+    pthread_join(w->thread, NULL);
+    worker_free(w);
+}
+
+/* Park until there is a place, and take it; false when this thread is to end. */
 static bool take_place(struct session *s, struct worker *w)
 {
     mutex_lock(&s->mu);
-    while (!s->free && !s->over) {
-        s->parked++;
-        cond_wait(&s->wake, &s->mu);
-        s->parked--;
+    while (!s->free && !s->over && !w->is_retired) {
+        if (!park_locked(s, w) && !s->free)
+            retire_locked(s, w);
     }
-    w->hot = !s->over;
+    w->hot = !s->over && !w->is_retired;
     if (w->hot) {
         w->place = (unsigned)__builtin_ctz(s->free);
         s->free &= ~(1u << w->place);
@@ -355,6 +440,10 @@ static void *worker_main(void *arg)
         serve_hot(s, w);
     self = NULL;
     free(w->request.mem);
+    if (w->is_retired) {
+        join_retired(w->next);
+        return NULL;
+    }
     mutex_lock(&s->mu);
     w->ended = true;
     mutex_unlock(&s->mu);
@@ -363,10 +452,16 @@ static void *worker_main(void *arg)
 
 void session_serve(struct session *s, struct worker *first)
 {
+    struct worker *w;
+
     cpus_learn();
     mutex_lock(&s->mu);
     s->readers = 1;
     s->free = 1;
     mutex_unlock(&s->mu);
     worker_main(first);
+    /* All is over, so nobody adds workers, and none retires. */
+    for (w = s->workers; w != first; w = w->next)
+        pthread_join(w->thread, NULL);
+    join_retired(s->retired);
 }

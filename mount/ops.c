@@ -227,7 +227,12 @@ static void make_key(void)
 
 void *scratch(size_t size)
 {
+    enum { SMALL = 128 << 10, LARGE = 1 << 20 };
+
     if (mine.cap < size) {
+        /* A mapping of its own (heap.h), which grows by being touched. */
+        if (size > SMALL)
+            size = (size + LARGE - 1) / LARGE * LARGE;
         pthread_once(&once, make_key);
         free(mine.mem);
         mine.cap = 0;

@@ -48,15 +48,12 @@ static bool serve_first(struct session *s, struct worker *w)
 
 int session_run(struct session *s)
 {
-    struct worker *first = s->workers, *w;
+    struct worker *first = s->workers;
     int error;
 
     if (!serve_first(s, first))
         session_stop(s, -EPROTO);
     session_serve(s, first);
-    /* All is over, so nobody adds workers. */
-    for (w = s->workers; w != first; w = w->next)
-        pthread_join(w->thread, NULL);
     mutex_lock(&s->mu); /* a signal may come even now */
     error = s->error;
     mutex_unlock(&s->mu);
@@ -152,22 +149,21 @@ int session_new(const struct session_config *c, struct session **out, struct why
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct session *s = calloc(1, sizeof(*s));
-    struct worker *first = calloc(1, sizeof(*first));
+    struct worker *first = s ? worker_new(s) : NULL;
     int err;
 
     why_set(why, 0, "cannot mount on %s: out of memory or options libfuse refuses",
             c->mountpoint);
     if (!s || !first || build_args(c, &args) < 0) {
-        free(first);
+        worker_free(first);
         free(s);
         fuse_opt_free_args(&args);
         return -ENOMEM;
     }
     s->config = c;
     mutex_init(&s->mu, LOCK_SESSION);
-    pthread_cond_init(&s->wake, NULL);
     pthread_cond_init(&s->near_wake, NULL);
-    first->session = s;
+    first->is_first = true;
     first->thread = pthread_self();
     s->workers = first;
     s->count = 1;
@@ -212,9 +208,8 @@ void session_free(struct session *s)
         err_log("%s", why.text);
     for (w = s->workers; w; w = next) {
         next = w->next;
-        free(w);
+        worker_free(w);
     }
-    pthread_cond_destroy(&s->wake);
     pthread_cond_destroy(&s->near_wake);
     mutex_release(&s->mu);
     free(s);

@@ -15,16 +15,20 @@ struct worker {
     struct session *session;
     struct worker *next;
     pthread_t thread;
+    bool is_first;           /* the thread of session_run */
     struct fuse_buf request; /* its memory is kept from one to the next */
     /* The thread's own. */
     bool hot, busy, bound;
     unsigned place, bound_place; /* while hot: which of the hot ones */
     struct traffic traffic;
     uint64_t window_ns; /* when the last window of it ended */
-    bool is_near;
+    bool is_near, is_retired;
     struct near near;
     /* Under the session's mu. */
     bool ended;
+    bool called;          /* parked no more: there is a place */
+    struct worker *below; /* while parked: who was, before */
+    pthread_cond_t wake;
 };
 
 struct session {
@@ -33,9 +37,11 @@ struct session {
     unsigned major, minor; /* of the mount: tells it from another at that place */
 
     struct mutex mu; /* inside all but the log's: the block hook comes with locks held */
-    pthread_cond_t wake;
-    struct worker *workers; /* only grows, until `over` */
-    unsigned count, parked; /* the near one not among them */
+    struct worker *workers; /* as it is when all is `over`, it stays */
+    struct worker *retired; /* the last that was long parked; to be joined */
+    struct worker *parked;  /* the last one first: its memory is the warmest */
+    unsigned count;         /* of threads, the near one not among them */
+    unsigned coming;        /* called, and not there yet */
     unsigned readers;       /* how many are to be hot */
     unsigned free;          /* a bit for each of them that nobody is: who asks is next */
     struct worker *near;    /* NULL: not needed yet, or not possible */
@@ -47,7 +53,11 @@ struct session {
     int error;
 };
 
-/* crew.c: read and answer until all is over, as the first of the threads. */
+/* crew.c: a thread to be, or NULL; worker_free when it has ended. */
+struct worker *worker_new(struct session *s);
+void worker_free(struct worker *w);
+/* Read and answer until all is over and the other threads have ended, as the first of
+ * them. */
 void session_serve(struct session *s, struct worker *first);
 /* One request, start to end; false when there will be no more. */
 bool session_serve_one(struct session *s, struct worker *w);

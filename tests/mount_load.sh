@@ -15,6 +15,7 @@ LEAKY=$(realpath "${B:-build}")/asan/siltfs
 memory_mib=64 inode_bytes=336 itself_mib=48
 
 rss_kib() { awk '/^RssAnon/ {print $2}' "/proc/$1/status"; }
+threads() { ls "/proc/$1/task" | wc -l; }
 live_inodes() { "$SILTFS" stats --json "$MNT" | grep -oE '"live_inodes": *[0-9]+' | grep -oE '[0-9]+'; }
 
 # within PID [HOLES] : now? Remembers the greatest of each. HOLES: so many KiB more.
@@ -64,7 +65,8 @@ watch_until_all_end() {
 
 # much_at_once SEED SECONDS
 much_at_once() {
-    local seconds=$2 processes=64 files=10000 names=1000000 left pid jobs=() i before=$failed holes
+    local seconds=$2 processes=64 files=10000 names=1000000 left pid jobs=() i before=$failed
+    local holes idle
     most_rss=0 most_live=0
     if [ -z "${SOAK:-}" ]; then
         processes=8 files=1000 names=10000
@@ -77,6 +79,7 @@ much_at_once() {
     fi
     fresh -o memory=${memory_mib}M || { fail "a fresh store mounts"; return; }
     pid=$(daemon_pid)
+    idle=$(threads "$pid")
     rm -f "$T/state"
     "$STRESS" init "$T/state" "$MNT" $processes 4 || { fail "init"; return; }
     for i in 0 1 2 3; do
@@ -107,6 +110,9 @@ much_at_once() {
         within "$pid" $holes
         echo "after it forgot: $(($(rss_kib "$pid") / 1024)) MiB with $(live_inodes) inodes"
     fi
+    # One in reserve, one for a lone client, one for a second.
+    few_threads() { [ "$(threads "$pid")" -le $((idle + 3)) ]; }
+    ok "threads that nobody needs end" wait_until 20 few_threads
     down
     ok "fsck is clean" "$SILTFS" fsck "$STORE"
     ok "mount" "$SILTFS" mount "$STORE" "$MNT"
