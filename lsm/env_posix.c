@@ -132,7 +132,9 @@ static int write_pid(int fd)
     struct iovec iov = {text, (size_t)len};
     int rc = posix_write_all(fd, &iov, 1, 0);
 
-    return rc ? rc : result(ftruncate(fd, len));
+    while (!rc && (rc = result(ftruncate(fd, len))) == -EINTR)
+        rc = 0;
+    return rc;
 }
 
 /* Given away only when it was made here: one that is there may be a link to anything. */
