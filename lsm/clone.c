@@ -10,11 +10,14 @@
 #include <stdlib.h>
 
 #include "db_impl.h"
+#include "doubt.h"
 #include "staging.h"
 
 enum { COPY_BYTES = 1 << 20 };
 
 struct clone {
+    const struct lsm *db; /* that must be made durable; NULL: whoever opens it does that */
+    bool doubt;
     struct env *env, *to_env;
     const char *from, *to; /* directories */
     uint64_t done, total;
@@ -64,6 +67,16 @@ static int copy_file(struct clone *c, const char *from, const char *to, uint64_t
     return rc ? rc : rc2;
 }
 
+/* It may hold bytes that are in memory only, of a process that was killed, say. */
+static bool is_unsure(const struct lsm *db, const struct lsm_file *f)
+{
+    uint64_t number;
+
+    return f->kind == LSM_FILE_LOG || f->kind == LSM_FILE_MANIFEST ||
+           (f->kind == LSM_FILE_SEGMENT && file_parse(f->name, &number) &&
+            !db_find_sealed(db, number));
+}
+
 static int give(void *arg, const struct lsm_file *f)
 {
     struct clone *c = arg;
@@ -80,6 +93,8 @@ static int give(void *arg, const struct lsm_file *f)
         rc = copy_file(c, from, to, f->size);
     else if (!rc)
         c->done += f->size;
+    if (!rc && c->db && is_unsure(c->db, f))
+        rc = doubt_sync(c->to_env, to, f->size, c->doubt);
     free(from);
     free(to);
     return rc;
@@ -98,6 +113,8 @@ int lsm_clone(struct lsm *from, const char *path, lsm_progress_fn *progress, voi
     struct clone c = {
         .env = from->env,
         .to_env = env_is_rados(path) || env_is_rados(from->dir) ? env_for(path) : from->env,
+        .db = from,
+        .doubt = doubt_is_noted(from->env, from->dir),
         .from = from->dir,
         .progress = progress,
         .arg = arg};

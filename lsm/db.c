@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "db_impl.h"
+#include "doubt.h"
 
 enum {
     TABLES_OPEN_MAX = 1000,
@@ -30,10 +31,12 @@ int db_fail(struct lsm *db, int rc, const char *what)
 {
     int none = 0;
 
-    if (atomic_compare_exchange_strong(&db->error, &none, rc))
-        err_log("%s: %s failed: %s; the store is read-only: look at the disk, then open "
-                "(mount) it again",
-                db->dir, what, strerror(-rc));
+    if (!atomic_compare_exchange_strong(&db->error, &none, rc))
+        return rc;
+    err_log("%s: %s failed: %s; the store is read-only: look at the disk, then open "
+            "(mount) it again",
+            db->dir, what, strerror(-rc));
+    doubt_note(db->env, db->dir);
     return rc;
 }
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "db_recover_impl.h"
+#include "doubt.h"
 
 /* ---- manifest ---- */
 
@@ -257,17 +258,14 @@ static int add_segments(struct recovery *r)
 
 /* ---- becoming a running store ---- */
 
-static int sync_file(struct lsm *db, enum file_kind kind, uint64_t number)
+static int sync_file(const struct recovery *r, enum file_kind kind, uint64_t number,
+                     uint64_t bytes)
 {
-    char *path = file_path(db->dir, kind, number);
-    struct env_file *f;
-    int rc = path ? env_open(db->env, path, ENV_READ, 0, &f) : -ENOMEM;
+    bool doubt = recovery_find(r, FILE_DOUBT, 0) != NULL;
+    char *path = file_path(r->db->dir, kind, number);
+    int rc = path ? doubt_sync(r->db->env, path, bytes, doubt) : -ENOMEM;
 
     free(path);
-    if (rc)
-        return rc;
-    rc = env_file_sync(f);
-    env_file_close(f);
     return rc;
 }
 
@@ -283,7 +281,7 @@ static int make_durable(struct recovery *r)
         if (r->file[i].kind != FILE_SEGMENT)
             continue;
         if (!db_find_sealed(db, r->file[i].number))
-            rc = sync_file(db, FILE_SEGMENT, r->file[i].number);
+            rc = sync_file(r, FILE_SEGMENT, r->file[i].number, r->file[i].size);
     }
     for (i = 0; i < r->n_logs && !rc; i++) {
         struct log *log = calloc(1, sizeof(*log));
@@ -295,7 +293,7 @@ static int make_durable(struct recovery *r)
         log->synced = true;
         *tail = log;
         tail = &log->next;
-        rc = sync_file(db, FILE_LOG, log->number);
+        rc = sync_file(r, FILE_LOG, log->number, log->bytes);
     }
     return rc ? rc : env_sync_dir(db->env, db->dir);
 }
@@ -368,8 +366,10 @@ static int start_writing(struct recovery *r)
     bool logs_needed = r->n_logs && !r->made.n_added;
     struct lsm *db = r->db;
     uint64_t log_number;
-    int rc = make_durable(r);
+    int rc;
 
+    r->begun = true;
+    rc = make_durable(r);
     KILL_POINT("recovery-synced");
     db_reserve_open(db);
     if (!rc)
@@ -466,6 +466,8 @@ int db_recover(struct lsm *db)
         rc = db->o.accept(db->o.accept_arg, db);
     if (!rc && !db->o.read_only)
         rc = start_writing(&r);
+    if (rc && r.begun && rc != -ENOSPC && rc != -ENOMEM)
+        doubt_note(db->env, db->dir); /* perhaps a sync */
     if (rc && !r.made_durable)
         compact_undo(db, &r.made);
     recovery_release(&r);

@@ -40,6 +40,7 @@ struct recovery {
     struct memtable *mem;
     struct edit made;  /* tables made of what did not fit into memory */
     bool stay;         /* none are to be made: it is read only, or there was no room */
+    bool begun;        /* to become a running store */
     bool made_durable; /* they belong to the store: do not take them back */
     uint64_t old_manifest, manifest_length; /* of it: its good edits */
 };

@@ -31,6 +31,8 @@ void file_name(char to[NAME_BYTES], enum file_kind kind, uint64_t number)
         snprintf(to, NAME_BYTES, "LOCK");
     else if (kind == FILE_RESERVE)
         snprintf(to, NAME_BYTES, "RESERVE");
+    else if (kind == FILE_DOUBT)
+        snprintf(to, NAME_BYTES, "DOUBT");
     else if (kind == FILE_MANIFEST)
         snprintf(to, NAME_BYTES, "MANIFEST-%06" PRIu64, number);
     else
@@ -79,6 +81,8 @@ enum file_kind file_parse(const char *name, uint64_t *number)
         return FILE_LOCK;
     if (strcmp(name, "RESERVE") == 0)
         return FILE_RESERVE;
+    if (strcmp(name, "DOUBT") == 0)
+        return FILE_DOUBT;
     if (strncmp(name, "MANIFEST-", 9) == 0) {
         p += 9;
         return parse_number(&p, number) && !*p ? FILE_MANIFEST : FILE_OTHER;

@@ -1,7 +1,7 @@
 /*
  * names.h - the names of a store's files.
  *
- * CURRENT, LOCK, RESERVE, MANIFEST-N, N.log (WAL), N.sst (table), N.vlog (segment),
+ * CURRENT, LOCK, RESERVE, DOUBT, MANIFEST-N, N.log (WAL), N.sst (table), N.vlog (segment),
  * N.tmp. Numbers come from one counter and are never used twice in a store
  * (a recycled log gets a new number).
  */
@@ -15,6 +15,7 @@ enum file_kind {
     FILE_CURRENT,
     FILE_LOCK,
     FILE_RESERVE,
+    FILE_DOUBT, /* doubt.h */
     FILE_MANIFEST,
     FILE_LOG,
     FILE_TABLE,

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "doubt.h"
 #include "manifest.h"
 #include "options.h"
 #include "repair_impl.h"
@@ -222,6 +223,29 @@ static int fill_edit(struct repair *r, struct edit *e)
     return rc;
 }
 
+/* What is taken over from files as they were found may be in memory only, of a process
+ * that was killed, say; but for tables that a whole manifest has. */
+static int make_durable(struct repair *r)
+{
+    bool doubt = repair_find(r, FILE_DOUBT, 0) != NULL;
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; i < r->n_files && !rc; i++) {
+        const struct repair_file *f = &r->file[i];
+        char *path;
+
+        if (f->kind != FILE_SEGMENT && (f->kind != FILE_TABLE || r->m.whole))
+            continue;
+        path = file_path(r->dir, f->kind, f->number);
+        rc = path ? doubt_sync(r->env, path, f->size, doubt) : -ENOMEM;
+        if (path && doubt && repair_is_damage(rc)) /* what can be read is to be saved */
+            rc = doubt_sync(r->env, path, f->size, false);
+        free(path);
+    }
+    return rc ? rc : env_sync_dir(r->env, r->dir);
+}
+
 static int write_manifest(struct repair *r)
 {
     uint64_t number = r->next_number++;
@@ -230,7 +254,7 @@ static int write_manifest(struct repair *r)
     int rc = fill_edit(r, &e);
 
     if (!rc)
-        rc = env_sync_dir(r->env, r->dir);
+        rc = make_durable(r);
     if (!rc)
         rc = manifest_create(r->env, r->dir, number, &e, &m);
     edit_release(&e);
@@ -311,6 +335,8 @@ static int clean_up(struct repair *r)
         if (r->file[i].done && !r->file[i].damaged)
             drop_file(r, r->file[i].kind, r->file[i].number);
     drop_new(r, false);
+    if (!rc && repair_find(r, FILE_DOUBT, 0))
+        drop_file(r, FILE_DOUBT, 0);
     return rc;
 }
 

@@ -150,14 +150,16 @@ static int mem_append(struct env_file *file, const struct slice *parts, unsigned
 static int mem_sync(struct env_file *file)
 {
     struct mem_file *f = mem_file(file);
+    bool dead;
     int rc;
 
     env_about_to_block();
     mem_lock(f->env);
+    dead = !f->env->calls_left;
     rc = enter(f->env, ENV_MEM_SYNC, f->name);
     if (rc == 0)
         mem_data_sync(&f->node->data);
-    else
+    else if (!dead)
         mem_data_sync_failed(&f->node->data);
     return mem_unlock(f->env, rc);
 }

@@ -64,8 +64,9 @@ enum env_mem_kind {
     ENV_MEM_OPEN_READ = 1 << 1,
     ENV_MEM_READ = 1 << 2,
     ENV_MEM_APPEND = 1 << 3, /* fails after a random part got through */
-    ENV_MEM_SYNC = 1 << 4,   /* what it should have synced will never be durable,
-                                though a later sync returns 0: as Linux has it */
+    ENV_MEM_SYNC = 1 << 4,   /* what it should have synced will never be durable, though
+                                a later sync returns 0, unless it is written again
+                                before: as Linux has it */
     ENV_MEM_TRUNCATE = 1 << 5,
     ENV_MEM_RENAME = 1 << 6,
     ENV_MEM_UNLINK = 1 << 7,

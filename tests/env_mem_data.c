@@ -149,8 +149,59 @@ static void forget_changes(struct mem_data *d, size_t from)
     d->n_changes = from;
 }
 
+/* Of the stuck change i, what lies behind its first n bytes becomes one of its own. */
+static void split_stuck(struct mem_data *d, size_t i, uint64_t n)
+{
+    struct mem_change *c, rest = d->changes[i];
+
+    note_change(d, 0, 0); /* makes room */
+    d->n_stuck++;
+    memmove(d->changes + i + 1, d->changes + i,
+            (d->n_changes - 1 - i) * sizeof(*d->changes));
+    c = &d->changes[i];
+    c->len = n;
+    rest.off += n;
+    rest.len -= n;
+    if (rest.old) {
+        rest.old = check(malloc((size_t)rest.len));
+        memcpy(rest.old, c->old + n, (size_t)rest.len);
+    }
+    d->changes[i + 1] = rest;
+}
+
+/* Bytes [from, to) are durable as they are now. */
+static void heal_stuck(struct mem_data *d, uint64_t from, uint64_t to)
+{
+    size_t i;
+
+    for (i = 0; i < d->n_stuck; i++) {
+        struct mem_change *c = &d->changes[i];
+
+        if (c->old_size < to)
+            c->old_size = lesser(to, d->size);
+        if (c->off >= to || c->off + c->len <= from)
+            continue;
+        if (c->off < from) {
+            split_stuck(d, i, from - c->off);
+        } else if (c->off + c->len > to) {
+            split_stuck(d, i--, to - c->off);
+        } else {
+            free(c->old);
+            c->old = NULL;
+            c->len = 0;
+        }
+    }
+}
+
 void mem_data_sync(struct mem_data *d)
 {
+    size_t first = d->n_stuck, n = d->n_changes - first, i;
+
+    for (i = 0; first && i < n; i++) {
+        struct mem_change c = d->changes[d->n_stuck + i];
+
+        heal_stuck(d, c.off, c.off + c.len);
+    }
     forget_changes(d, d->n_stuck);
 }
 

@@ -22,7 +22,8 @@ struct mem_data {
     size_t n_chunks;
     struct mem_change *changes; /* oldest first, since the last sync */
     size_t n_changes, cap_changes;
-    size_t n_stuck; /* the first of them, which no sync makes durable any more */
+    size_t n_stuck; /* the first of them, which no sync makes durable any more, but for
+                       bytes that were written again */
 };
 
 /* A zeroed one is an empty file. Memory running out aborts: these are tests. */
@@ -36,7 +37,7 @@ void mem_data_resize(struct mem_data *d, uint64_t size);
 void mem_data_poke(struct mem_data *d, uint64_t off, const void *from, size_t len);
 
 void mem_data_sync(struct mem_data *d);
-/* The sync failed: what there is of history stays for ever. */
+/* The sync failed: what there is of history stays, as long as it is not written over. */
 void mem_data_sync_failed(struct mem_data *d);
 
 /* Into a zeroed *to: what the disk has of d after a crash. */

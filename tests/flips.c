@@ -32,6 +32,8 @@ static const char *kind_name(enum file_kind kind)
         return "LOCK";
     case FILE_RESERVE:
         return "RESERVE";
+    case FILE_DOUBT:
+        return "DOUBT";
     default:
         return "other";
     }

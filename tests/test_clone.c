@@ -183,6 +183,45 @@ START_TEST(where_no_links_can_be_made_it_is_copied)
 }
 END_TEST
 
+/* What a process that was killed, or one that met a disk that fails, had not made
+ * durable of the store, the clone has. */
+static void check_lasting(const char *failing)
+{
+    struct env *env = env_mem_new(1), *after;
+    struct lsm_options o = rounds_options(env), ro = o;
+    struct lsm *db;
+
+    make_history(o, 1);
+    db = open_at("/s", o);
+    write_round(db, 2);
+    if (failing) {
+        env_mem_fail_only(env, failing);
+        env_mem_fail_at(env, 1, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
+        ck_err(lsm_sync(db), EIO);
+    }
+    env_mem_stop_at(env, 0);
+    lsm_close(db);
+    env_mem_stop_at(env, UINT64_MAX);
+    ro.read_only = true;
+    db = open_at("/s", ro);
+    ck_ok(lsm_clone(db, "/clone", NULL, NULL));
+    ck_ok(lsm_close(db));
+    after = env_mem_crash_clone(env, 1, ENV_MEM_LOSE_UNSYNCED);
+    env_mem_free(env);
+    o.env = after;
+    expect_round("/clone", o, 2);
+    env_mem_free(after);
+}
+
+START_TEST(a_clone_lasts_also_of_what_did_not)
+{
+    test_log_capture();
+    check_lasting(NULL);
+    check_lasting("*.log");
+    check_lasting("*.vlog");
+}
+END_TEST
+
 /* ---- rollback ---- */
 
 START_TEST(a_store_goes_back_and_forth)
@@ -352,6 +391,7 @@ TEST_MAIN("clone", TEST_CASE(a_clone_of_a_store_at_rest_lives_by_itself),
           TEST_CASE(a_clone_of_a_checkpoint_lives_by_itself),
           TEST_CASE(a_store_that_is_written_to_is_not_cloned),
           TEST_CASE(where_no_links_can_be_made_it_is_copied),
+          TEST_CASE(a_clone_lasts_also_of_what_did_not),
           TEST_CASE(a_store_goes_back_and_forth),
           TEST_CASE(what_is_no_checkpoint_changes_nothing),
           TEST_CASE(a_checkpoint_of_another_store_with_the_same_numbers_changes_nothing),

@@ -369,6 +369,32 @@ START_TEST(flip_changes_one_byte)
 }
 END_TEST
 
+START_TEST(what_is_written_again_after_a_failed_sync_can_be_synced)
+{
+    struct env *e = new_env(), *after;
+    struct env_file *f = create(e, "/d/f", 0);
+
+    ck_ok(env_sync_dir(e, "/d"));
+    append(f, "lost, and written again");
+    env_mem_fail_at(e, 1, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
+    ck_err(env_file_sync(f), EIO);
+    ck_ok(env_file_close(f));
+    ck_ok(env_open(e, "/d/f", ENV_REUSE, 0, &f));
+    append(f, "lost, and");
+    ck_ok(env_file_sync(f));
+    after = env_mem_crash_clone(e, 1, ENV_MEM_LOSE_UNSYNCED);
+    check_file(after, "/d/f", "lost, and");
+    env_mem_free(after);
+    append(f, " written again");
+    ck_ok(env_file_sync(f));
+    ck_ok(env_file_close(f));
+    after = env_mem_crash_clone(e, 1, ENV_MEM_LOSE_UNSYNCED);
+    check_file(after, "/d/f", "lost, and written again");
+    env_mem_free(after);
+    env_mem_free(e);
+}
+END_TEST
+
 TEST_MAIN("env_mem", TEST_CASE(unsynced_bytes_are_lost_and_synced_kept),
           TEST_CASE(unsynced_names_are_undone),
           TEST_CASE(directory_without_a_synced_name_is_lost_with_its_files),
@@ -378,6 +404,7 @@ TEST_MAIN("env_mem", TEST_CASE(unsynced_bytes_are_lost_and_synced_kept),
           TEST_CASE(crash_is_repeated_by_its_seed),
           TEST_CASE(failed_append_gets_part_through_and_keeps_the_position),
           TEST_CASE(failed_sync_is_not_healed_by_the_next),
+          TEST_CASE(what_is_written_again_after_a_failed_sync_can_be_synced),
           TEST_CASE(stopped_process_changes_nothing_more),
           TEST_CASE(full_disk_has_room_again_when_a_file_goes),
           TEST_CASE(flip_changes_one_byte))

@@ -84,10 +84,9 @@ static const char *const event_names[EVENTS] = {
 static const char *const kind_names[] = {"open",    "",       "",       "append", "sync",
                                          "trunc.",  "rename", "unlink", "link",   "mkdir",
                                          "syncdir", "",       "",       "lock"};
-static const char *const file_names[] = {"other",   "CURRENT",  "LOCK",
-                                         "RESERVE", "manifest", "log",
-                                         "table",   "segment",  "temporary"};
-enum { KINDS = 14, FILE_KINDS = 9 };
+static const char *const file_names[] = {"other",    "CURRENT", "LOCK",  "RESERVE", "DOUBT",
+                                         "manifest", "log",     "table", "segment", "temporary"};
+enum { KINDS = 14, FILE_KINDS = 10 };
 
 struct call {
     uint8_t kind, file; /* log2 of an env_mem_kind; a file_kind */

@@ -4,6 +4,7 @@
  * there. The store: damaged_store.h.
  */
 #include "tests/damaged_store.h"
+#include "tests/rounds.h"
 
 #include <stdlib.h>
 
@@ -561,6 +562,59 @@ START_TEST(a_store_on_disk_is_repaired)
 }
 END_TEST
 
+/* A process wrote all of a store and was killed, or met a disk that fails. The store is
+ * repaired, and then the power fails. */
+static void check_lasting(const char *failing, const char *lost)
+{
+    struct env *env = env_mem_new(1), *after;
+    struct lsm_options o = rounds_options(env);
+    uint8_t value[2048];
+    char k[16], path[64];
+    struct lsm_value v = {0};
+    struct lsm *db;
+    int i, n = 300;
+
+    o.create = true;
+    ck_ok(lsm_open("/s", &o, &db));
+    for (i = 0; i < n; i++)
+        ck_ok(lsm_put(db, rounds_key(i, k), rounds_value(i, 1, value)));
+    if (failing) {
+        env_mem_fail_only(env, failing);
+        env_mem_fail_at(env, 1, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
+        ck_err(lsm_sync(db), EIO);
+    }
+    env_mem_stop_at(env, 0);
+    lsm_close(db);
+    env_mem_stop_at(env, UINT64_MAX);
+    if (lost) {
+        snprintf(path, sizeof(path), "/s/%s", lost);
+        ck_ok(env_unlink(env, path));
+    }
+    ck_ok(lsm_repair("/s", &o, NULL, NULL, NULL));
+    after = env_mem_crash_clone(env, 1, ENV_MEM_LOSE_UNSYNCED);
+    env_mem_free(env);
+    o.env = after;
+    ck_ok(lsm_open("/s", &o, &db));
+    for (i = 0; i < n; i++) {
+        ck_ok(lsm_get(db, NULL, rounds_key(i, k), &v));
+        ck_assert(slice_eq(v.value, rounds_value(i, 1, value)));
+    }
+    lsm_value_release(&v);
+    ck_ok(lsm_close(db));
+    env_mem_free(after);
+}
+
+START_TEST(what_is_repaired_lasts_also_what_did_not_before)
+{
+    test_log_capture();
+    check_lasting(NULL, NULL);
+    check_lasting(NULL, "CURRENT");
+    check_lasting("*.vlog", NULL);
+    check_lasting("*.vlog", "CURRENT");
+    check_lasting("*.log", NULL);
+}
+END_TEST
+
 enum {
     STRIDE = SOAK_SANITIZED ? 5 : 1
 }; /* calls from one that is the last to the next */
@@ -733,6 +787,7 @@ TEST_MAIN("repair", TEST_CASE(a_sound_store_is_repaired_without_loss),
           TEST_CASE(an_older_manifest_is_not_taken_for_the_last_one),
           TEST_CASE(a_table_that_a_manifest_calls_removed_stays_out),
           TEST_CASE(a_store_on_disk_is_repaired),
+          TEST_CASE(what_is_repaired_lasts_also_what_did_not_before),
           TEST_CASE_SLOW(a_repair_cut_short_at_any_call_is_done_again, 300),
           TEST_CASE_SLOW(a_flush_cut_short_is_no_flush, 300),
           TEST_CASE(files_of_others_with_such_names_are_left_alone),
