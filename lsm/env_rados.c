@@ -17,8 +17,6 @@ enum {
     FIRST_OBJECTS =
         16, /* that a new file may have, before the names object is told more */
     UNKNOWN_SPACE_BITS = 50,
-    CREDIT_MAX = 64 << 20,
-    PROBE_BYTES = 64 << 10,
 };
 
 /* ---- changing names ---- */
@@ -159,18 +157,15 @@ static int do_unlink(struct names *n, void *arg)
     struct change_of *c = arg;
     struct entry *e = rados_entry_of(c->at);
     struct node *node;
-    long long credit;
 
     if (!e)
         return -ENOENT;
     if (e->is.kind != RADOS_FILE)
         return -EISDIR;
     node = names_node(n, e->is.id);
-    credit = node && node->links == 1 && node->rec.state != RADOS_OPEN
-                 ? (long long)node->rec.size
-                 : 0;
-    if (atomic_load(&n->conn->full) && atomic_load(&n->conn->credit) < CREDIT_MAX)
-        atomic_fetch_add(&n->conn->credit, credit < CREDIT_MAX ? credit : CREDIT_MAX);
+    if (atomic_load(&n->conn->full) && node && node->links == 1 &&
+        node->rec.state != RADOS_OPEN)
+        conn_give_credit(n->conn, node->rec.size);
     return names_drop_entry(n, c->at->dir, c->at->name);
 }
 
@@ -508,24 +503,6 @@ int env_rados_file(const char *path, struct env_rados_file *f)
 
 /* ---- the rest ---- */
 
-/* Does the pool take anything again? */
-static void try_room(struct names *n)
-{
-    static const char zeros[4096];
-    rados_write_op_t op = ra.create_write_op();
-    int rc;
-
-    if (!op)
-        return;
-    ra.write_op_writesame(op, zeros, sizeof(zeros), PROBE_BYTES, 0);
-    rc = ra.write_op_operate2(op, n->io, "room", NULL, FULL_TRY);
-    ra.release_write_op(op);
-    if (rc == 0) {
-        atomic_store(&n->conn->full, false);
-        ra.remove(n->io, "room");
-    }
-}
-
 /* A cluster without a manager knows nothing of its room: then there is much, until a
  * write is refused. */
 static int store_space(struct env *env, const char *path, uint64_t *total,
@@ -542,11 +519,8 @@ static int store_space(struct env *env, const char *path, uint64_t *total,
         return conn_errno(rc);
     *total = s.kb ? s.kb << 10 : (uint64_t)1 << UNKNOWN_SPACE_BITS;
     *avail = s.kb ? s.kb_avail << 10 : *total;
-    if (atomic_load(&p.n->conn->full)) {
-        try_room(p.n);
-        if (atomic_load(&p.n->conn->full))
-            *avail = 0;
-    }
+    if (!conn_has_room(p.n))
+        *avail = 0;
     return 0;
 }
 

@@ -17,7 +17,9 @@
 
 enum {
     LEASE_S = 30,
-    FULL_PAUSE_NS = 1000000000, /* between two tries to write to a full pool */
+    FULL_PAUSE_NS = 500000000, /* between two tries to write to a full pool */
+    PROBE_BYTES = 64 << 10,
+    CREDIT_MAX = 64 << 20,
 };
 
 struct rados_api ra;
@@ -191,27 +193,52 @@ void conn_note_full(struct conn *c)
     atomic_store(&c->full_ns, conn_now_ns());
 }
 
+void conn_give_credit(struct conn *c, uint64_t bytes)
+{
+    if (atomic_load(&c->credit) < CREDIT_MAX)
+        atomic_fetch_add(&c->credit, bytes < CREDIT_MAX ? (long long)bytes : CREDIT_MAX);
+}
+
+/* Does the pool take anything again? Asked now and then. */
+bool conn_has_room(struct names *n)
+{
+    static const char zeros[4096];
+    struct conn *c = n->conn;
+    uint64_t since = atomic_load(&c->full_ns), now = conn_now_ns();
+    rados_write_op_t op;
+    int rc;
+
+    if (!atomic_load(&c->full))
+        return true;
+    if (now - since < FULL_PAUSE_NS ||
+        !atomic_compare_exchange_strong(&c->full_ns, &since, now) ||
+        !(op = ra.create_write_op()))
+        return false;
+    ra.write_op_writesame(op, zeros, sizeof(zeros), PROBE_BYTES, 0);
+    rc = ra.write_op_operate2(op, n->io, "room", NULL, FULL_TRY);
+    ra.release_write_op(op);
+    if (rc)
+        return false;
+    atomic_store(&c->full, false);
+    (void)ra.remove(n->io, "room"); /* else the next one overwrites it */
+    return true;
+}
+
 /*
  * What was taken is written whatever comes (FULL_FORCE), so nothing is taken while the
  * pool is full; but for as much as has been deleted since, which is room though the
- * cluster's figures do not say so yet. Now and then one is let through to see.
+ * cluster's figures do not say so yet.
  */
-int conn_admit(struct conn *c, uint64_t bytes)
+int conn_admit(struct names *n, uint64_t bytes)
 {
-    uint64_t since;
+    struct conn *c = n->conn;
 
     if (!atomic_load(&c->full))
         return 0;
     if (atomic_fetch_sub(&c->credit, (long long)bytes) >= (long long)bytes)
         return 0;
     atomic_fetch_add(&c->credit, (long long)bytes);
-    since = atomic_load(&c->full_ns);
-    if (conn_now_ns() - since >= FULL_PAUSE_NS &&
-        atomic_compare_exchange_strong(&c->full_ns, &since, conn_now_ns())) {
-        atomic_store(&c->full, false);
-        return 0;
-    }
-    return -ENOSPC;
+    return conn_has_room(n) ? 0 : -ENOSPC;
 }
 
 int conn_errno(int rc)

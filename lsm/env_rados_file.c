@@ -251,7 +251,7 @@ static int file_append(struct env_file *file, const struct slice *parts, unsigne
     mutex_unlock(&node->mu);
     if (rc)
         return write_error(node, rc);
-    rc = conn_admit(node->names->conn, bytes);
+    rc = conn_admit(node->names, bytes);
     if (!rc)
         rc = allow_objects(node, pos + bytes);
     if (rc)

@@ -44,6 +44,7 @@
     X(ioctx_create)                                                                      \
     X(ioctx_destroy)                                                                     \
     X(ioctx_set_namespace)                                                               \
+    X(set_pool_full_try)                                                                 \
     X(create_write_op)                                                                   \
     X(release_write_op)                                                                  \
     X(write_op_cmpxattr)                                                                 \
@@ -98,8 +99,9 @@ struct conn {
     char *addrs;         /* ours, as the blocklist wants them */
     unsigned lease_s;    /* of locks */
     atomic_bool full;    /* the last write that needed room was refused */
-    atomic_llong credit; /* bytes that were freed while it was, to be written again */
-    _Atomic uint64_t full_ns; /* when that was */
+    atomic_llong credit; /* bytes to be written although it is: what was freed meanwhile,
+                            and what a recovery needs */
+    _Atomic uint64_t full_ns; /* when that was, or was last asked */
 };
 
 /* Connects when it is first called; later calls return that connection, or try again. */
@@ -108,9 +110,9 @@ int conn_get(struct conn **out);
 const char *conn_host(void);
 const char *conn_machine(void);
 uint64_t conn_now_ns(void);
-/* May so many bytes be appended now? 0 or -ENOSPC; *forced: by credit. */
-int conn_admit(struct conn *c, uint64_t bytes);
 void conn_note_full(struct conn *c);
+/* So many bytes more. */
+void conn_give_credit(struct conn *c, uint64_t bytes);
 /* Errors as the engine's users know them. */
 int conn_errno(int rc);
 
@@ -122,6 +124,11 @@ enum {
 /* ---- names ---- */
 
 struct names;
+
+/* May so many bytes be appended now? 0 or -ENOSPC. */
+int conn_admit(struct names *n, uint64_t bytes);
+/* Was nothing refused, or is there room again? */
+bool conn_has_room(struct names *n);
 
 struct chunk {
     struct chunk *next;

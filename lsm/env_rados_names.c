@@ -497,6 +497,9 @@ static int make(struct conn *c, const char *pool, uint64_t store, const char *la
     mutex_init(&n->mu, store ? LOCK_ENV_RADOS_NAMES : LOCK_ENV_RADOS_CATALOG);
     snprintf(space, sizeof(space), "siltfs-%016" PRIx64, store);
     ra.ioctx_set_namespace(n->io, store ? space : "");
+    /* Else librados holds back every write to a full pool, until it is none any more:
+     * removals and the renewal of locks, too. */
+    ra.set_pool_full_try(n->io);
     n->next = list;
     list = n;
     *out = n;

@@ -26,10 +26,23 @@ uint64_t db_reserve_bytes(const struct lsm_options *o)
     return bytes < RESERVE_BYTES ? bytes : RESERVE_BYTES;
 }
 
+/* It is whole, or not there: an env may find only at the close that there is no room. */
+static int make_reserve(struct lsm *db, const char *path, uint64_t bytes)
+{
+    struct env_file *f;
+    int rc = env_open(db->env, path, ENV_CREATE, bytes, &f), rc2;
+
+    if (rc)
+        return rc;
+    rc = env_file_close(f);
+    if (rc && (rc2 = env_unlink(db->env, path)))
+        err_log("%s: %s", path, strerror(-rc2));
+    return rc;
+}
+
 void db_reserve_take(struct lsm *db)
 {
     uint64_t total, avail, size, bytes = db_reserve_bytes(&db->o);
-    struct env_file *f = NULL;
     char *path;
     int rc = -ENOSPC;
 
@@ -42,8 +55,7 @@ void db_reserve_take(struct lsm *db)
         rc = 0; /* of a crash, or of another try */
     } else if (env_space(db->env, db->dir, &total, &avail) == 0 &&
                avail >= ROOM_FACTOR * bytes) {
-        rc = env_open(db->env, path, ENV_CREATE, bytes, &f);
-        env_file_close(f);
+        rc = make_reserve(db, path, bytes);
     }
     free(path);
     atomic_store(&db->has_reserve, rc == 0);
@@ -86,13 +98,12 @@ void db_reserve_drop(struct lsm *db)
     uint64_t total, avail, bytes = db_reserve_bytes(&db->o);
     char *path = file_path(db->dir, FILE_RESERVE, 0);
     bool has = atomic_exchange(&db->has_reserve, false);
-    struct env_file *f = NULL;
 
     /* Without it, nobody could open the store on a full disk, to delete from it. */
     if (path && env_space(db->env, db->dir, &total, &avail) == 0 &&
         avail < ROOM_FACTOR * bytes) {
-        if (!has && env_open(db->env, path, ENV_CREATE, bytes, &f) == 0)
-            env_file_close(f);
+        if (!has)
+            (void)make_reserve(db, path, bytes); /* then there is none */
     } else if (path && has) {
         env_unlink(db->env, path); /* if not now, the next close does */
     }

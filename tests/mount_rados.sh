@@ -5,36 +5,11 @@
 . "$(dirname "$0")/mount_lib.sh"
 . tests/rados_lib.sh
 
-[ "$(cat "${B:-build}/.rados" 2>/dev/null)" = with ] || { skip "built without librados-dev"; finish; }
-if [ -n "$(cluster_packages)" ] && ! timeout 90 sh tests/install $CEPH_PACKAGES >"$T/apt" 2>&1; then
-    skip "no Ceph to test with: $(tail -n 1 "$T/apt")"
-    finish
-fi
 full() { [ "${RADOS:-}" = full ]; }
-trap 'clean_up_rados' EXIT
-clean_up_rados() {
-    local p
-    # What waits for a cluster that is gone waits for ever.
-    for p in ${DAEMONS:-}; do kill -CONT "$p"; kill -9 "$p"; done 2>/dev/null
-    clean_up
-    cluster_stop
-}
 full && osds=2 || osds=1
-CLUSTER_SIZE=$osds cluster_start $osds 1G >"$T/cluster" 2>&1 || { fail "a cluster comes up" "$(tail -n 20 "$T/cluster")"; finish; }
-trap 'clean_up_rados' EXIT # cluster_start sets its own
+CLUSTER_SIZE=$osds rados_tests $osds 1G
 S=rados:silt/store
-DAEMONS=
 mkdir "$MNT" "$T/mnt2"
-
-# serve STORE MNT [OPTIONS...] : in the foreground of a process of ours; $SERVING is it.
-serve() {
-    "$SILTFS" mount -f -o "rados_lease=3${3:+,$3}" "$1" "$2" >>"$T/log" 2>&1 &
-    SERVING=$!
-    DAEMONS="$DAEMONS $SERVING"
-    wait_until 20 mounted "$2" || fail "$1 is mounted" "$(tail -n 5 "$T/log")"
-}
-# A process that is killed leaves its mount behind.
-kill_daemon() { kill -9 "$1"; wait "$1" 2>/dev/null; umount -l "$2"; }
 
 # ---- as a directory ----
 

@@ -7,6 +7,9 @@
 # $CEPH_CONF is exported, so that siltfs, rados and ceph find it; pool: silt. $MON_PID
 # and ${OSD_PID[i]} are there to be killed; osd_start i starts one (again).
 # cluster_packages says which packages are missing.
+#
+# Of scripts that have mount_lib.sh, too: rados_tests [OSDS] [BYTES] begins, serve and
+# kill_daemon mount and end a mount.
 
 CEPH_PACKAGES="ceph-mon ceph-osd ceph-common"
 
@@ -88,7 +91,7 @@ cluster_start() {
     local osds=${1:-1} bytes=${2:-1G} port i fsid uuid
     C=$(mktemp -d /tmp/siltfs-ceph-XXXXXX) || return 1
     OSD_PID=()
-    trap cluster_stop EXIT
+    trap ${CLEAN_UP:-cluster_stop} EXIT
     port=$(free_port) || return 1
     cluster_conf "$port" "$bytes"
     fsid=$(sed -n 's/^fsid = //p' "$C/ceph.conf")
@@ -129,3 +132,33 @@ cluster_stop() {
     rm -rf "$C"
     C=
 }
+
+# ---- tests of mounts ----
+
+clean_up_rados() {
+    local p
+    # What waits for a cluster that is gone waits for ever.
+    for p in ${DAEMONS:-}; do kill -CONT "$p"; kill -9 "$p"; done 2>/dev/null
+    clean_up
+    cluster_stop
+}
+
+rados_tests() {
+    [ "$(cat "${B:-build}/.rados" 2>/dev/null)" = with ] || { skip "built without librados-dev"; finish; }
+    if [ -n "$(cluster_packages)" ] && ! timeout 90 sh tests/install $CEPH_PACKAGES >"$T/apt" 2>&1; then
+        skip "no Ceph to test with: $(tail -n 1 "$T/apt")"
+        finish
+    fi
+    DAEMONS=
+    CLEAN_UP=clean_up_rados cluster_start "$@" >"$T/cluster" 2>&1 || { fail "a cluster comes up" "$(tail -n 20 "$T/cluster")"; finish; }
+}
+
+# serve STORE MNT [OPTIONS...] : in the foreground of a process of ours; $SERVING is it.
+serve() {
+    ${SERVE_IN:-} "$SILTFS" mount -f -o "rados_lease=3${3:+,$3}" "$1" "$2" >>"$T/log" 2>&1 &
+    SERVING=$!
+    DAEMONS="$DAEMONS $SERVING"
+    wait_until 20 mounted "$2" || fail "$1 is mounted" "$(tail -n 5 "$T/log")"
+}
+# A process that is killed leaves its mount behind.
+kill_daemon() { kill -9 "$1"; wait "$1" 2>/dev/null; umount -l "$2"; }
