@@ -115,7 +115,7 @@ static int connect_to(struct conn *c)
         rc = ra.getaddrs(c->cluster, &c->addrs);
     if (rc)
         ra.shutdown(c->cluster);
-    return rc;
+    return rc == -ENOENT ? -ENOTCONN : rc; /* no configuration, or no key; not: no store */
 }
 
 int conn_get(struct conn **out)

@@ -84,6 +84,19 @@ static void open_cache(struct mount_job *job)
     log_forget();
 }
 
+/* Of a snapshot on RADOS it is asked only here: librados does not survive a fork. */
+static int find_on_rados(const struct mount_job *job, struct why *why)
+{
+    char store[PATH_MAX], path[PATH_MAX];
+    const char *name = job->options.snapshot;
+
+    if (!name[0] || !env_is_rados(job->store))
+        return 0;
+    snprintf(store, sizeof(store), "%.*s",
+             (int)(strlen(job->store) - strlen("/snapshots/") - strlen(name)), job->store);
+    return snapshot_find(store, name, path, why);
+}
+
 static int open_store(const struct mount_job *job, struct lsm **db, struct why *why)
 {
     struct lsm_options o = job->options.lsm;
@@ -92,6 +105,10 @@ static int open_store(const struct mount_job *job, struct lsm **db, struct why *
 
     o.accept = look;
     o.accept_arg = &l;
+    log_collect();
+    err = find_on_rados(job, why);
+    if (err)
+        return err;
     err = store_open(job->store, &o, db, why);
     return l.err ? fs_why(job->store, l.err, why) : err;
 }
@@ -249,7 +266,8 @@ static int find_store(struct mount_job *job, const char *arg, struct why *why)
     int err = store_resolve(arg, path, why);
 
     if (!err && job->options.snapshot[0]) /* no cluster is asked before the fork */
-        return (env_is_rados(path) ? snapshot_path : snapshot_find)(path, job->options.snapshot, job->store, why);
+        return (env_is_rados(path) ? snapshot_path : snapshot_find)(
+            path, job->options.snapshot, job->store, why);
     strcpy(job->store, path);
     return err;
 }

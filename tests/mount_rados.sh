@@ -73,6 +73,22 @@ ok "the cache may be deleted" cmp "$T/big" "$MNT/big"
 ok "then it is fetched" test "$(count fetched_bytes)" -gt 8000000
 ok "it is unmounted" "$SILTFS" umount "$MNT"
 
+# ---- snapshots ----
+
+serve "$S" "$MNT"
+ok "a snapshot is made" "$SILTFS" snapshot create "$S" then
+rm -r "$MNT/lsm"
+mkdir "$T"/s{1..4}
+for i in 1 2 3 4; do "$SILTFS" mount -o snapshot=then "$S" "$T/s$i" & wait="${wait:-} $!"; done
+wait $wait
+same "it is mounted many times at once" "$(grep -c " $T/s[1-4] fuse.siltfs ro" /proc/mounts)" 4
+ok "it is what was there then" diff -r lsm "$T/s4/lsm"
+says "one that is not there is told" 'has no snapshot "now"' "$SILTFS" mount -o snapshot=now "$S" "$T/mnt2"
+says "one that is mounted is not deleted" "in use" "$SILTFS" snapshot delete "$S" then
+for i in 1 2 3 4; do "$SILTFS" umount "$T/s$i"; done
+ok "then it is" "$SILTFS" snapshot delete "$S" then
+ok "the store is unmounted" "$SILTFS" umount "$MNT"
+
 # ---- the README ----
 
 README=$(realpath README.md)
