@@ -9,11 +9,16 @@
 
 #include "hash.h"
 
+enum { ASKED_AT_ONCE = 16 };
+
 struct verify {
     struct table *t;
     const struct table_check *check;
     struct table_dict_ref dict;
-    uint32_t i; /* the data block under way */
+    uint32_t i;      /* the data block under way */
+    bool under;      /* what is not above its key in the index is in the table's bounds */
+    unsigned n_keys; /* of the block, of which the filter has not been asked */
+    uint64_t key[ASKED_AT_ONCE]; /* their hashes */
     uint64_t entries;
     uint64_t deletes;
     bool at_end;       /* the last entry seen is its block's key in the index */
@@ -21,12 +26,16 @@ struct verify {
     const char *wrong; /* with the entry that ended a block's walk */
 };
 
-static bool in_bounds(const struct table_meta *m, struct slice user)
+static bool below_largest(const struct table_meta *m, struct slice user)
 {
     int c = slice_cmp(user, buf_slice(&m->largest));
 
-    return slice_cmp(buf_slice(&m->smallest), user) <= 0 &&
-           (c < 0 || (c == 0 && !m->largest_open));
+    return c < 0 || (c == 0 && !m->largest_open);
+}
+
+static bool in_bounds(const struct table_meta *m, struct slice user)
+{
+    return slice_cmp(buf_slice(&m->smallest), user) <= 0 && below_largest(m, user);
 }
 
 /* The key of the block before may be a version of this one's user key only if it
@@ -41,28 +50,56 @@ static bool parted_well(const struct verify *v, struct slice ikey)
     return v->at_end || !slice_eq(ikey_user(before), ikey_user(ikey));
 }
 
+/* Within a block keys ascend, so one that begins it speaks for the others. */
+static bool within_bounds(const struct verify *v, struct slice user)
+{
+    const struct table_meta *m = &v->t->meta;
+
+    return (!v->block_begins || slice_cmp(buf_slice(&m->smallest), user) <= 0) &&
+           (v->under || below_largest(m, user));
+}
+
+static bool in_wrong_block(const struct verify *v, struct slice ikey, int to_index)
+{
+    return to_index > 0 || (v->block_begins && v->i > 0 &&
+                            ikey_cmp(ikey, table_index_key(&v->t->index, v->i - 1)) <= 0);
+}
+
+/* Several at once: each is a cache miss, and they do not wait for each other. */
+static void ask_filter(struct verify *v)
+{
+    bool all = true;
+
+    for (unsigned i = 0; i < v->n_keys; i++)
+        all &= table_may_contain(v->t, v->key[i]);
+    v->n_keys = 0;
+    if (!all && !v->wrong)
+        v->wrong = "a key that the filter does not know";
+}
+
 static int check_entry(void *arg, struct slice ikey, struct slice value)
 {
     struct verify *v = arg;
     const struct table *t = v->t;
+    int to_index = ikey_cmp(ikey, table_index_key(&t->index, v->i));
 
     if (ikey_type(ikey) == IKEY_RANGE_DELETE)
         v->wrong = "a range delete among points";
-    else if (!in_bounds(&t->meta, ikey_user(ikey)))
+    else if (!within_bounds(v, ikey_user(ikey)))
         v->wrong = "a key out of the table's bounds";
     else if (ikey_seq(ikey) < t->meta.seq_min || ikey_seq(ikey) > t->meta.seq_max)
         v->wrong = "a sequence out of the table's bounds";
-    else if (ikey_cmp(ikey, table_index_key(&t->index, v->i)) > 0 ||
-             (v->i > 0 && ikey_cmp(ikey, table_index_key(&t->index, v->i - 1)) <= 0))
+    else if (in_wrong_block(v, ikey, to_index))
         v->wrong = "a key in the wrong block";
     else if (!parted_well(v, ikey))
         v->wrong = "a user key in two blocks";
-    else if (!table_may_contain(t, hash_key(ikey_user(ikey))))
-        v->wrong = "a key that the filter does not know";
     v->block_begins = false;
-    v->at_end = ikey_cmp(ikey, table_index_key(&t->index, v->i)) == 0;
+    v->at_end = to_index == 0;
     v->entries++;
     v->deletes += ikey_type(ikey) == IKEY_DELETE;
+    v->key[v->n_keys++] = hash_key(ikey_user(ikey));
+    if (v->n_keys == ASKED_AT_ONCE)
+        ask_filter(v);
     if (!v->wrong && v->check->entry)
         v->check->entry(v->check->arg, ikey, value);
     return v->wrong ? -EUCLEAN : 0;
@@ -95,9 +132,15 @@ static int verify_block(struct verify *v, uint32_t i)
     if (rc)
         return rc;
     v->i = i;
+    v->under = below_largest(&t->meta, ikey_user(table_index_key(&t->index, i)));
     v->block_begins = true;
     v->wrong = NULL;
+    v->n_keys = 0;
     rc = block_verify(&lb->block, check_entry, v);
+    if (!rc)
+        ask_filter(v);
+    if (!rc && v->wrong)
+        rc = -EUCLEAN;
     if (rc == -EUCLEAN)
         rc = v->wrong ? err_corrupt(t->path, t->index.at[i], "%s", v->wrong)
                       : table_bad_block(t, i);
