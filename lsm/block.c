@@ -94,6 +94,20 @@ static bool search_restarts(const struct block *b, struct slice user, uint32_t n
     return true;
 }
 
+/* What a walk from a restart point will touch, fetched at once. */
+static inline void fetch_interval(const struct block *b, uint32_t restart)
+{
+    enum { LINE = 64, LINES_MAX = 8 };
+    uint32_t end =
+        restart + 1 < b->n_restarts ? block_restart_at(b, restart + 1) : b->entries_len;
+    const uint8_t *p = b->data.data + block_restart_at(b, restart);
+    const uint8_t *stop = b->data.data + end;
+    int i;
+
+    for (i = 0; i < LINES_MAX && p < stop; i++, p += LINE)
+        __builtin_prefetch(p);
+}
+
 /*
  * The same for a prepared block. A user key that does not begin as all others do
  * is led astray; that is good enough for block_get, which will not find it.
@@ -114,6 +128,7 @@ static bool search_prefixes(const struct block *b, struct slice user, uint32_t *
     }
     above = (uint32_t)(p - b->prefix) + (*p <= want);
     *restart = above ? above - 1 : 0;
+    fetch_interval(b, *restart);
     if (above < 2 || b->prefix[above - 1] != want)
         return true;
     /* The user key itself, mostly; only whole keys tell. */
@@ -138,20 +153,6 @@ bool block_find_restart(const struct block *b, struct slice user, uint32_t *rest
         return search_prefixes(b, user, restart);
     *restart = c > 0 ? b->n_restarts - 1 : 0;
     return true;
-}
-
-/* What a walk from a restart point will touch, fetched at once. */
-static inline void fetch_interval(const struct block *b, uint32_t restart)
-{
-    enum { LINE = 64, LINES_MAX = 8 };
-    uint32_t end =
-        restart + 1 < b->n_restarts ? block_restart_at(b, restart + 1) : b->entries_len;
-    const uint8_t *p = b->data.data + block_restart_at(b, restart);
-    const uint8_t *stop = b->data.data + end;
-    int i;
-
-    for (i = 0; i < LINES_MAX && p < stop; i++, p += LINE)
-        __builtin_prefetch(p);
 }
 
 static int walk_to(const struct block *b, uint32_t restart, struct block_probe *probe,
@@ -188,14 +189,9 @@ int block_get(const struct block *b, struct slice ikey, uint64_t *trailer,
 
     if (b->n_restarts == 0)
         return -ENOENT;
-    if (!b->prefix) {
-        if (!search_restarts(b, probe.user, b->n_restarts, &restart))
-            return -EUCLEAN;
-    } else {
-        if (!search_prefixes(b, probe.user, &restart))
-            return -EUCLEAN;
-        fetch_interval(b, restart);
-    }
+    if (!(b->prefix ? search_prefixes(b, probe.user, &restart)
+                    : search_restarts(b, probe.user, b->n_restarts, &restart)))
+        return -EUCLEAN;
     return walk_to(b, restart, &probe, trailer, value);
 }
 

@@ -239,11 +239,28 @@ struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset)
     return e;
 }
 
-struct cache_entry *cache_get_at(struct cache *c, cache_place *place, uint64_t file,
-                                 uint64_t offset)
+void cache_remember(struct cache_place *place, struct cache_entry *e)
 {
-    struct cache_entry *e = atomic_load_explicit(place, memory_order_acquire);
+    atomic_store_explicit(&place->value, e->value, memory_order_relaxed);
+    atomic_store_explicit(&place->entry, e, memory_order_release);
+}
 
+static inline void fetch_begin(const char *value)
+{
+    int i;
+
+    for (i = 0; i < FETCH_BEGIN; i++)
+        __builtin_prefetch(value + CACHE_LINE * i);
+}
+
+/* The value is fetched before the entry, which tells where it is, has come: two misses
+ * of the processor's cache at once. */
+struct cache_entry *cache_get_at(struct cache *c, struct cache_place *place,
+                                 uint64_t file, uint64_t offset)
+{
+    struct cache_entry *e = atomic_load_explicit(&place->entry, memory_order_acquire);
+
+    fetch_begin(atomic_load_explicit(&place->value, memory_order_relaxed));
     if (e && has_key(e, file, offset) && try_pin(e)) {
         if (has_key(e, file, offset)) {
             count(&my_stripe(c)->hits);
@@ -253,27 +270,26 @@ struct cache_entry *cache_get_at(struct cache *c, cache_place *place, uint64_t f
     }
     e = cache_get(c, file, offset);
     if (e)
-        atomic_store_explicit(place, e, memory_order_release);
+        cache_remember(place, e);
     return e;
 }
 
-void cache_fetch_entry(cache_place *place)
+void cache_fetch_entry(struct cache_place *place)
 {
-    __builtin_prefetch(atomic_load_explicit(place, memory_order_relaxed));
+    __builtin_prefetch(atomic_load_explicit(&place->entry, memory_order_relaxed));
 }
 
 /* Whose value it is by now does not matter. */
-void cache_fetch_value(cache_place *place, enum cache_part part)
+void cache_fetch_value(struct cache_place *place, enum cache_part part)
 {
-    struct cache_entry *e = atomic_load_explicit(place, memory_order_acquire);
+    struct cache_entry *e = atomic_load_explicit(&place->entry, memory_order_acquire);
     const char *value = e ? atomic_load_explicit(&e->value, memory_order_relaxed) : NULL;
     size_t size, i;
 
     if (!value)
         return;
+    fetch_begin(value);
     size = atomic_load_explicit(&e->size, memory_order_relaxed);
-    for (i = 0; i < FETCH_BEGIN; i++)
-        __builtin_prefetch(value + CACHE_LINE * i);
     for (i = 0; part == CACHE_ENDS && i < FETCH_END; i++)
         __builtin_prefetch(value + size - CACHE_LINE * i - 1);
 }

@@ -32,13 +32,19 @@ void cache_free(struct cache *c); /* nothing may be pinned */
 /* NULL: not there. */
 struct cache_entry *cache_get(struct cache *c, uint64_t file, uint64_t offset);
 /*
- * The same, with a place of the caller's, NULL to begin with, where it is remembered
- * which entry that was: asked again it is found without a search. May be shared by
- * threads, and stand there as long as the cache.
+ * The same, with a place of the caller's, zeroed to begin with, where it is remembered
+ * which entry that was: asked again it is found without a search, and the value's begin
+ * is fetched into the processor's cache. May be shared by threads, and stand there as
+ * long as the cache.
  */
-typedef struct cache_entry *_Atomic cache_place;
-struct cache_entry *cache_get_at(struct cache *c, cache_place *place, uint64_t file,
-                                 uint64_t offset);
+struct cache_place {
+    struct cache_entry *_Atomic entry;
+    _Atomic(const void *) value; /* where it was: a hint, only to be fetched */
+};
+struct cache_entry *cache_get_at(struct cache *c, struct cache_place *place,
+                                 uint64_t file, uint64_t offset);
+/* e, which the caller has pinned, is what is to be remembered. */
+void cache_remember(struct cache_place *place, struct cache_entry *e);
 
 /*
  * To put a block: reserve memory for it, which is nobody else's, fill cache_value, and
@@ -63,9 +69,9 @@ struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
  * Hints that what is at a place will be asked for soon: fetch it into the processor's
  * cache. First the entry; some time later the value, its begin, or its begin and end.
  */
-void cache_fetch_entry(cache_place *place);
+void cache_fetch_entry(struct cache_place *place);
 enum cache_part { CACHE_BEGIN, CACHE_ENDS };
-void cache_fetch_value(cache_place *place, enum cache_part part);
+void cache_fetch_value(struct cache_place *place, enum cache_part part);
 void *cache_value(const struct cache_entry *e);
 void cache_unpin(struct cache *c, struct cache_entry *e);
 void cache_get_stats(struct cache *c, struct cache_stats *out);

@@ -278,7 +278,6 @@ bool table_may_contain(const struct table *t, uint64_t hash)
 const struct block *table_pin_cached(struct table *t, uint32_t i, struct table_pin *pin)
 {
     struct cache_entry *e;
-    const struct block *b;
 
     if (!t->cache)
         return NULL;
@@ -286,11 +285,7 @@ const struct block *table_pin_cached(struct table *t, uint32_t i, struct table_p
     if (!e)
         return NULL;
     *pin = (struct table_pin){.cache = t->cache, .entry = e};
-    b = &((struct loaded_block *)cache_value(e))->block;
-    /* Searching begins in what block_prepare made; all at once, not one by one. */
-    __builtin_prefetch((const char *)b + 64);
-    __builtin_prefetch((const char *)b + 128);
-    return b;
+    return &((struct loaded_block *)cache_value(e))->block;
 }
 
 int table_pin_loaded(struct table *t, uint32_t i, struct loaded_block *lb,
@@ -304,6 +299,7 @@ int table_pin_loaded(struct table *t, uint32_t i, struct loaded_block *lb,
         return 0;
     }
     e = cache_insert(t->cache, lb->entry);
+    cache_remember(&t->index.cached[i], e);
     *pin = (struct table_pin){.cache = t->cache, .entry = e};
     *out = &((struct loaded_block *)cache_value(e))->block;
     return 0;

@@ -95,16 +95,16 @@ struct table_dict {
 struct table_index {
     uint32_t n;
     uint32_t n_dicts;
-    struct table_dict *dict; /* n_dicts, ascending */
-    size_t common;           /* bytes that all user keys begin with */
-    cache_place *cached;     /* n: where block i is cached */
-    uint64_t *prefix;        /* n: the 8 bytes after those, big-endian */
-    uint64_t *at;            /* n + 1: offset of block i; at[n] is the end of the data.
-                                A dictionary may lie between two blocks */
-    uint32_t *key_at;        /* n + 1: where key i begins in keys */
-    uint8_t *keys;           /* internal keys */
-    void *memory;            /* the arrays are parts of it */
-    size_t bytes;            /* of memory */
+    struct table_dict *dict;    /* n_dicts, ascending */
+    size_t common;              /* bytes that all user keys begin with */
+    struct cache_place *cached; /* n: where block i is cached */
+    uint64_t *prefix;           /* n: the 8 bytes after those, big-endian */
+    uint64_t *at;               /* n + 1: offset of block i; at[n] is the end of the data.
+                                   A dictionary may lie between two blocks */
+    uint32_t *key_at;           /* n + 1: where key i begins in keys */
+    uint8_t *keys;              /* internal keys */
+    void *memory;               /* the arrays are parts of it */
+    size_t bytes;               /* of memory */
 };
 
 /* An entry of the index in the file. */

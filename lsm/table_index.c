@@ -35,7 +35,7 @@ static int make_room(struct table_index *x, uint32_t n, size_t key_bytes,
     x->n = n;
     x->n_dicts = 0; /* taken below */
     x->dict = (struct table_dict *)p;
-    x->cached = (cache_place *)(x->dict + n_dicts);
+    x->cached = (struct cache_place *)(x->dict + n_dicts);
     memset(x->cached, 0, (size_t)n * sizeof(*x->cached));
     x->prefix = (uint64_t *)(x->cached + n);
     x->at = x->prefix + n;

@@ -154,7 +154,7 @@ static int get_block(struct table_iter *ti, uint32_t i, const struct block **out
 /* Blocks are passed one after the other: have the next ones fetched. */
 static void fetch_ahead(const struct table_iter *ti, uint32_t i, bool back)
 {
-    cache_place *cached = ti->t->index.cached;
+    struct cache_place *cached = ti->t->index.cached;
     uint32_t left = back ? i : ti->t->index.n - 1 - i;
 
     if (left >= 2)

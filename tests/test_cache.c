@@ -65,6 +65,47 @@ START_TEST(what_is_put_is_found)
 }
 END_TEST
 
+static bool has_at(struct cache *c, struct cache_place *place, uint64_t i)
+{
+    struct cache_entry *e = cache_get_at(c, place, 1, i);
+
+    if (!e)
+        return false;
+    ck_assert_uint_eq(value(e), i);
+    cache_unpin(c, e);
+    return true;
+}
+
+/* Evicted blocks' entries and memory are other blocks' by then. */
+START_TEST(a_remembered_place_finds_its_block_or_none)
+{
+    enum { N = 3000, SIZE = 4096 };
+    struct cache *c = cache_new(2 << 20);
+    static struct cache_place place[N];
+    unsigned found = 0;
+    struct cache_entry *e;
+    uint64_t i;
+
+    memset(place, 0, sizeof(place));
+    for (i = 0; i < N; i++) {
+        ck_assert(!has_at(c, &place[i], i));
+        e = put(c, 1, i, i, SIZE);
+        cache_remember(&place[i], e);
+        cache_unpin(c, e);
+        ck_assert(has_at(c, &place[i], i));
+    }
+    for (i = 0; i < N; i++) {
+        bool there = has(c, 1, i);
+
+        ck_assert(has_at(c, &place[i], i) == there);
+        found += there;
+    }
+    ck_assert_uint_gt(found, 0);
+    ck_assert_uint_lt(found, N);
+    cache_free(c);
+}
+END_TEST
+
 START_TEST(capacity_holds)
 {
     enum { CAPACITY = 4 << 20, CHARGE = 4096, N = 10000 };
@@ -273,6 +314,8 @@ END_TEST
 
 enum { THREADS = 4, ROUNDS = 60000, KEYS = 3000 };
 
+static struct cache_place places[KEYS]; /* all threads' */
+
 struct worker {
     struct cache *c;
     uint64_t random;
@@ -293,11 +336,13 @@ static void *work(void *arg)
             ck_assert_uint_eq(value(held[slot]), held_key[slot]);
             cache_unpin(w->c, held[slot]);
         }
-        held[slot] = cache_get(w->c, key % 5, key);
+        held[slot] = key % 2 ? cache_get(w->c, key % 5, key)
+                             : cache_get_at(w->c, &places[key], key % 5, key);
         held_key[slot] = key;
         if (!held[slot]) {
             /* Some are too large to be kept. */
             held[slot] = put(w->c, key % 5, key, key, key % 50 ? 1024 : 1 << 20);
+            cache_remember(&places[key], held[slot]);
         }
         ck_assert_uint_eq(value(held[slot]), key);
     }
@@ -315,6 +360,7 @@ START_TEST(threads_always_see_the_value_of_their_key)
     uint64_t r = test_seed();
     int i;
 
+    memset(places, 0, sizeof(places));
     for (i = 0; i < THREADS; i++) {
         workers[i] = (struct worker){c, test_random(&r) | 1};
         ck_ok(pthread_create(&threads[i], NULL, work, &workers[i]));
@@ -327,7 +373,9 @@ START_TEST(threads_always_see_the_value_of_their_key)
 }
 END_TEST
 
-TEST_MAIN("cache", TEST_CASE_ALONE(what_is_put_is_found), TEST_CASE_ALONE(capacity_holds),
+TEST_MAIN("cache", TEST_CASE_ALONE(what_is_put_is_found),
+          TEST_CASE_ALONE(a_remembered_place_finds_its_block_or_none),
+          TEST_CASE_ALONE(capacity_holds),
           TEST_CASE_ALONE(capacity_holds_for_blocks_of_all_sizes),
           TEST_CASE_ALONE(a_smaller_capacity_gives_memory_back_at_once),
           TEST_CASE_ALONE(values_made_elsewhere_count_and_are_freed),
