@@ -4,13 +4,15 @@
  * What may go. Snapshots cut the sequence numbers into stripes: two versions in
  * one stripe look the same to every reader, so of a key only the newest of each
  * stripe stays, and a version covered by a range delete of its own stripe goes.
- * A tombstone of the oldest stripe goes when nothing below can hold its key.
+ * A tombstone of the oldest stripe goes when nothing below can hold its key; a flush, of
+ * which most are of keys that it has the only versions of, asks filters, too.
  *
  * Outputs are cut between user keys only, so tables below L0 never share one,
  * and a range delete can be cut at the same keys.
  */
 #include <stdlib.h>
 
+#include "below.h"
 #include "db_impl.h"
 #include "ptr_map.h"
 #include "filter_bits.h"
@@ -39,10 +41,11 @@ struct run {
     size_t grandparent;
     uint64_t grandparent_bytes;
 
-    uint64_t entries; /* read, roughly */
-    struct buf user;  /* the key of the last entry */
+    uint64_t keys;   /* read */
+    struct buf user; /* the last one */
     bool has_user;
-    size_t stripe; /* of its last version */
+    size_t stripe;      /* of its last version */
+    struct below below; /* a flush */
     struct rangedel_span span;
     uint64_t span_seq;
     bool has_span;
@@ -76,6 +79,13 @@ static bool is_bottom(const struct run *r, struct slice lo, struct slice hi, boo
     return true;
 }
 
+/* Can there be no older version of a key below? */
+static bool is_oldest(struct run *r, struct slice user)
+{
+    return r->job->c ? is_bottom(r, user, user, false)
+                     : !below_may_hold(&r->below, user);
+}
+
 /* Does a range delete of the same stripe cover it? */
 static bool is_covered(struct run *r, struct slice user, uint64_t seq, size_t stripe)
 {
@@ -95,23 +105,23 @@ static bool is_covered(struct run *r, struct slice user, uint64_t seq, size_t st
 }
 
 /* Notes the entry as the last one, and says whether it can be left out. */
-static bool is_hidden(struct run *r, struct slice ikey)
+static bool is_hidden(struct run *r, struct slice ikey, bool new_user)
 {
     struct slice user = ikey_user(ikey);
     uint64_t seq = ikey_seq(ikey);
     size_t stripe = stripe_of(r, seq);
-    bool same_key = r->has_user && slice_eq(user, buf_slice(&r->user));
 
-    if (same_key && stripe == r->stripe)
+    if (!new_user && stripe == r->stripe)
         return true;
-    if (!same_key)
+    if (new_user) {
         buf_assign(&r->user, user);
+        r->keys++;
+    }
     r->has_user = true;
     r->stripe = stripe;
     if (is_covered(r, user, seq, stripe))
         return true;
-    return ikey_type(ikey) == IKEY_DELETE && stripe == 0 &&
-           is_bottom(r, user, user, false);
+    return ikey_type(ikey) == IKEY_DELETE && stripe == 0 && is_oldest(r, user);
 }
 
 /* The fragments that stay: the newest of each stripe, unless nothing is below. */
@@ -157,7 +167,7 @@ static uint64_t count_entries(struct tfile *const *file, size_t n, uint64_t *fil
 static double output_filter_bits(const struct compact_job *j)
 {
     struct filter_level level[LSM_LEVELS] = {0}, *out = &level[j->output_level];
-    uint64_t entries = j->flush ? memtable_entries(j->flush) : 0, filter_bytes = 0,
+    uint64_t entries = j->flush ? memtable_keys(j->flush) : 0, filter_bytes = 0,
              input_bytes = 0, input;
     const struct version *v = j->version;
     unsigned l;
@@ -482,9 +492,8 @@ static int look_up(struct run *r)
     const struct compaction *c = r->job->c;
     struct memtable *m = r->job->flush;
 
-    r->entries += CHECK_EVERY;
     if (m) {
-        double part = (double)r->entries / (double)(memtable_entries(m) + 1);
+        double part = (double)r->keys / (double)(memtable_keys(m) + 1);
 
         part *= (100 - FLUSH_SYNC_PERCENT) / 100.0;
         atomic_store_explicit(&r->job->db->flush_done_bytes,
@@ -497,6 +506,15 @@ static int look_up(struct run *r)
     return atomic_load(&r->job->db->closing) ? -ECANCELED : 0;
 }
 
+/* In the oldest stripe all older versions of a key are hidden: a flush looks at none. */
+static void step(struct run *r, struct iter *in)
+{
+    if (r->job->flush && r->stripe == 0)
+        memtable_iter_next_key(in);
+    else
+        iter_next(in);
+}
+
 static int run_points(struct run *r)
 {
     struct compact_job *j = r->job;
@@ -504,7 +522,7 @@ static int run_points(struct run *r)
     unsigned since_check = 0;
     int rc = to_start(r);
 
-    for (; in->valid && !rc; iter_next(in)) {
+    for (; in->valid && !rc; step(r, in)) {
         struct slice user = ikey_user(in->key);
         bool new_user;
 
@@ -517,7 +535,7 @@ static int run_points(struct run *r)
         new_user = !r->has_user || !slice_eq(user, buf_slice(&r->user));
         if (new_user && j->upper && slice_cmp(user, *j->upper) >= 0)
             break;
-        if (is_hidden(r, in->key))
+        if (is_hidden(r, in->key, new_user))
             continue;
         rc = buf_error(&r->user);
         if (!rc)
@@ -547,10 +565,14 @@ int compact_run(struct compact_job *job)
     struct run r = {.job = job, .filter_bits = output_filter_bits(job)};
     int rc = db_snapshots(job->db, &r.snaps, &r.n_snaps);
 
+    if (job->flush)
+        below_init(&r.below, job->version);
     if (!rc)
         rc = choose_ranges(&r);
     if (!rc)
         rc = run_points(&r);
+    if (job->flush)
+        below_release(&r.below);
     table_builder_abandon(r.builder);
     rangedel_free(r.ranges);
     free(r.keep);

@@ -23,6 +23,7 @@ struct memtable {
     struct skiplist list;
     struct key_index index;
     _Atomic uint64_t entries;
+    _Atomic uint64_t keys;
     _Atomic uint64_t deletes;
     _Atomic uint64_t ref_bytes;
     struct memory *memory;
@@ -178,8 +179,10 @@ static int insert_point(struct memtable *m, const struct memtable_entry *e)
         return rc;
     rc = skiplist_insert(&m->list, e->key, trailer, e->value, &first);
     /* Before anybody may see the key: that waits for visible_seq. */
-    if (!rc && first)
+    if (!rc && first) {
+        atomic_fetch_add_explicit(&m->keys, 1, memory_order_relaxed);
         key_index_add(&m->index, e->hash, first);
+    }
     return rc;
 }
 
@@ -287,6 +290,11 @@ uint64_t memtable_entries(const struct memtable *m)
     return atomic_load_explicit(&m->entries, memory_order_relaxed);
 }
 
+uint64_t memtable_keys(const struct memtable *m)
+{
+    return atomic_load_explicit(&m->keys, memory_order_relaxed);
+}
+
 uint64_t memtable_deletes(struct memtable *m)
 {
     return atomic_load_explicit(&m->deletes, memory_order_relaxed);
@@ -313,11 +321,13 @@ struct memtable_iter {
     struct iter it;
     struct memtable *m;
     const struct skip_node *node;
+    const struct skip_node *last; /* skip_node_last of it; NULL: not known */
 };
 
 static void stand_on(struct memtable_iter *mi, const struct skip_node *n)
 {
     mi->node = n;
+    mi->last = NULL;
     mi->it.valid = n != NULL;
     if (n) {
         mi->it.key = skip_node_key(n);
@@ -361,6 +371,16 @@ static void mi_next(struct iter *it)
     struct memtable_iter *mi = (struct memtable_iter *)it;
 
     stand_on(mi, skip_node_next(mi->node));
+}
+
+void memtable_iter_next_key(struct iter *it)
+{
+    struct memtable_iter *mi = (struct memtable_iter *)it;
+    const struct skip_node *last = mi->last ? mi->last : skip_node_last(mi->node), *n;
+
+    last = skip_node_next_last(last, &n);
+    stand_on(mi, n);
+    mi->last = last;
 }
 
 static void mi_prev(struct iter *it)

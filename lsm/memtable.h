@@ -55,9 +55,14 @@ int memtable_range_deletes(struct memtable *m, struct range_tombstone **list, si
 
 /* Over the points. m must outlive it. NULL: no memory. */
 struct iter *memtable_iter_new(struct memtable *m);
+/* From an entry of such an iterator to the first behind all older versions of its key:
+ * as many calls of iter_next would, but looks at none of them. (Where threads wrote the
+ * key at once some may come all the same.) */
+void memtable_iter_next_key(struct iter *it);
 
 size_t memtable_bytes(struct memtable *m);
 uint64_t memtable_entries(const struct memtable *m);
+uint64_t memtable_keys(const struct memtable *m);    /* user keys of points */
 uint64_t memtable_deletes(struct memtable *m); /* points and ranges */
 /* Bytes of the value log that its points refer to. */
 uint64_t memtable_ref_bytes(struct memtable *m);

@@ -108,18 +108,38 @@ static inline const struct skip_node *newest_of(const struct skip_node *n)
     return atomic_load_explicit(&n->newest, memory_order_acquire);
 }
 
-const struct skip_node *skip_node_next(const struct skip_node *n)
+const struct skip_node *skip_node_next_last(const struct skip_node *last,
+                                            const struct skip_node **newest)
 {
-    const struct skip_node *next = next_at(n, 0);
+    const struct skip_node *next = next_at(last, 0);
 
-    if (!next || n->version)
-        return next;
+    *newest = NULL;
+    if (!next)
+        return NULL;
     /* Who walks on finds the one after, and its key, fetched. */
     uintptr_t after = (uintptr_t)next_at(next, 0); /* none: 0, no harm */
 
     __builtin_prefetch((const void *)after);
     __builtin_prefetch((const void *)(after + 64));
-    return newest_of(next);
+    *newest = newest_of(next);
+    return next;
+}
+
+const struct skip_node *skip_node_next(const struct skip_node *n)
+{
+    const struct skip_node *newest;
+
+    if (n->version)
+        return next_at(n, 0);
+    skip_node_next_last(n, &newest);
+    return newest;
+}
+
+const struct skip_node *skip_node_last(const struct skip_node *n)
+{
+    while (n->version)
+        n = atomic_load_explicit(&n->jump, memory_order_relaxed);
+    return n;
 }
 
 /* Order of node n against (user, trailer): negative when n comes first. */

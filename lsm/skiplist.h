@@ -54,6 +54,11 @@ const struct skip_node *skiplist_before(const struct skiplist *l, struct slice u
 const struct skip_node *skiplist_first(const struct skiplist *l);
 const struct skip_node *skiplist_last(const struct skiplist *l);
 const struct skip_node *skip_node_next(const struct skip_node *n);
+/* The last in order of those that hang together with n: all of its key, as a rule. */
+const struct skip_node *skip_node_last(const struct skip_node *n);
+/* The last of those behind `last`, and *newest the first of them; NULL at the end. */
+const struct skip_node *skip_node_next_last(const struct skip_node *last,
+                                            const struct skip_node **newest);
 
 /* Borrowed from the arena. */
 struct slice skip_node_key(const struct skip_node *n); /* internal */

@@ -317,14 +317,20 @@ int tfile_open(struct tfile *f, struct table **out)
     return 0;
 }
 
-int tfile_pin(struct tfile *f, enum table_iter_use use, struct table **out)
+/* From here on it is not closed. */
+static void add_pin(struct tfile *f)
 {
-    int rc = 0;
-
     if (atomic_fetch_add(&f->pins, 1) & PIN_CLOSING) {
         mutex_lock(&f->home->mu);
         mutex_unlock(&f->home->mu);
     }
+}
+
+int tfile_pin(struct tfile *f, enum table_iter_use use, struct table **out)
+{
+    int rc = 0;
+
+    add_pin(f);
     if (use == TABLE_ITER_READ) {
         rc = tfile_borrow(f, out);
     } else {
@@ -340,6 +346,15 @@ int tfile_pin(struct tfile *f, enum table_iter_use use, struct table **out)
 void tfile_unpin(struct tfile *f)
 {
     atomic_fetch_sub_explicit(&f->pins, 1, memory_order_release);
+}
+
+bool tfile_pin_open(struct tfile *f, struct table **out)
+{
+    add_pin(f);
+    *out = atomic_load(&f->table);
+    if (!*out)
+        tfile_unpin(f);
+    return *out != NULL;
 }
 
 static void unpin(void *arg)

@@ -127,6 +127,8 @@ static inline int tfile_borrow(struct tfile *f, struct table **out)
  * does not make it count as used. */
 int tfile_pin(struct tfile *f, enum table_iter_use use, struct table **out);
 void tfile_unpin(struct tfile *f);
+/* Keep it open if it is; false: it is not, and nothing is pinned. Not a use. */
+bool tfile_pin_open(struct tfile *f, struct table **out);
 
 /* Over the points of f, which it keeps open; f itself must outlive it. */
 int tfile_iter(struct tfile *f, enum table_iter_use use, struct iter **out);

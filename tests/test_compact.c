@@ -110,6 +110,91 @@ static void rig_release(struct rig *r)
     env_mem_free(r->env);
 }
 
+/* ---- flushes ---- */
+
+static void delete(struct rig *r, unsigned i)
+{
+    char key[16];
+
+    ck_ok(lsm_delete(r->db, key_of(i, key)));
+}
+
+/* Keys from..to - 1 that are i modulo 4 are made and deleted. */
+static void come_and_go(struct rig *r, unsigned from, unsigned to, unsigned i)
+{
+    for (; from + i < to; from += 4) {
+        put(r, from + i, 1);
+        delete(r, from + i);
+    }
+}
+
+/* Of keys among those of tables, in L0 and below; the tables are open, and the filters
+ * let one in a hundred pass. */
+START_TEST(what_came_and_went_between_flushes_leaves_no_tombstone)
+{
+    struct lsm_stats before, after;
+    struct rig r;
+    unsigned i;
+
+    rig_init(&r, "gone");
+    r.o.memtable_bytes = 8 << 20;
+    rig_open(&r);
+    for (i = 0; i < 2 * KEYS; i += 4)
+        put(&r, i, 0);
+    ck_ok(lsm_compact(r.db, true));
+    for (i = 1; i < 2 * KEYS; i += 4)
+        put(&r, i, 0);
+    ck_ok(lsm_flush(r.db));
+    for (i = 0; i < 2 * KEYS; i += 4)
+        check(&r, NULL, i, 0);
+    before = stats(&r);
+    ck_assert_uint_gt(before.level[0].tables, 0);
+    come_and_go(&r, 0, 2 * KEYS, 2);
+    ck_ok(lsm_flush(r.db));
+    after = stats(&r);
+    ck_assert_uint_lt(after.tombstones - before.tombstones, KEYS / 20);
+    for (i = 0; i < 2 * KEYS; i++)
+        check(&r, NULL, i, i % 4 < 2 ? 0 : -1);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
+START_TEST(a_tombstone_stays_where_a_table_or_a_snapshot_has_the_key)
+{
+    struct lsm_snapshot *snap;
+    struct rig r;
+    unsigned i;
+
+    rig_init(&r, "stays");
+    r.o.memtable_bytes = 8 << 20;
+    rig_open(&r);
+    for (i = 0; i < KEYS; i += 2)
+        put(&r, i, 0);
+    ck_ok(lsm_compact(r.db, true));
+    for (i = 1; i < KEYS; i += 2)
+        put(&r, i, 0);
+    ck_ok(lsm_flush(r.db));
+    for (i = 0; i < KEYS; i += 3)
+        delete(&r, i);
+    put(&r, KEYS + 1, 3);
+    snap = lsm_snapshot_new(r.db);
+    delete(&r, KEYS + 1);
+    ck_ok(lsm_flush(r.db)); /* tables that were not read are not open */
+    check(&r, snap, KEYS + 1, 3);
+    lsm_snapshot_free(r.db, snap);
+    for (i = 0; i < KEYS; i++)
+        check(&r, NULL, i, i % 3 ? 0 : -1);
+    for (i = 1; i < KEYS; i += 3) /* now they are */
+        delete(&r, i);
+    ck_ok(lsm_flush(r.db));
+    for (i = 0; i < KEYS + 2; i++)
+        check(&r, NULL, i, i < KEYS && i % 3 == 2 ? 0 : -1);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
 /* ---- parts ---- */
 
 static void overwrite_in_parts(struct rig *r, unsigned parts_max)
@@ -610,7 +695,10 @@ START_TEST(a_compaction_that_is_called_off_ends_and_leaves_all_as_it_was)
 }
 END_TEST
 
-TEST_MAIN("compact", TEST_CASE_ALONE(a_compaction_in_parts_gives_what_one_in_whole_does),
+TEST_MAIN("compact",
+          TEST_CASE_ALONE(what_came_and_went_between_flushes_leaves_no_tombstone),
+          TEST_CASE_ALONE(a_tombstone_stays_where_a_table_or_a_snapshot_has_the_key),
+          TEST_CASE_ALONE(a_compaction_in_parts_gives_what_one_in_whole_does),
           TEST_CASE(workers_share_the_parts),
           TEST_CASE_ALONE(tables_under_a_range_delete_go_unread),
           TEST_CASE_ALONE(tombstones_kept_for_a_snapshot_go_after_it),

@@ -103,6 +103,48 @@ START_TEST(iterators_walk_both_ways)
 }
 END_TEST
 
+/* Older versions may come, never the newest of a key be missed. */
+START_TEST(stepping_from_key_to_key_meets_the_newest_of_each)
+{
+    uint64_t r = test_seed();
+    int round;
+
+    for (round = 0; round < 15; round++) {
+        struct entries es = entries_random(&r, 1 + test_below(&r, 600), 8, 40);
+        struct memtable *m = filled(&es, 64 << 10, &r);
+        struct iter *it = memtable_iter_new(m);
+        struct slice last = {0};
+        uint64_t keys = 0;
+        size_t i;
+
+        iter_first(it);
+        for (i = 0; i < es.n; i++) {
+            struct slice ikey = buf_slice(&es.e[i].ikey), user = ikey_user(ikey);
+
+            if (keys && slice_eq(user, last))
+                continue;
+            while (keys && it->valid && slice_eq(ikey_user(it->key), last))
+                memtable_iter_next_key(it);
+            ck_assert(it->valid);
+            ck_assert(slice_eq(it->key, ikey));
+            ck_assert(slice_eq(it->value, buf_slice(&es.e[i].value)));
+            last = user;
+            if (keys++ % 5 == 3) { /* also from where no such step led */
+                iter_seek(it, ikey);
+                ck_assert(slice_eq(it->key, ikey));
+            }
+        }
+        while (it->valid && slice_eq(ikey_user(it->key), last))
+            memtable_iter_next_key(it);
+        ck_assert(!it->valid);
+        ck_assert_uint_eq(memtable_keys(m), keys);
+        iter_free(it);
+        memtable_unref(m);
+        entries_free(&es);
+    }
+}
+END_TEST
+
 START_TEST(an_iterator_sees_what_is_inserted_ahead_of_it)
 {
     struct memtable *m = memtable_new(4096);
@@ -680,6 +722,7 @@ TEST_MAIN(
 
     TEST_CASE_ALONE(get_finds_the_newest_version_at_a_sequence),
     TEST_CASE_ALONE(iterators_walk_both_ways),
+    TEST_CASE_ALONE(stepping_from_key_to_key_meets_the_newest_of_each),
     TEST_CASE_ALONE(an_iterator_sees_what_is_inserted_ahead_of_it),
     TEST_CASE_ALONE(misses_are_answered_and_memory_is_counted),
     TEST_CASE_ALONE(the_last_reference_frees),
