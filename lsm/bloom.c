@@ -70,6 +70,11 @@ void bloom_add(uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash)
     }
 }
 
+void bloom_fetch(const uint8_t *lines, size_t bytes, uint64_t hash)
+{
+    __builtin_prefetch(lines + line_at(bytes, hash));
+}
+
 /* All probes, without a branch among them: they hit the same line, and a wrongly
  * predicted early exit costs more than the loads it saves. */
 bool bloom_may_contain(const uint8_t *lines, size_t bytes, unsigned probes, uint64_t hash)

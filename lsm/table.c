@@ -273,6 +273,12 @@ bool table_may_contain(const struct table *t, uint64_t hash)
     return !t->filter || bloom_may_contain(t->filter, t->filter_bytes, t->probes, hash);
 }
 
+void table_fetch_filter(const struct table *t, uint64_t hash)
+{
+    if (t->filter)
+        bloom_fetch(t->filter, t->filter_bytes, hash);
+}
+
 /* ---- data blocks ---- */
 
 const struct block *table_pin_cached(struct table *t, uint32_t i, struct table_pin *pin)

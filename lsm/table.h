@@ -44,6 +44,7 @@ struct slice table_key_near(const struct table *t, unsigned i, unsigned n);
 bool table_has_filter(const struct table *t);
 /* May the table hold user key with this hash_key? Always true without filter. */
 bool table_may_contain(const struct table *t, uint64_t hash);
+void table_fetch_filter(const struct table *t, uint64_t hash); /* it is asked soon */
 
 /*
  * Newest point version of ikey's user key at or before its sequence (ikey as

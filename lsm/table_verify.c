@@ -65,7 +65,7 @@ static bool in_wrong_block(const struct verify *v, struct slice ikey, int to_ind
                             ikey_cmp(ikey, table_index_key(&v->t->index, v->i - 1)) <= 0);
 }
 
-/* Several at once: each is a cache miss, and they do not wait for each other. */
+/* Each key is a cache miss, so all are fetched before the first is asked for. */
 static void ask_filter(struct verify *v)
 {
     bool all = true;
@@ -75,6 +75,14 @@ static void ask_filter(struct verify *v)
     v->n_keys = 0;
     if (!all && !v->wrong)
         v->wrong = "a key that the filter does not know";
+}
+
+static void take_key(struct verify *v, uint64_t hash)
+{
+    table_fetch_filter(v->t, hash);
+    v->key[v->n_keys++] = hash;
+    if (v->n_keys == ASKED_AT_ONCE)
+        ask_filter(v);
 }
 
 static int check_entry(void *arg, struct slice ikey, struct slice value)
@@ -97,9 +105,7 @@ static int check_entry(void *arg, struct slice ikey, struct slice value)
     v->at_end = to_index == 0;
     v->entries++;
     v->deletes += ikey_type(ikey) == IKEY_DELETE;
-    v->key[v->n_keys++] = hash_key(ikey_user(ikey));
-    if (v->n_keys == ASKED_AT_ONCE)
-        ask_filter(v);
+    take_key(v, hash_key(ikey_user(ikey)));
     if (!v->wrong && v->check->entry)
         v->check->entry(v->check->arg, ikey, value);
     return v->wrong ? -EUCLEAN : 0;
