@@ -494,9 +494,45 @@ int env_rados_file(const char *path, struct env_rados_file *f)
     if (!rc)
         rc = rados_find_file(&p, &node);
     if (!rc) {
+        f->id = node->id;
         f->closed_ns = node->rec.mtime_ns;
         f->links = node->links;
     }
+    mutex_unlock(&p.n->mu);
+    return rc;
+}
+
+struct stamp {
+    struct rados_place *at;
+    uint64_t closed_ns;
+};
+
+static int do_stamp(struct names *n, void *arg)
+{
+    struct stamp *s = arg;
+    struct node *node;
+    struct rados_file rec;
+    int rc = rados_find_file(s->at, &node);
+
+    if (rc)
+        return rc;
+    rec = node->rec;
+    rec.mtime_ns = s->closed_ns;
+    return rec.state == RADOS_OPEN ? -EBUSY : names_set_file(n, node->id, &rec);
+}
+
+int env_rados_set_closed(const char *path, uint64_t closed_ns)
+{
+    struct rados_place p;
+    struct stamp s = {.at = &p, .closed_ns = closed_ns};
+    int rc = rados_find_place(path, RADOS_FRESH, &p);
+
+    if (rc)
+        return rc;
+    if (!p.n->store)
+        return -ENOENT;
+    mutex_lock(&p.n->mu);
+    rc = names_at_once(p.n, do_stamp, &s);
     mutex_unlock(&p.n->mu);
     return rc;
 }

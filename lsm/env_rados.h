@@ -46,11 +46,14 @@ int env_rados_holder(const char *path, struct env_rados_holder *h);
 int env_rados_mark(const char *path, const char *text);
 
 struct env_rados_file {
+    uint64_t id; /* no other file of this store ever has it */
     uint64_t size;
     uint64_t closed_ns; /* since 1970 */
     unsigned links;     /* names */
 };
 int env_rados_file(const char *path, struct env_rados_file *f);
+/* Of a file that is closed: when that was. */
+int env_rados_set_closed(const char *path, uint64_t closed_ns);
 
 /* Objects of the store in path that belong to no file: counts them, and removes them when
  * told to. Nobody may have it open. */

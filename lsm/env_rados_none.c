@@ -38,6 +38,13 @@ int env_rados_file(const char *path, struct env_rados_file *f)
     return -EOPNOTSUPP;
 }
 
+int env_rados_set_closed(const char *path, uint64_t closed_ns)
+{
+    (void)path;
+    (void)closed_ns;
+    return -EOPNOTSUPP;
+}
+
 int env_rados_leaks(const char *path, bool remove, uint64_t *objects)
 {
     (void)path;

@@ -56,7 +56,7 @@ static void default_name(const struct source *from, char name[SNAPSHOT_NAME_MAX 
 /* DEST and DEST/snapshots. */
 static int make_dest(const char *dest, char snapshots[PATH_MAX], struct why *why)
 {
-    struct env *env = env_posix();
+    struct env *env = env_for(dest);
     int err = env_mkdir(env, dest);
 
     if (snprintf(snapshots, PATH_MAX, "%s/snapshots", dest) >= PATH_MAX)
@@ -107,8 +107,7 @@ int cmd_backup(int argc, char **argv)
     if (argc == 4 && strlen(argv[3]) > SNAPSHOT_NAME_MAX)
         return fail("%s: too long a name", argv[3]);
     progress_catch_signals(); /* a mount's snapshot has to go again */
-    if (store_resolve_new(argv[2], dest, &why) || store_only_directory(dest, &why) ||
-        source_open(argv[1], &from, &why))
+    if (store_resolve_new(argv[2], dest, &why) || source_open(argv[1], &from, &why))
         return fail("%s", why.text);
     if (argc == 4)
         strcpy(name, argv[3]);
@@ -160,8 +159,7 @@ int cmd_restore(int argc, char **argv)
     if (argc != 3 || argv[1][0] == '-')
         return usage("restore");
     progress_catch_signals();
-    if (find_backup(argv[1], from, &why) || store_resolve_new(argv[2], to, &why) ||
-        store_only_directory(from, &why) || store_only_directory(to, &why))
+    if (find_backup(argv[1], from, &why) || store_resolve_new(argv[2], to, &why))
         return fail("%s", why.text);
     snprintf(part, sizeof(part), "%s.restore-part", to);
     err = store_claim(to, &claim, &why);

@@ -5,6 +5,8 @@
 #ifndef MOUNT_FILES_H
 #define MOUNT_FILES_H
 
+#include <limits.h>
+#include <time.h>
 #include <xxhash.h>
 
 #include "../lsm/lsm.h"
@@ -29,7 +31,7 @@ struct file {
 
 struct files {
     struct lsm *db; /* open to read: nobody writes to it meanwhile */
-    int dir;
+    char dir[PATH_MAX];
     struct file *file; /* by name */
     size_t n, cap;
     uint64_t bytes;
@@ -52,24 +54,43 @@ struct file *files_find(const struct files *f, const char *name);
 #define SUMS_NAME "SUMS"
 /* fn's first non-zero result ends it and is returned. */
 typedef int file_fn(void *arg, const struct file *f);
-int files_read_sums(int dir, file_fn *fn, void *arg);
-int files_write_sums(const struct files *f, int dir);
+int files_read_sums(const char *dir, file_fn *fn, void *arg);
+int files_write_sums(const struct files *f, const char *dir);
 
-/* All of it or an error: -ESTALE when the file ends before. */
-int read_at(int fd, uint64_t off, void *to, size_t len);
-int write_at(int fd, uint64_t off, const void *from, size_t len);
-/* To read, a regular file that is no symbolic link; or a directory. */
-int open_file(int dir, const char *name);
-int open_dir(const char *path);
+/* ---- in a directory, which may be one on RADOS ---- */
+
+/* To read, a regular file that is no symbolic link. */
+int open_file(const char *dir, const char *name, struct env_file **f);
 /* To write, a new one: -EEXIST. It belongs to whom the directory does, as the engine's.
  */
-int make_file(int dir, const char *name);
+int make_file(const char *dir, const char *name, struct env_file **f);
+/* A new one with these bytes, synced; one that is there is removed first. */
+int write_file(const char *dir, const char *name, struct slice bytes);
+int remove_file(const char *dir, const char *name);
+int link_file(const char *from_dir, const char *dir, const char *name);
+int rename_file(const char *dir, const char *from, const char *to);
+/* All of them. */
+int remove_files(const char *dir);
+/* All of it or an error: -ESTALE when the file ends before. */
+int read_at(struct env_file *f, uint64_t off, void *to, size_t len);
+int append(struct env_file *f, const void *from, size_t len);
 /* The XXH3 of the last FILES_TAIL bytes. */
-int tail_sum(int fd, uint64_t size, uint64_t *sum);
+int tail_sum(struct env_file *f, uint64_t size, uint64_t *sum);
 /* The XXH3 of all. */
-int hash_file(int fd, uint64_t size, XXH128_hash_t *out);
-/* Is it there in dir, with that size and tail? */
-bool file_is(int dir, const char *name, uint64_t size, uint64_t tail);
+int hash_file(struct env_file *f, uint64_t size, XXH128_hash_t *out);
+/* Is it there in dir, with that size, and that tail? */
+bool file_has_size(const char *dir, const char *name, uint64_t size);
+bool file_is(const char *dir, const char *name, uint64_t size, uint64_t tail);
+/* What tells this very file from all others of its name: as in struct file. */
+int file_identity(const char *dir, const char *name, uint64_t *ino, int64_t *mtime_ns);
+
+/* Is there something of that path? 1, 0, or an error. */
+int path_there(const char *path);
+/* Is it a directory, and no symbolic link to one? */
+bool is_directory(const char *path);
+/* When the store in dir was made, which is the time of its CURRENT. */
+int made_when(const char *dir, struct timespec *t);
+int set_made(const char *dir, const struct timespec *t);
 /* Make the directory that holds path keep what names it has. */
 int sync_parent(const char *path);
 

@@ -3,20 +3,15 @@
  * makes files only in the directory that it is about, only of names that a store's files
  * have, and what it makes is a snapshot only if the engine opens it.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "files.h"
 #include "send.h"
 #include "snapshots.h"
-#include "store.h"
 #include "stream.h"
 
 struct receiving {
@@ -24,10 +19,10 @@ struct receiving {
     struct why *why;
     struct stream in;
     char dir[PATH_MAX], to[PATH_MAX], part[PATH_MAX + 512];
-    int part_dir, base; /* -1: none */
+    char base[PATH_MAX]; /* "": none */
     struct files files; /* what came, unsorted until the end; no store is open */
     struct timespec made;
-    int fd; /* of the file whose bytes come; -1: none */
+    struct env_file *file; /* whose bytes come; NULL: none */
     uint64_t at;
     XXH3_state_t *sum;
 };
@@ -45,65 +40,45 @@ static int failed(struct receiving *j, int err, const char *what)
 
 /* ---- the beginning ---- */
 
-static int remove_all(int dir)
-{
-    int fd = dup(dir);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *e;
-
-    if (!d)
-        return -errno;
-    rewinddir(d);
-    while ((e = readdir(d)))
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            (void)unlinkat(dir, e->d_name, 0);
-    closedir(d);
-    return 0;
-}
-
 static int make_dirs(struct receiving *j)
 {
-    struct env *env = env_posix();
-    struct stat st;
-    int err = store_only_directory(j->r->store, j->why);
-
-    if (err)
-        return err;
-    err = env_mkdir(env, j->r->store);
+    struct env *env = env_for(j->r->store);
+    int err = env_mkdir(env, j->r->store), there;
 
     if (!err || err == -EEXIST)
         err = env_mkdir(env, j->dir);
-    if (err && err != -EEXIST)
-        return why_set(j->why, err, "%s: %s", j->dir, strerror(-err));
-    if (lstat(j->to, &st) == 0)
+    there = err && err != -EEXIST ? err : path_there(j->to);
+    if (there < 0)
+        return why_set(j->why, there, "%s: %s", j->dir, strerror(-there));
+    if (there)
         return why_set(j->why, -EEXIST,
                        "%s: has a snapshot \"%s\" already; delete it first", j->r->store,
                        j->r->name);
     err = env_mkdir(env, j->part);
-    j->part_dir = err && err != -EEXIST ? err : open_dir(j->part);
-    return j->part_dir < 0 ? failed(j, j->part_dir, "") : remove_all(j->part_dir);
+    if (!err || err == -EEXIST)
+        err = is_directory(j->part) ? remove_files(j->part) : -ENOTDIR;
+    return err ? failed(j, err, "") : 0;
 }
 
 /* When it was made, to the nanosecond, tells whether two of one name are the same. */
-static int open_base(struct receiving *j, const char *path, const struct timespec *made)
+static int check_base(struct receiving *j, const struct timespec *told)
 {
-    struct stat st;
+    struct timespec made;
+    int err = made_when(j->base, &made);
 
-    j->base = open_dir(path);
-    if (j->base < 0)
-        return why_set(j->why, j->base, "%s: %s", path, strerror(-j->base));
-    if (fstatat(j->base, "CURRENT", &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-        st.st_mtim.tv_sec != made->tv_sec || st.st_mtim.tv_nsec != made->tv_nsec)
+    if (err)
+        return why_set(j->why, err, "%s: %s", j->base, strerror(-err));
+    if (told->tv_sec != made.tv_sec || told->tv_nsec != made.tv_nsec)
         return why_set(j->why, -ESTALE,
                        "%s: another snapshot of the name it builds on; send it without "
                        "--from",
-                       path);
+                       j->base);
     return 0;
 }
 
 static int begin(struct receiving *j)
 {
-    char base_name[256], base[PATH_MAX];
+    char base_name[256];
     struct timespec base_made;
     struct slice p;
     uint8_t type;
@@ -117,13 +92,13 @@ static int begin(struct receiving *j)
         return damaged(j, "no beginning");
     err = snapshot_path(j->r->store, j->r->name, j->to, j->why);
     if (!err && base_name[0])
-        err = snapshot_find(j->r->store, base_name, base, j->why);
+        err = snapshot_find(j->r->store, base_name, j->base, j->why);
     if (err)
         return err;
     snprintf(j->dir, sizeof(j->dir), "%.*s", (int)(strrchr(j->to, '/') - j->to), j->to);
     snprintf(j->part, sizeof(j->part), "%s/.%s-part", j->dir, j->r->name);
     err = make_dirs(j);
-    return !err && base_name[0] ? open_base(j, base, &base_made) : err;
+    return !err && base_name[0] ? check_base(j, &base_made) : err;
 }
 
 /* ---- files ---- */
@@ -146,7 +121,7 @@ static int take_link(struct receiving *j, struct slice p)
     uint64_t size, tail;
     int err;
 
-    if (j->base < 0 || !unpack_u64(&p, &size) || !unpack_u64(&p, &tail) ||
+    if (!j->base[0] || !unpack_u64(&p, &size) || !unpack_u64(&p, &tail) ||
         !unpack_text(&p, name) || p.len || !is_name(name))
         return damaged(j, "no file of the other snapshot");
     if (!file_is(j->base, name, size, tail))
@@ -155,8 +130,8 @@ static int take_link(struct receiving *j, struct slice p)
                        "--from",
                        name);
     err = files_add(&j->files, name, size, &f);
-    if (!err && linkat(j->base, name, j->part_dir, name, 0) < 0)
-        err = -errno;
+    if (!err)
+        err = link_file(j->base, j->part, name);
     if (!err)
         f->placed = true;
     return err ? failed(j, err, name) : 0;
@@ -172,10 +147,8 @@ static int take_file(struct receiving *j, struct slice p)
     if (!unpack_u64(&p, &size) || !unpack_text(&p, name) || p.len || !is_name(name))
         return damaged(j, "no file");
     err = files_add(&j->files, name, size, &f);
-    if (!err) {
-        j->fd = make_file(j->part_dir, name);
-        err = j->fd < 0 ? j->fd : 0;
-    }
+    if (!err)
+        err = make_file(j->part, name, &j->file);
     j->at = 0;
     XXH3_128bits_reset(j->sum);
     return err ? failed(j, err, name) : 0;
@@ -188,7 +161,7 @@ static int take_data(struct receiving *j, struct slice p)
 
     if (p.len > f->size - j->at)
         return damaged(j, "a file longer than it says");
-    err = write_at(j->fd, j->at, p.data, p.len);
+    err = append(j->file, p.data, p.len);
     XXH3_128bits_update(j->sum, p.data, p.len);
     j->at += p.len;
     j->r->bytes += p.len;
@@ -201,7 +174,7 @@ static int take_sum(struct receiving *j, struct slice p)
 {
     struct file *f = &j->files.file[j->files.n - 1];
     XXH128_canonical_t canonical;
-    int err = 0;
+    int err, err2;
 
     f->sum = XXH3_128bits_digest(j->sum);
     f->summed = true;
@@ -209,11 +182,10 @@ static int take_sum(struct receiving *j, struct slice p)
     if (j->at != f->size || p.len != sizeof(canonical.digest) ||
         memcmp(p.data, canonical.digest, p.len) != 0)
         return damaged(j, "a file that is not the one sent,");
-    if (fsync(j->fd) < 0)
-        err = -errno;
-    if (close(j->fd) < 0 && !err)
-        err = -errno;
-    j->fd = -1;
+    err = env_file_sync(j->file);
+    err2 = env_file_close(j->file);
+    err = err ? err : err2;
+    j->file = NULL;
     return err ? failed(j, err, f->name) : 0;
 }
 
@@ -227,7 +199,7 @@ static int take(struct receiving *j, bool *over)
 
     if (err)
         return err;
-    if (j->fd >= 0) /* a file is open: its bytes, or its end */
+    if (j->file) /* a file is open: its bytes, or its end */
         return type == STREAM_DATA  ? take_data(j, p)
                : type == STREAM_SUM ? take_sum(j, p)
                                     : damaged(j, "a file without an end");
@@ -260,25 +232,30 @@ static int note_sum(void *arg, const struct file *told)
     return 0;
 }
 
+static int sum_link(struct receiving *j, struct file *f)
+{
+    struct env_file *linked;
+    int err = open_file(j->part, f->name, &linked);
+
+    if (err)
+        return err;
+    err = hash_file(linked, f->size, &f->sum);
+    env_file_close(linked); /* was only read */
+    return err;
+}
+
 static int sum_links(struct receiving *j)
 {
     size_t i;
     int err = 0;
 
     files_sort(&j->files);
-    if (j->base >= 0)
+    if (j->base[0])
         (void)files_read_sums(j->base, note_sum, j); /* those it has not are summed */
-    for (i = 0; i < j->files.n && !err; i++) {
-        struct file *f = &j->files.file[i];
-        int fd = f->summed ? -1 : open_file(j->part_dir, f->name);
-
-        if (f->summed)
-            continue;
-        err = fd < 0 ? fd : hash_file(fd, f->size, &f->sum);
-        if (fd >= 0)
-            close(fd);
-    }
-    return err ? err : files_write_sums(&j->files, j->part_dir);
+    for (i = 0; i < j->files.n && !err; i++)
+        if (!j->files.file[i].summed)
+            err = sum_link(j, &j->files.file[i]);
+    return err ? err : files_write_sums(&j->files, j->part);
 }
 
 static int check_store(struct receiving *j)
@@ -295,18 +272,22 @@ static int check_store(struct receiving *j)
 
 static int end(struct receiving *j)
 {
-    struct timespec times[2] = {j->made, j->made};
+    struct env *env = env_for(j->part);
     int err = sum_links(j);
 
+    if (!err)
+        err = env_sync_dir(env, j->part);
     if (err)
         return failed(j, err, SUMS_NAME);
     err = check_store(j);
     if (err)
         return err;
-    (void)utimensat(j->part_dir, "CURRENT", times, AT_SYMLINK_NOFOLLOW);
-    (void)unlinkat(j->part_dir, "LOCK", 0); /* of having been opened */
-    if (fsync(j->part_dir) < 0 || rename(j->part, j->to) < 0)
-        err = -errno;
+    err = set_made(j->part, &j->made);
+    (void)remove_file(j->part, "LOCK"); /* of having been opened */
+    if (!err)
+        err = env_sync_dir(env, j->part);
+    if (!err)
+        err = env_rename(env, j->part, j->to);
     if (!err)
         err = sync_parent(j->to);
     return err ? failed(j, err, "") : 0;
@@ -333,13 +314,7 @@ int receive_snapshot(struct receive *r, struct why *why)
     why->text[0] = '\0';
     if (!j)
         return why_set(why, -ENOMEM, "%s", strerror(ENOMEM));
-    *j = (struct receiving){.r = r,
-                            .why = why,
-                            .in.fd = r->fd,
-                            .part_dir = -1,
-                            .base = -1,
-                            .files.dir = -1,
-                            .fd = -1};
+    *j = (struct receiving){.r = r, .why = why, .in.fd = r->fd};
     j->sum = XXH3_createState();
     err = j->sum ? begin(j) : -ENOMEM;
     while (!err && !over)
@@ -348,12 +323,7 @@ int receive_snapshot(struct receive *r, struct why *why)
         err = end(j);
     if (err && !why->text[0])
         stream_why(j, err);
-    if (j->fd >= 0)
-        close(j->fd);
-    if (j->part_dir >= 0)
-        close(j->part_dir);
-    if (j->base >= 0)
-        close(j->base);
+    env_file_close(j->file); /* of what is given up */
     XXH3_freeState(j->sum);
     free(j->files.file);
     stream_release(&j->in);

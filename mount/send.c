@@ -4,11 +4,8 @@
 #include "send.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "files.h"
 #include "stream.h"
@@ -17,7 +14,6 @@ struct sending {
     struct send *s;
     struct why *why;
     struct files files;
-    int base; /* -1: none */
     struct stream out;
     struct buf payload;
     uint8_t *block;
@@ -31,23 +27,13 @@ static int put(struct sending *j, uint8_t type)
     return err ? err : stream_put(&j->out, type, buf_slice(&j->payload));
 }
 
-static int made(int dir, struct timespec *t)
-{
-    struct stat st;
-
-    if (fstatat(dir, "CURRENT", &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    *t = st.st_mtim;
-    return 0;
-}
-
 static int put_begin(struct sending *j)
 {
     struct timespec t, base = {0};
-    int err = made(j->files.dir, &t);
+    int err = made_when(j->files.dir, &t);
 
-    if (!err && j->base >= 0)
-        err = made(j->base, &base);
+    if (!err && j->s->base)
+        err = made_when(j->s->base, &base);
     buf_clear(&j->payload);
     pack_time(&j->payload, &t);
     pack_text(&j->payload, j->s->name);
@@ -59,16 +45,17 @@ static int put_begin(struct sending *j)
 /* Are they links to one file? */
 static bool in_base(const struct sending *j, const struct file *f)
 {
-    struct stat st;
+    uint64_t ino;
+    int64_t mtime_ns;
 
-    return j->base >= 0 && fstatat(j->base, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           st.st_ino == f->ino;
+    return j->s->base && file_identity(j->s->base, f->name, &ino, &mtime_ns) == 0 &&
+           ino == f->ino;
 }
 
-static int put_link(struct sending *j, int fd, const struct file *f)
+static int put_link(struct sending *j, struct env_file *from, const struct file *f)
 {
     uint64_t tail;
-    int err = tail_sum(fd, f->size, &tail);
+    int err = tail_sum(from, f->size, &tail);
 
     if (err)
         return err;
@@ -80,7 +67,8 @@ static int put_link(struct sending *j, int fd, const struct file *f)
     return put(j, STREAM_LINK);
 }
 
-static int put_data(struct sending *j, int fd, uint64_t size, XXH3_state_t *sum)
+static int put_data(struct sending *j, struct env_file *from, uint64_t size,
+                    XXH3_state_t *sum)
 {
     uint64_t at = 0;
     int err = 0;
@@ -88,7 +76,7 @@ static int put_data(struct sending *j, int fd, uint64_t size, XXH3_state_t *sum)
     while (!err && at < size) {
         size_t len = size - at < FILES_BLOCK ? (size_t)(size - at) : FILES_BLOCK;
 
-        err = read_at(fd, at, j->block, len);
+        err = read_at(from, at, j->block, len);
         if (!err)
             err = stream_put(&j->out, STREAM_DATA, slice_of(j->block, len));
         XXH3_128bits_update(sum, j->block, err ? 0 : len);
@@ -100,7 +88,7 @@ static int put_data(struct sending *j, int fd, uint64_t size, XXH3_state_t *sum)
     return err;
 }
 
-static int put_file(struct sending *j, int fd, const struct file *f)
+static int put_file(struct sending *j, struct env_file *from, const struct file *f)
 {
     XXH3_state_t *sum = XXH3_createState();
     XXH128_canonical_t canonical;
@@ -114,7 +102,7 @@ static int put_file(struct sending *j, int fd, const struct file *f)
     pack_text(&j->payload, f->name);
     err = put(j, STREAM_FILE);
     if (!err)
-        err = put_data(j, fd, f->size, sum);
+        err = put_data(j, from, f->size, sum);
     XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(sum));
     XXH3_freeState(sum);
     return err ? err
@@ -124,12 +112,13 @@ static int put_file(struct sending *j, int fd, const struct file *f)
 
 static int put_one(struct sending *j, const struct file *f)
 {
-    int fd = open_file(j->files.dir, f->name), err;
+    struct env_file *from;
+    int err = open_file(j->files.dir, f->name, &from);
 
-    if (fd < 0)
-        return fd;
-    err = f->immutable && in_base(j, f) ? put_link(j, fd, f) : put_file(j, fd, f);
-    close(fd);
+    if (err)
+        return err;
+    err = f->immutable && in_base(j, f) ? put_link(j, from, f) : put_file(j, from, f);
+    env_file_close(from); /* was only read */
     return err;
 }
 
@@ -147,20 +136,16 @@ static int put_all(struct sending *j)
 
 int send_snapshot(struct send *s, struct why *why)
 {
-    struct sending j = {.s = s, .why = why, .base = -1, .out.fd = s->fd};
+    struct sending j = {.s = s, .why = why, .out.fd = s->fd};
     int err = files_open(&j.files, s->from, why);
 
     if (!err) {
         j.block = malloc(FILES_BLOCK);
-        if (s->base)
-            j.base = open_dir(s->base);
-        err = !j.block ? -ENOMEM : s->base && j.base < 0 ? j.base : put_all(&j);
+        err = j.block ? put_all(&j) : -ENOMEM;
         if (err)
             why_set(why, err, "sending %s: %s", s->from, strerror(-err));
     }
     s->bytes = j.out.bytes;
-    if (j.base >= 0)
-        close(j.base);
     free(j.block);
     files_close(&j.files);
     buf_release(&j.payload);

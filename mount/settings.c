@@ -178,22 +178,12 @@ int settings_lsm(const char *store, struct lsm_options *o, struct why *why)
 static int write_list(const char *store, const char *list)
 {
     char line[SETTINGS_MAX + 1];
-    int dir = open_dir(store), fd, err;
     size_t len = (size_t)snprintf(line, sizeof(line), "%s\n", list);
+    int err = write_file(store, TEMP_NAME, slice_of(line, len));
 
-    if (dir < 0)
-        return dir;
-    unlinkat(dir, TEMP_NAME, 0); /* left by one that was cut off */
-    fd = make_file(dir, TEMP_NAME);
-    err = fd < 0 ? fd : write_at(fd, 0, line, len);
-    if (!err && fsync(fd) < 0)
-        err = -errno;
-    if (fd >= 0)
-        close(fd);
-    if (!err && (renameat(dir, TEMP_NAME, dir, FILE_NAME) < 0 || fsync(dir) < 0))
-        err = -errno;
-    close(dir);
-    return err;
+    if (!err)
+        err = rename_file(store, TEMP_NAME, FILE_NAME);
+    return err ? err : env_sync_dir(env_for(store), store);
 }
 
 /* A store that keeps what the engine does not take could not be mounted. */

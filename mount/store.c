@@ -282,16 +282,6 @@ void store_unclaim(int claim)
         close(claim);
 }
 
-int store_only_directory(const char *path, struct why *why)
-{
-    if (!env_is_rados(path))
-        return 0;
-    return why_set(why, -EOPNOTSUPP,
-                   "%s: only stores in directories; `siltfs clone` carries one to RADOS or "
-                   "from there",
-                   path);
-}
-
 /* ---- opening ---- */
 
 /*

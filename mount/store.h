@@ -26,9 +26,6 @@ int store_resolve(const char *arg, char path[PATH_MAX], struct why *why);
 /* The same for a store that need not exist yet; the directory above it must. */
 int store_resolve_new(const char *arg, char path[PATH_MAX], struct why *why);
 
-/* For what cannot be done with one on RADOS: 0, or says so. */
-int store_only_directory(const char *path, struct why *why);
-
 /*
  * lsm_open of a path from above, with why in words. While the last user is
  * still closing the store, waits for it, up to a minute. The log is collected

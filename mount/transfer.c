@@ -3,14 +3,10 @@
  */
 #include "transfer.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "files.h"
 
@@ -18,7 +14,7 @@ struct job {
     struct transfer *t;
     struct why *why;
     struct files from;
-    int part; /* a directory */
+    struct env_lock *lock; /* of part, on RADOS */
     uint8_t *block;
     uint64_t done;
 };
@@ -30,8 +26,9 @@ static int job_why(struct job *j, int err, const char *dir, const char *name)
 
 /* ---- bytes ---- */
 
-/* From fd to a new file; sums it on the way. */
-static int copy_bytes(struct job *j, int fd, int to, uint64_t size, XXH128_hash_t *sum)
+/* To a new file; sums it on the way. */
+static int copy_bytes(struct job *j, struct env_file *from, struct env_file *to,
+                      uint64_t size, XXH128_hash_t *sum)
 {
     XXH3_state_t *state = XXH3_createState();
     uint64_t at = 0;
@@ -42,9 +39,9 @@ static int copy_bytes(struct job *j, int fd, int to, uint64_t size, XXH128_hash_
     while (!err && at < size) {
         size_t len = size - at < FILES_BLOCK ? (size_t)(size - at) : FILES_BLOCK;
 
-        err = read_at(fd, at, j->block, len);
+        err = read_at(from, at, j->block, len);
         if (!err)
-            err = write_at(to, at, j->block, len);
+            err = append(to, j->block, len);
         if (!err)
             XXH3_128bits_update(state, j->block, len);
         at += len;
@@ -67,45 +64,47 @@ static int check_sum(struct job *j, const struct file *f, XXH128_hash_t sum,
                    f->name);
 }
 
-/* Synced, read back from the disk, named. */
-static int finish_copy(struct job *j, int fd, struct file *f, const char *tmp)
+/* Synced, and read back from the disk. */
+static int check_copy(struct job *j, struct env_file *to, const struct file *f)
 {
     XXH128_hash_t again = {0};
-    int err;
+    int err = env_file_sync(to);
 
-    if (fsync(fd) < 0)
-        return -errno;
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    err = hash_file(fd, f->size, &again);
+    if (err)
+        return err;
+    env_file_forget(to, 0, f->size);
+    err = hash_file(to, f->size, &again);
     if (!err && !XXH128_isEqual(again, f->sum))
         return why_set(j->why, -EIO, "%s/%s: reads back otherwise than it was written",
                        j->t->part, f->name);
-    if (!err && renameat(j->part, tmp, j->part, f->name) < 0)
-        err = -errno;
     return err;
 }
 
-static int copy_file(struct job *j, int from, struct file *f)
+static int copy_file(struct job *j, struct env_file *from, struct file *f)
 {
     XXH128_hash_t sum = {0};
     char tmp[FILES_NAME + 8];
-    int fd, err;
+    struct env_file *to;
+    int err, err2;
 
     snprintf(tmp, sizeof(tmp), "%s.tmp", f->name);
-    (void)unlinkat(j->part, tmp, 0);
-    fd = make_file(j->part, tmp);
-    if (fd < 0)
-        return fd;
-    err = copy_bytes(j, from, fd, f->size, &sum);
+    (void)remove_file(j->t->part, tmp);
+    err = make_file(j->t->part, tmp, &to);
+    if (err)
+        return err;
+    err = copy_bytes(j, from, to, f->size, &sum);
     if (!err && j->t->verify)
         err = check_sum(j, f, sum, j->t->from);
     f->sum = sum;
     f->summed = true;
     if (!err)
-        err = finish_copy(j, fd, f, tmp);
-    close(fd);
+        err = check_copy(j, to, f);
+    err2 = env_file_close(to);
+    err = err ? err : err2;
+    if (!err)
+        err = rename_file(j->t->part, tmp, f->name);
     if (err)
-        (void)unlinkat(j->part, tmp, 0);
+        (void)remove_file(j->t->part, tmp);
     j->t->copied_files++;
     j->t->copied_bytes += f->size;
     return err;
@@ -115,31 +114,21 @@ static int copy_file(struct job *j, int from, struct file *f)
 
 static int know_sum(struct job *j, struct file *f)
 {
-    int fd = f->summed ? -1 : open_file(j->from.dir, f->name), err;
+    struct env_file *from;
+    int err = f->summed ? 0 : open_file(j->from.dir, f->name, &from);
 
-    if (f->summed)
-        return 0;
-    err = fd < 0 ? fd : hash_file(fd, f->size, &f->sum);
+    if (f->summed || err)
+        return err;
+    err = hash_file(from, f->size, &f->sum);
     f->summed = !err;
-    if (fd >= 0)
-        close(fd);
+    env_file_close(from); /* was only read */
     return err;
 }
 
 struct other {
     struct job *j;
-    int dir;
+    char dir[PATH_MAX + NAME_MAX + 1];
 };
-
-/* Of the size that its sum was made of: what was cut off by a disk that failed, or is no
- * file at all, is not shared. Its bytes restore reads. */
-static bool is_whole(const struct other *o, const struct file *theirs)
-{
-    struct stat st;
-
-    return fstatat(o->dir, theirs->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(st.st_mode) && (uint64_t)st.st_size == theirs->size;
-}
 
 /* A file of another store: is it one of ours? */
 static int link_if_same(void *arg, const struct file *theirs)
@@ -148,8 +137,10 @@ static int link_if_same(void *arg, const struct file *theirs)
     struct file *f = files_find(&o->j->from, theirs->name);
     int err;
 
+    /* Of the size that its sum was made of: what was cut off by a disk that failed, or is
+     * no file at all, is not shared. Its bytes restore reads. */
     if (!f || f->placed || !f->immutable || f->size != theirs->size ||
-        !is_whole(o, theirs))
+        !file_has_size(o->dir, theirs->name, theirs->size))
         return 0;
     if (theirs->ino == f->ino && theirs->mtime_ns == f->mtime_ns) {
         f->sum = theirs->sum;
@@ -158,66 +149,63 @@ static int link_if_same(void *arg, const struct file *theirs)
     err = know_sum(o->j, f);
     if (err || !XXH128_isEqual(f->sum, theirs->sum))
         return err;
-    if (linkat(o->dir, f->name, o->j->part, f->name, 0) < 0)
-        return errno == EMLINK || errno == EEXIST || errno == ENOENT ? 0 : -errno;
-    f->placed = true;
-    return 0;
+    err = link_file(o->dir, o->j->t->part, f->name);
+    f->placed = !err;
+    return err == -EMLINK || err == -EEXIST || err == -ENOENT ? 0 : err;
+}
+
+static int link_from(void *arg, const char *name)
+{
+    struct job *j = arg;
+    struct other o = {.j = j};
+    int err;
+
+    snprintf(o.dir, sizeof(o.dir), "%s/%s", j->t->others, name);
+    if (name[0] == '.' || !is_directory(o.dir))
+        return 0;
+    err = files_read_sums(o.dir, link_if_same, &o);
+    /* It was not carried there, or somebody made of SUMS what is no file. */
+    return err == -ENOENT || err == -ELOOP || err == -EUCLEAN ? 0 : err;
 }
 
 static int link_from_others(struct job *j)
 {
-    DIR *d = j->t->others ? opendir(j->t->others) : NULL;
-    struct other o = {.j = j};
-    struct dirent *e;
-    int err = 0;
+    const char *others = j->t->others;
+    int err = others ? env_list(env_for(others), others, link_from, j) : 0;
 
-    while (d && !err && (e = readdir(d))) {
-        if (e->d_name[0] == '.')
-            continue;
-        o.dir =
-            openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (o.dir < 0)
-            continue;
-        err = files_read_sums(o.dir, link_if_same, &o);
-        /* It was not carried there, or somebody made of SUMS what is no file. */
-        err = err == -ENOENT || err == -ELOOP || err == -EUCLEAN ? 0 : err;
-        close(o.dir);
-    }
-    if (d)
-        closedir(d);
-    return err;
+    return err == -ENOENT ? 0 : err;
 }
 
 /* Of an earlier attempt: the same, all of it? */
 static bool is_there(struct job *j, struct file *f)
 {
-    int fd = open_file(j->part, f->name);
     XXH128_hash_t sum = {0};
-    struct stat st;
+    struct env_file *to;
     bool same;
 
-    if (fd < 0)
+    if (!file_has_size(j->t->part, f->name, f->size) ||
+        open_file(j->t->part, f->name, &to))
         return false;
-    same = fstat(fd, &st) == 0 && (uint64_t)st.st_size == f->size &&
-           hash_file(fd, f->size, &sum) == 0 && know_sum(j, f) == 0 &&
+    same = hash_file(to, f->size, &sum) == 0 && know_sum(j, f) == 0 &&
            XXH128_isEqual(sum, f->sum);
-    close(fd);
+    env_file_close(to); /* was only read */
     return same;
 }
 
 static int bring(struct job *j, struct file *f)
 {
-    int fd, err;
+    struct env_file *from;
+    int err;
 
     if (f->placed || is_there(j, f)) {
         j->done += f->size;
         return 0;
     }
-    fd = open_file(j->from.dir, f->name);
-    if (fd < 0)
-        return fd;
-    err = copy_file(j, fd, f);
-    close(fd);
+    err = open_file(j->from.dir, f->name, &from);
+    if (err)
+        return err;
+    err = copy_file(j, from, f);
+    env_file_close(from); /* was only read */
     return err;
 }
 
@@ -235,59 +223,66 @@ static int note_sum(void *arg, const struct file *told)
     return 0;
 }
 
-static int begin(struct job *j)
+/* On RADOS nobody else claims the directory above, and names of a directory that is
+ * locked are changed many at once. */
+static int lock_part(struct job *j)
 {
-    struct stat st;
+    char path[PATH_MAX + 512];
     int err;
 
-    if (lstat(j->t->to, &st) == 0)
+    if (!env_is_rados(j->t->part))
+        return 0;
+    snprintf(path, sizeof(path), "%s/LOCK", j->t->part);
+    err = env_lock(env_for(path), path, false, &j->lock);
+    return err == -EWOULDBLOCK
+               ? why_set(j->why, -EBUSY, "%s: another makes the same", j->t->part)
+               : err;
+}
+
+static int begin(struct job *j)
+{
+    int err = path_there(j->t->to);
+
+    if (err < 0)
+        return job_why(j, err, j->t->to, "");
+    if (err)
         return why_set(j->why, -EEXIST, "%s: is there already", j->t->to);
     err = files_open(&j->from, j->t->from, j->why);
     if (err)
         return err;
     j->t->files = j->from.n;
     j->t->bytes = j->from.bytes;
-    err = env_mkdir(env_posix(), j->t->part);
-    if (err && err != -EEXIST)
-        return job_why(j, err, j->t->part, "");
-    err = 0;
-    j->part = open_dir(j->t->part);
-    if (j->part < 0)
-        return job_why(j, j->part, j->t->part, "");
+    err = env_mkdir(env_for(j->t->part), j->t->part);
+    if (!err || err == -EEXIST)
+        err = is_directory(j->t->part) ? lock_part(j) : -ENOTDIR;
+    if (err)
+        return j->why->text[0] ? err : job_why(j, err, j->t->part, "");
     if (j->t->verify && (err = files_read_sums(j->from.dir, note_sum, j)))
         err = job_why(j, err, j->t->from, SUMS_NAME);
     return err;
 }
 
-/* What another attempt left and this one does not need. */
-static int remove_others(struct job *j)
+static int remove_other(void *arg, const char *name)
 {
-    int fd = dup(j->part);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *e;
+    struct job *j = arg;
 
-    if (!d)
-        return -errno;
-    rewinddir(d);
-    while ((e = readdir(d)))
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-            !files_find(&j->from, e->d_name))
-            (void)unlinkat(j->part, e->d_name, 0);
-    closedir(d);
+    if (!files_find(&j->from, name))
+        (void)remove_file(j->t->part, name);
     return 0;
 }
 
-/* The whole of part is durable; then its name. */
+/* The whole of part is durable, without what another attempt left; then its name. */
 static int end(struct job *j)
 {
-    int err = remove_others(j);
+    struct env *env = env_for(j->t->part);
+    int err = env_list(env, j->t->part, remove_other, j);
 
     if (!err)
-        err = files_write_sums(&j->from, j->part);
-    if (!err && fsync(j->part) < 0)
-        err = -errno;
-    if (!err && rename(j->t->part, j->t->to) < 0)
-        err = -errno;
+        err = files_write_sums(&j->from, j->t->part);
+    if (!err)
+        err = env_sync_dir(env, j->t->part);
+    if (!err)
+        err = env_rename(env, j->t->part, j->t->to);
     if (!err)
         err = sync_parent(j->t->to);
     return err ? job_why(j, err, j->t->part, "") : 0;
@@ -295,7 +290,7 @@ static int end(struct job *j)
 
 int transfer(struct transfer *t, struct why *why)
 {
-    struct job j = {.t = t, .why = why, .from.dir = -1, .part = -1};
+    struct job j = {.t = t, .why = why};
     size_t i;
     int err;
 
@@ -316,8 +311,7 @@ int transfer(struct transfer *t, struct why *why)
     }
     if (!err)
         err = end(&j);
-    if (j.part >= 0)
-        close(j.part);
+    env_unlock(env_for(t->part), j.lock);
     files_close(&j.from);
     free(j.block);
     return err;

@@ -94,7 +94,19 @@ ok "the store is unmounted" "$SILTFS" umount "$MNT"
 README=$(realpath README.md)
 PATH=$T/bin:$PATH walk "## On a Ceph cluster" "## Tuning"
 ok "there was something to walk" [ $commands -ge 14 ]
-says "what does not go there says so" "siltfs clone" "$SILTFS" backup "$S" "$T/backup"
+
+# ---- carried ----
+
+# namespace STORE : there are the objects of it.
+stores() { rados -p silt ls --all 2>/dev/null | awk '$2 == "names" {print $1}' | sort; }
+ok "a store is backed up on the cluster" "$SILTFS" backup "$S" rados:silt/backup first
+stores >"$T/stores"
+ok "and restored there" "$SILTFS" restore rados:silt/backup rados:silt/restored
+same "and is whole" "$("$SILTFS" fsck rados:silt/restored 2>&1 | tail -n 1)" "rados:silt/restored: clean"
+restored=$(stores | comm -13 "$T/stores" -)
+if full; then
+    . tests/rados_carry.sh
+fi
 
 # ---- objects of no file ----
 
