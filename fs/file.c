@@ -108,21 +108,36 @@ int fs_write(struct fs *fs, uint64_t ino, uint64_t off, struct slice data,
 
 /* ---- durability ---- */
 
-int fs_fsync(struct fs *fs, uint64_t ino)
+/* What is only in memory goes to the store. */
+static int fsync_begin(struct fs *fs, uint64_t ino)
 {
     struct inode *in;
-    int rc;
+    int rc = inode_get(fs, ino, &in);
 
-    if (fs->options.read_only)
-        return 0;
-    rc = inode_get(fs, ino, &in);
     if (rc)
         return rc;
     rwlock_write(&in->lock);
     rc = inode_write_atime(fs, in);
     rwlock_unlock(&in->lock);
     inode_put(fs, in);
+    return rc;
+}
+
+int fs_fsync(struct fs *fs, uint64_t ino)
+{
+    int rc = fs->options.read_only ? 0 : fsync_begin(fs, ino);
+
     return rc ? rc : lsm_sync(fs->db);
+}
+
+void fs_fsync_notify(struct fs *fs, uint64_t ino, struct lsm_sync_request *r)
+{
+    int rc = fs->options.read_only ? 0 : fsync_begin(fs, ino);
+
+    if (rc)
+        r->done(r, rc);
+    else
+        lsm_sync_notify(fs->db, r);
 }
 
 int fs_sync(struct fs *fs)

@@ -327,6 +327,8 @@ int fs_copy_range(struct fs *fs, uint64_t from_ino, uint64_t from, uint64_t to_i
 
 /* All that returned before is safe from power loss when these return 0. */
 int fs_fsync(struct fs *fs, uint64_t ino);
+/* The same, without waiting while others sync: r->done is told (lsm_sync_notify). */
+void fs_fsync_notify(struct fs *fs, uint64_t ino, struct lsm_sync_request *r);
 int fs_sync(struct fs *fs);
 
 /*

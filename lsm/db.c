@@ -126,7 +126,10 @@ static void init_locks(struct lsm *db)
     mutex_init(&db->state_mu, LOCK_DB_STATE);
     mutex_init(&db->snap_mu, LOCK_SNAPSHOTS);
     mutex_init(&db->dead_mu, LOCK_DB_DEAD);
-    cond_init(&db->sync_done);
+    cond_init(&db->sync_ended);
+    cond_init(&db->sync_wanted);
+    db->sync_waiters_end = &db->sync_waiters;
+    db->sync_requests_end = &db->sync_requests;
     cond_init(&db->work);
     cond_init(&db->room);
     cond_init(&db->tick);

@@ -359,6 +359,8 @@ int db_bg_start(struct lsm *db)
     if (!rc)
         rc = pthread_create(&db->timer, NULL, timer, db);
     db->has_timer = rc == 0 && db->has_flusher;
+    if (!rc)
+        rc = db_syncer_start(db);
     while (!rc && db->n_workers < db->o.workers) {
         rc = pthread_create(&db->worker[db->n_workers], NULL, worker, db);
         db->n_workers += rc == 0;
@@ -382,6 +384,7 @@ void db_bg_stop(struct lsm *db)
         pthread_join(db->timer, NULL);
     while (db->n_workers)
         pthread_join(db->worker[--db->n_workers], NULL);
+    db_syncer_stop(db);
     db->has_flusher = db->has_timer = false;
     free(db->worker);
     db->worker = NULL;

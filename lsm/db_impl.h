@@ -147,9 +147,16 @@ struct lsm {
     _Atomic bool often_synced;       /* so it is asked for after few of them */
 
     struct mutex sync_mu;
-    pthread_cond_t sync_done;
     bool syncing;
-    bool dir_dirty; /* a log's name is not durable yet */
+    uint64_t syncs_begun;
+    pthread_cond_t sync_ended;              /* any; for who waits for one that runs */
+    struct sync_waiter *sync_waiters;       /* threads that want the next one, */
+    struct sync_waiter **sync_waiters_end;  /* in the order they came */
+    pthread_cond_t sync_wanted;             /* for the syncer, */
+    struct lsm_sync_request *sync_requests; /* which has these to answer */
+    struct lsm_sync_request **sync_requests_end;
+    bool sync_taken; /* it has some, and syncs */
+    bool dir_dirty;  /* a log's name is not durable yet */
     uint64_t synced_seq;
     struct log *logs;   /* oldest first */
     uint64_t spare_log; /* an obsolete log kept for recycling; 0: none */
@@ -209,8 +216,8 @@ struct lsm {
     size_t n_dead, cap_dead;
     bool purging;
 
-    pthread_t flusher, timer, *worker;
-    bool has_flusher, has_timer;
+    pthread_t flusher, timer, syncer, *worker;
+    bool has_flusher, has_timer, has_syncer;
     unsigned n_workers;
 
     uint64_t recovered_logs, recovered_batches, recovered_bytes, torn_bytes, recovery_ns;
@@ -397,6 +404,13 @@ int db_sync_asked(struct lsm *db, uint64_t seq);
 bool db_sync_is_near(struct lsm *db, const struct lsm_batch *b, enum lsm_durability d);
 /* So many user's bytes were written. Under write_mu. */
 void db_note_unsynced_locked(struct lsm *db, size_t bytes);
+/* Wait for the sync that runs, if one does: it may use what another thread has just taken
+ * out of the list of logs. Under sync_mu, which it drops meanwhile. */
+void db_wait_sync_locked(struct lsm *db);
+/* The thread that answers lsm_sync_notify; 0 or a positive errno. */
+int db_syncer_start(struct lsm *db);
+/* All that was asked is answered. db->closing is set. */
+void db_syncer_stop(struct lsm *db);
 
 /* ---- stall.c ---- */
 

@@ -358,14 +358,14 @@ void db_drop_logs(struct lsm *db, uint64_t number, bool keep_spare)
     struct log *gone = NULL, **tail = &gone;
 
     mutex_lock(&db->sync_mu);
-    while (db->syncing)
-        cond_wait(&db->sync_done, &db->sync_mu);
     while (db->logs && db->logs->number < number) {
         *tail = db->logs;
         tail = &db->logs->next;
         db->logs = db->logs->next;
         *tail = NULL;
     }
+    if (gone)
+        db_wait_sync_locked(db);
     mutex_unlock(&db->sync_mu);
     while (gone) {
         struct log *next = gone->next;

@@ -7,6 +7,8 @@
  * separated when the memtable is flushed. Between rare syncs that would only write
  * everything twice.
  */
+#include <semaphore.h>
+
 #include "db_impl.h"
 
 enum {
@@ -91,28 +93,85 @@ static void note_durable_locked(struct lsm *db, const struct wal *active, uint64
         l->durable = end;
 }
 
-static int sync_to(struct lsm *db, uint64_t seq, bool asked)
+/* ---- who syncs ---- */
+
+enum { SYNC_LEAD = 1 }; /* told to a thread that waits: do the next one */
+
+/* A thread that waits while another syncs. */
+struct sync_waiter {
+    struct sync_waiter *next;
+    uint64_t seq;
+    sem_t told;
+    int rc;
+};
+
+static void tell(struct sync_waiter *w, int rc)
+{
+    w->rc = rc;
+    sem_post(&w->told); /* it may be gone */
+}
+
+/* Take sync_mu's list of those that the last sync covered, in order; all when it failed.
+ */
+static struct sync_waiter *take_covered_locked(struct lsm *db, int rc)
+{
+    struct sync_waiter *covered = NULL, **to = &covered, **at = &db->sync_waiters, *w;
+
+    while ((w = *at)) {
+        if (rc || w->seq <= db->synced_seq) {
+            *at = w->next;
+            w->next = NULL;
+            *to = w;
+            to = &w->next;
+        } else {
+            at = &w->next;
+        }
+    }
+    db->sync_waiters_end = at;
+    return covered;
+}
+
+/* The sync is over: the first who still waits does the next, which begins before the
+ * others are told. No thread is woken for nothing. */
+static void pass_on(struct lsm *db, uint64_t target, const struct wal *active,
+                    uint64_t end, int rc)
+{
+    struct sync_waiter *covered, *next;
+
+    mutex_lock(&db->sync_mu);
+    if (!rc) {
+        db->synced_seq = target;
+        note_durable_locked(db, active, end);
+    }
+    covered = take_covered_locked(db, rc);
+    next = db->sync_waiters;
+    if (next) {
+        db->sync_waiters = next->next;
+        if (!next->next)
+            db->sync_waiters_end = &db->sync_waiters;
+        db->syncs_begun++;
+    }
+    db->syncing = next != NULL;
+    pthread_cond_broadcast(&db->sync_ended);
+    if (db->sync_requests && !db->sync_taken)
+        pthread_cond_signal(&db->sync_wanted);
+    mutex_unlock(&db->sync_mu);
+    if (next)
+        tell(next, SYNC_LEAD);
+    while (covered) {
+        next = covered->next;
+        tell(covered, rc);
+        covered = next;
+    }
+}
+
+/* For this thread and all who wait. */
+static int lead(struct lsm *db, bool asked)
 {
     uint64_t target, end, start;
     struct wal *active;
     bool dir_dirty;
     int rc;
-
-    mutex_lock(&db->sync_mu);
-    while (db->syncing && db->synced_seq < seq) {
-        mutex_unlock(&db->sync_mu);
-        env_about_to_block();
-        mutex_lock(&db->sync_mu);
-        if (db->syncing && db->synced_seq < seq)
-            cond_wait(&db->sync_done, &db->sync_mu);
-    }
-    rc = atomic_load(&db->error);
-    if (rc || db->synced_seq >= seq) {
-        mutex_unlock(&db->sync_mu);
-        return rc;
-    }
-    db->syncing = true;
-    mutex_unlock(&db->sync_mu);
 
     mutex_lock(&db->write_mu);
     target = db->last_seq;
@@ -132,16 +191,44 @@ static int sync_to(struct lsm *db, uint64_t seq, bool asked)
     atomic_fetch_add(&db->count.syncs, 1);
     if (rc)
         db_fail(db, rc, "syncing");
+    pass_on(db, target, active, end, rc);
+    return rc;
+}
+
+/* Wait for another thread's sync; SYNC_LEAD: it is this one's turn. Drops sync_mu. */
+static int wait_turn(struct lsm *db, uint64_t seq)
+{
+    struct sync_waiter w = {.seq = seq};
+
+    sem_init(&w.told, 0, 0);
+    *db->sync_waiters_end = &w;
+    db->sync_waiters_end = &w.next;
+    mutex_unlock(&db->sync_mu);
+    env_about_to_block();
+    while (sem_wait(&w.told) < 0) /* a signal */
+        ;
+    sem_destroy(&w.told);
+    return w.rc;
+}
+
+static int sync_to(struct lsm *db, uint64_t seq, bool asked)
+{
+    int rc;
 
     mutex_lock(&db->sync_mu);
-    db->syncing = false;
-    if (!rc) {
-        db->synced_seq = target;
-        note_durable_locked(db, active, end);
+    rc = atomic_load(&db->error);
+    if (rc || db->synced_seq >= seq) {
+        mutex_unlock(&db->sync_mu);
+        return rc;
     }
-    pthread_cond_broadcast(&db->sync_done);
+    if (db->syncing) {
+        rc = wait_turn(db, seq);
+        return rc == SYNC_LEAD ? lead(db, asked) : rc;
+    }
+    db->syncing = true;
+    db->syncs_begun++;
     mutex_unlock(&db->sync_mu);
-    return rc;
+    return lead(db, asked);
 }
 
 int db_sync_to(struct lsm *db, uint64_t seq)
@@ -159,4 +246,116 @@ int lsm_sync(struct lsm *db)
     if (db->o.read_only)
         return 0;
     return db_sync_asked(db, atomic_load(&db->visible_seq));
+}
+
+void db_wait_sync_locked(struct lsm *db)
+{
+    uint64_t running = db->syncs_begun;
+
+    while (db->syncing && db->syncs_begun == running)
+        cond_wait(&db->sync_ended, &db->sync_mu);
+}
+
+/*
+ * ---- for those who wait for no other ----
+ *
+ * Who finds that no sync runs does one; no other thread is woken first. What is asked
+ * meanwhile is the syncer's: it takes all there is, syncs once, and answers. So of many
+ * who ask no thread waits here, and none is woken for each.
+ */
+
+enum outcome { KNOWN, TO_DO, ASKED };
+
+static enum outcome ask_locked(struct lsm *db, struct lsm_sync_request *r, int *rc)
+{
+    *rc = atomic_load(&db->error);
+    if (*rc || db->synced_seq >= r->seq)
+        return KNOWN;
+    if (!db->has_syncer || (!db->syncing && !db->sync_taken && !db->sync_requests))
+        return TO_DO;
+    r->next = NULL;
+    *db->sync_requests_end = r;
+    db->sync_requests_end = &r->next;
+    return ASKED; /* the end of what runs wakes the syncer */
+}
+
+void lsm_sync_notify(struct lsm *db, struct lsm_sync_request *r)
+{
+    enum outcome o = KNOWN;
+    int rc = 0;
+
+    if (!db->o.read_only) {
+        r->seq = atomic_load(&db->visible_seq);
+        mutex_lock(&db->sync_mu);
+        o = ask_locked(db, r, &rc);
+        mutex_unlock(&db->sync_mu);
+    }
+    if (o == TO_DO)
+        rc = db_sync_asked(db, r->seq);
+    if (o != ASKED)
+        r->done(r, rc);
+}
+
+/* All that is asked; NULL: nothing, and the store closes. */
+static struct lsm_sync_request *take_requests(struct lsm *db)
+{
+    struct lsm_sync_request *list;
+
+    mutex_lock(&db->sync_mu);
+    while (!db->sync_requests && !atomic_load(&db->closing))
+        cond_wait(&db->sync_wanted, &db->sync_mu);
+    list = db->sync_requests;
+    db->sync_requests = NULL;
+    db->sync_requests_end = &db->sync_requests;
+    db->sync_taken = list != NULL;
+    mutex_unlock(&db->sync_mu);
+    return list;
+}
+
+/* One sync for all of them. */
+static void answer(struct lsm *db, struct lsm_sync_request *list)
+{
+    struct lsm_sync_request *r, *next;
+    uint64_t seq = 0;
+    int rc;
+
+    for (r = list; r; r = r->next)
+        seq = r->seq > seq ? r->seq : seq;
+    rc = db_sync_asked(db, seq);
+    mutex_lock(&db->sync_mu);
+    db->sync_taken = false; /* who asks from now on need not wait for the answers */
+    mutex_unlock(&db->sync_mu);
+    for (r = list; r; r = next) {
+        next = r->next;
+        r->done(r, rc);
+    }
+}
+
+static void *syncer(void *arg)
+{
+    struct lsm *db = arg;
+    struct lsm_sync_request *list;
+
+    while ((list = take_requests(db)))
+        answer(db, list);
+    return NULL;
+}
+
+int db_syncer_start(struct lsm *db)
+{
+    int rc = pthread_create(&db->syncer, NULL, syncer, db);
+
+    db->has_syncer = rc == 0;
+    return rc;
+}
+
+void db_syncer_stop(struct lsm *db)
+{
+    if (!db->has_syncer)
+        return;
+    mutex_lock(&db->sync_mu);
+    pthread_cond_signal(&db->sync_wanted);
+    mutex_unlock(&db->sync_mu);
+    pthread_join(db->syncer, NULL);
+    db->has_syncer = false;
 }

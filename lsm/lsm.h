@@ -201,6 +201,20 @@ int lsm_delete(struct lsm *db, struct slice key);
 /* Everything written before this call survives power loss when it returns 0. */
 int lsm_sync(struct lsm *db);
 
+/*
+ * As lsm_sync, for who has better to do than to wait while others sync: done(r, rc) is
+ * called once, with what lsm_sync would have returned. When no sync runs this does one,
+ * and calls done before it returns; else that comes later, on a thread of the store,
+ * which holds no lock and has others to tell after it: done must not wait. *r is the
+ * caller's, and stays in place until done is called; lsm_close calls what is left.
+ */
+struct lsm_sync_request {
+    void (*done)(struct lsm_sync_request *r, int rc);
+    struct lsm_sync_request *next; /* the store's, as is the following */
+    uint64_t seq;
+};
+void lsm_sync_notify(struct lsm *db, struct lsm_sync_request *r);
+
 /* ---- reading ---- */
 
 /*

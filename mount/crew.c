@@ -229,14 +229,34 @@ static bool receive(struct session *s, struct worker *w)
 
 static void answer(struct session *s, struct worker *w)
 {
-    uint64_t begun;
-
     w->busy = true;
-    begun = meter_begin();
+    w->put_off = false;
+    w->begun_ns = meter_begin();
     fuse_session_process_buf(s->fuse, &w->request);
-    meter_end(&s->config->ops->meter, begun, w->request.mem, w->request.size,
-              ops_take_error());
+    if (!w->put_off)
+        meter_end(&s->config->ops->meter, w->begun_ns, w->request.mem, w->request.size,
+                  ops_take_error());
     w->busy = false;
+}
+
+struct session *session_one_waits(uint64_t *begun_ns)
+{
+    struct session *s = self->session;
+
+    self->put_off = true;
+    *begun_ns = self->begun_ns;
+    mutex_lock(&s->mu);
+    s->waiting++;
+    mutex_unlock(&s->mu);
+    return s;
+}
+
+void session_less_waits(struct session *s)
+{
+    mutex_lock(&s->mu);
+    if (--s->waiting == 0)
+        pthread_cond_signal(&s->answered);
+    mutex_unlock(&s->mu);
 }
 
 bool session_serve_one(struct session *s, struct worker *w)

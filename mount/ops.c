@@ -159,8 +159,7 @@ int ops_take_error(void)
 
 void reply_err(fuse_req_t req, int err)
 {
-    /* "Structure needs cleaning" tells a user nothing; the log has the place. */
-    last_error = err == -EUCLEAN ? EIO : -err;
+    last_error = reply_errno(err);
     fuse_reply_err(req, last_error);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "ops_impl.h"
 
+#include "later.h"
 #include "session.h"
 #include "wire.h"
 
@@ -243,7 +244,13 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from_ino, off_t from,
 /* Also of directories: the log that is synced is one. */
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-    reply_err(req, control_owns(ino) ? 0 : fs_fsync(ops_of(req)->fs, ino));
+    struct fs *fs = ops_of(req)->fs;
+    struct later *l = control_owns(ino) ? NULL : later_begin(req);
+
+    if (l)
+        fs_fsync_notify(fs, ino, &l->sync);
+    else
+        reply_err(req, control_owns(ino) ? 0 : fs_fsync(fs, ino));
 }
 
 /* ---- space ---- */

@@ -30,6 +30,12 @@ void caller_init(struct caller *c, fuse_req_t req);
 
 /* err is 0 or -errno, as fs/ gives it. */
 void reply_err(fuse_req_t req, int err);
+/* What it tells the kernel. "Structure needs cleaning" tells a user nothing; the log has
+ * the place. */
+static inline int reply_errno(int err)
+{
+    return err == -EUCLEAN ? EIO : -err;
+}
 void reply_attr(fuse_req_t req, int err, const struct fs_attr *attr);
 /*
  * An entry that counts as a lookup. If the kernel does not take it, and so will

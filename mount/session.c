@@ -55,6 +55,8 @@ int session_run(struct session *s)
         session_stop(s, -EPROTO);
     session_serve(s, first);
     mutex_lock(&s->mu); /* a signal may come even now */
+    while (s->waiting)
+        cond_wait(&s->answered, &s->mu);
     error = s->error;
     mutex_unlock(&s->mu);
     return error;
@@ -163,6 +165,7 @@ int session_new(const struct session_config *c, struct session **out, struct why
     s->config = c;
     mutex_init(&s->mu, LOCK_SESSION);
     pthread_cond_init(&s->near_wake, NULL);
+    pthread_cond_init(&s->answered, NULL);
     first->is_first = true;
     first->thread = pthread_self();
     s->workers = first;
@@ -211,6 +214,7 @@ void session_free(struct session *s)
         worker_free(w);
     }
     pthread_cond_destroy(&s->near_wake);
+    pthread_cond_destroy(&s->answered);
     mutex_release(&s->mu);
     free(s);
 }

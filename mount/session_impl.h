@@ -19,6 +19,8 @@ struct worker {
     struct fuse_buf request; /* its memory is kept from one to the next */
     /* The thread's own. */
     bool hot, busy, bound;
+    bool put_off;      /* the request at hand is answered by another thread (later.h) */
+    uint64_t begun_ns; /* when it was begun */
     unsigned place, bound_place; /* while hot: which of the hot ones */
     struct traffic traffic;
     uint64_t window_ns; /* when the last window of it ended */
@@ -49,6 +51,8 @@ struct session {
     uint32_t near_client; /* it is to be hot, for this one; 0: it is, or is not to be */
     pthread_cond_t near_wake;
     struct trial trial;
+    unsigned waiting; /* requests to be answered later */
+    pthread_cond_t answered;
     bool over;
     int error;
 };
@@ -61,6 +65,12 @@ void worker_free(struct worker *w);
 void session_serve(struct session *s, struct worker *first);
 /* One request, start to end; false when there will be no more. */
 bool session_serve_one(struct session *s, struct worker *w);
+
+/* The request this thread works on is answered later; the session, and when it was
+ * begun. */
+struct session *session_one_waits(uint64_t *begun_ns);
+/* It was. The session may be gone after this. */
+void session_less_waits(struct session *s);
 
 /* No more requests: every thread ends after the one it has. */
 void session_stop(struct session *s, int error);

@@ -1,29 +1,35 @@
 /*
  * test_db_sync.c - lsm/db_sync.c: large values travel in the log while syncs are near,
- * are separated by the flush, and are as good there as anywhere. Crashes at every call:
- * test_power.c, test_vlog_crash.c.
+ * are separated by the flush, and are as good there as anywhere; who syncs, waiting for
+ * it or not, is told the truth. Crashes at every call: test_power.c, test_vlog_crash.c.
  */
 #include "tests/env_mem.h"
 #include "tests/test.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
-enum { LARGE = 8 << 10, NEAR = 128 << 10 };
+enum { LARGE = 8 << 10, NEAR = 128 << 10, REQUESTS = 50, THREADS = 6 };
 
 static struct env *env;
 static struct lsm *db;
 
-static void open_store(void)
+static void open_with(unsigned workers)
 {
     struct lsm_options o;
 
     lsm_options_init(&o);
     o.env = env;
     o.create = true;
-    o.workers = 0;
+    o.workers = workers;
     o.sync_interval_ms = 0;
     o.vlog = LSM_RAW;
     ck_ok(lsm_open("/s", &o, &db));
+}
+
+static void open_store(void)
+{
+    open_with(0);
 }
 
 static void setup(void)
@@ -203,9 +209,179 @@ START_TEST(a_value_synced_in_the_log_survives_power_loss)
 }
 END_TEST
 
+/* ---- without waiting ---- */
+
+struct asked {
+    struct lsm_sync_request r;
+    struct env *after; /* power loss when it was answered */
+    int number, rc;
+    _Atomic unsigned answers;
+};
+
+static void answered(struct lsm_sync_request *r, int rc)
+{
+    struct asked *a = (struct asked *)r;
+
+    if (a->number % 10 == 9)
+        a->after = env_mem_crash_clone(env, test_seed(), ENV_MEM_LOSE_UNSYNCED);
+    a->rc = rc;
+    atomic_fetch_add(&a->answers, 1);
+}
+
+/* Put, ask, and go on. */
+static void put_and_ask(struct asked *a, int first, int n)
+{
+    for (int i = first; i < first + n; i++) {
+        a[i] = (struct asked){.r.done = answered, .number = i};
+        put(i);
+        lsm_sync_notify(db, &a[i].r);
+    }
+}
+
+static void wait_for(struct asked *a, int n)
+{
+    for (int i = 0; i < n; i++)
+        while (!atomic_load(&a[i].answers))
+            sched_yield();
+}
+
+static void check_answered(struct asked *a, int n)
+{
+    for (int i = 0; i < n; i++) {
+        ck_assert_uint_eq(a[i].answers, 1);
+        ck_ok(a[i].rc);
+        if (!a[i].after)
+            continue;
+        env = a[i].after;
+        open_store();
+        for (int k = 0; k <= i; k++)
+            check(k, value_of(k));
+        teardown();
+    }
+}
+
+static void ask_many(unsigned workers)
+{
+    struct asked a[REQUESTS];
+
+    env = env_mem_new(test_seed());
+    open_with(workers);
+    put_and_ask(a, 0, REQUESTS);
+    wait_for(a, REQUESTS);
+    teardown();
+    check_answered(a, REQUESTS);
+}
+
+START_TEST(who_does_not_wait_is_told_once_and_after_it_is_durable)
+{
+    ask_many(1);
+    ask_many(0); /* nobody else does it: told before the call returns */
+}
+END_TEST
+
+START_TEST(closing_answers_who_is_left)
+{
+    struct asked a[REQUESTS];
+
+    env = env_mem_new(test_seed());
+    open_with(1);
+    put_and_ask(a, 0, REQUESTS);
+    ck_ok(lsm_close(db));
+    for (int i = 0; i < REQUESTS; i++)
+        ck_assert_uint_eq(a[i].answers, 1);
+    env_mem_free(env);
+    check_answered(a, REQUESTS);
+}
+END_TEST
+
+START_TEST(after_a_failed_sync_nobody_is_told_that_it_is_durable)
+{
+    struct asked a[REQUESTS];
+    int i, failed = 0;
+
+    env = env_mem_new(test_seed());
+    open_with(1);
+    put_and_ask(a, 0, 9);
+    wait_for(a, 9);
+    env_mem_fail_at(env, 1, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
+    for (i = 9; i < REQUESTS; i++) {
+        a[i] = (struct asked){.r.done = answered}; /* 0: no copy is made */
+        if (lsm_put(db, key_of(i), value_of(i)) == 0)
+            failed = i;
+        lsm_sync_notify(db, &a[i].r);
+    }
+    wait_for(a, REQUESTS);
+    for (i = 9; i < REQUESTS; i++) {
+        ck_assert_uint_eq(a[i].answers, 1);
+        ck_assert_int_ne(a[i].rc, 0);
+    }
+    ck_assert_int_ge(failed, 9);
+    ck_assert_int_ne(lsm_sync(db), 0);
+    (void)lsm_close(db);
+    env_mem_free(env);
+}
+END_TEST
+
+/* ---- many who wait ---- */
+
+static _Atomic bool stop;
+static _Atomic unsigned synced;
+
+static void *sync_on(void *arg)
+{
+    int n = *(int *)arg * 1000000 % 999983;
+
+    for (; !atomic_load(&stop); n++) {
+        struct lsm_batch *b = lsm_batch_new();
+        char key[16];
+
+        snprintf(key, sizeof(key), "t%07d", n % 1000);
+        lsm_batch_put(b, slice_str(key), slice_str("value"));
+        if (lsm_write(db, b, n % 3 ? LSM_SYNC : LSM_NOSYNC) ||
+            (n % 7 == 0 && lsm_sync(db)))
+            abort();
+        lsm_batch_free(b);
+        atomic_fetch_add(&synced, 1);
+    }
+    return NULL;
+}
+
+/* A flush drops the log, for which it waits until no sync uses it. */
+START_TEST(a_flush_ends_beside_threads_that_sync_without_pause)
+{
+    int number[THREADS], i;
+    pthread_t thread[THREADS];
+
+    env = env_mem_new(test_seed());
+    open_with(1);
+    atomic_store(&stop, false);
+    atomic_store(&synced, 0);
+    for (i = 0; i < THREADS; i++) {
+        number[i] = i;
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, sync_on, &number[i]), 0);
+    }
+    for (i = 0; i < 20; i++) {
+        unsigned before = atomic_load(&synced);
+
+        put(i);
+        ck_ok(lsm_flush(db));
+        while (atomic_load(&synced) < before + THREADS)
+            sched_yield();
+    }
+    atomic_store(&stop, true);
+    for (i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    teardown();
+}
+END_TEST
+
 TEST_MAIN("db_sync", TEST_CASE(values_travel_in_the_log_while_syncs_are_near),
           TEST_CASE(a_value_that_is_to_be_synced_at_once_travels_in_the_log),
           TEST_CASE(between_rare_syncs_values_are_separated),
           TEST_CASE(the_flush_separates_what_came_in_the_log),
           TEST_CASE(a_part_of_a_value_in_the_log_is_shared),
-          TEST_CASE(a_value_synced_in_the_log_survives_power_loss))
+          TEST_CASE(a_value_synced_in_the_log_survives_power_loss),
+          TEST_CASE(who_does_not_wait_is_told_once_and_after_it_is_durable),
+          TEST_CASE(closing_answers_who_is_left),
+          TEST_CASE(after_a_failed_sync_nobody_is_told_that_it_is_durable),
+          TEST_CASE(a_flush_ends_beside_threads_that_sync_without_pause))
