@@ -370,6 +370,7 @@ static int file_truncate(struct env_file *file, uint64_t size)
     if (size >= pos)
         return extend(file, size - pos);
     rc = settle(node);
+    rados_ahead_forget(f, size, UINT64_MAX);
     if (!rc)
         rc = cut_objects(node, pos, size);
     if (rc)
@@ -466,8 +467,7 @@ static int file_close(struct env_file *file)
         rc = finish(f);
         free_writing(node);
     }
-    rados_drop_ahead(f);
-    mutex_release(&f->ahead_mu);
+    rados_ahead_end(f);
     mutex_lock(&n->mu);
     node->handles--;
     dead = !node->links && !node->handles;
@@ -511,7 +511,6 @@ int rados_open_node(struct names *n, struct node *node, enum env_mode mode,
     f->node = node;
     f->writer = w != NULL;
     f->preallocate = mode == ENV_CREATE ? preallocate : 0;
-    mutex_init(&f->ahead_mu, LOCK_ENV_RADOS_FILE);
     if (w) {
         pthread_cond_init(&w->answered, NULL);
         node->w = w;

@@ -10,12 +10,14 @@
  *   env_rados_lock.c    who may write: leases, fencing, taking over
  *   env_rados_file.c    open files: appends, the end
  *   env_rados_read.c    open files: reads
+ *   env_rados_ahead.c   open files: what is read ahead
  *   env_rados_probe.c   files that another writes, or did
  *   env_rados_reap.c    what goes: objects of files without a name
  *
  * Locks, outermost first: a names' mu (held over round trips; nothing is waited for that
- * needs it), a node's mu (never held over one), the connection's. Callbacks of librados
- * take a node's mu alone.
+ * needs it), a node's mu (never held over one), the lists' (of what is read
+ * ahead, of the reaper's), the connection's. Callbacks of librados take a node's mu, or
+ * that of what is read ahead, alone.
  */
 #ifndef LSM_ENV_RADOS_IMPL_H
 #define LSM_ENV_RADOS_IMPL_H
@@ -285,6 +287,8 @@ int rados_remove_objects(struct names *n, uint64_t id, uint64_t objects);
 int rados_reap(struct names *n);
 /* Objects of no file: counts them, and removes them. The store is locked. */
 int rados_leaks(struct names *n, bool remove, uint64_t *objects);
+/* Memory of what was read ahead and not looked at for long goes back. */
+void rados_ahead_age(void);
 /* Threads that keep leases, commit and reap; begun when first called. */
 void rados_begin_threads(void);
 void rados_wake_reaper(void);

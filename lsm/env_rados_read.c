@@ -11,13 +11,7 @@
 
 #include "coding.h"
 
-enum {
-    PARTS = 64, /* reads at once */
-    AHEAD_MAX = 4 << 20,
-    AHEAD_ALL = 64 << 20, /* of all files */
-};
-
-static atomic_size_t ahead_bytes; /* of all files */
+enum { PARTS = 64 }; /* reads at once */
 
 struct piece {
     rados_completion_t done;
@@ -140,124 +134,68 @@ static int node_size(struct node *node, uint64_t *size)
     return told ? 0 : rados_probe(node->names, node, size);
 }
 
-void rados_drop_ahead(struct rados_handle *f)
+/*
+ * Up to where the bytes of f are on the cluster and stay as they are: then they may be
+ * read ahead. 0: nothing is known of a file that somebody else writes.
+ */
+static uint64_t settled_end(struct rados_handle *f)
 {
-    if (f->ahead_done) {
-        ra.aio_wait_for_complete(f->ahead_done);
-        ra.aio_release(f->ahead_done);
-        f->ahead_done = NULL;
-    }
-    if (f->ahead)
-        atomic_fetch_sub(&ahead_bytes, f->ahead_cap);
-    free(f->ahead);
-    f->ahead = NULL;
-    f->ahead_len = 0;
+    struct node *node = f->node;
+    uint64_t end = 0;
+
+    mutex_lock(&node->mu);
+    if (f->writer)
+        end = node->w->first ? node->w->first->off : node->w->pos;
+    else if (node->rec.state != RADOS_OPEN)
+        end = node->rec.size;
+    mutex_unlock(&node->mu);
+    return end;
 }
 
-static bool is_ahead(const struct rados_handle *f, uint64_t off)
+static void ask(struct rados_handle *f, uint64_t from, uint64_t to)
 {
-    return f->ahead && off >= f->ahead_off && off < f->ahead_off + f->ahead_len;
-}
+    uint64_t end = settled_end(f);
 
-/* What readahead brought. 0 when it is not that. */
-static size_t from_ahead(struct rados_handle *f, uint64_t off, void *to, size_t len)
-{
-    size_t n = 0;
-    int got;
-
-    mutex_lock(&f->ahead_mu);
-    if (is_ahead(f, off) && f->ahead_done) {
-        mutex_unlock(&f->ahead_mu);
-        env_about_to_block();
-        mutex_lock(&f->ahead_mu);
-    }
-    if (is_ahead(f, off)) {
-        if (f->ahead_done) {
-            ra.aio_wait_for_complete(f->ahead_done);
-            got = ra.aio_get_return_value(f->ahead_done);
-            ra.aio_release(f->ahead_done);
-            f->ahead_done = NULL;
-            f->ahead_len = got < 0 ? 0 : (size_t)got;
-            f->ahead_left = f->ahead_len;
-        }
-        if (off < f->ahead_off + f->ahead_len) {
-            n = (size_t)(f->ahead_off + f->ahead_len - off);
-            n = n < len ? n : len;
-            memcpy(to, f->ahead + (off - f->ahead_off), n);
-            f->ahead_left -= n < f->ahead_left ? n : f->ahead_left;
-        }
-        if (!f->ahead_left || !f->ahead_len)
-            rados_drop_ahead(f);
-    }
-    mutex_unlock(&f->ahead_mu);
-    return n;
+    if (from < end)
+        rados_ahead_ask(f, from, to < end ? to : end);
 }
 
 int rados_file_pread(struct env_file *file, uint64_t off, void *to, size_t len,
                      size_t *got)
 {
     struct rados_handle *f = rados_handle_of(file);
-    uint64_t size;
-    size_t n = 0;
+    uint64_t size, from, upto;
+    size_t at = 0, n;
     int rc = node_size(f->node, &size);
 
     *got = 0;
     if (rc || off >= size)
         return rc;
     len = size - off < len ? (size_t)(size - off) : len;
-    if (!f->writer)
-        n = from_ahead(f, off, to, len);
-    rc = read_whole(f->node, off + n, (uint8_t *)to + n, len - n);
+    upto = rados_ahead_note(f, off, len, &from);
+    if (upto)
+        ask(f, from, upto);
+    while (at < len && !rc) {
+        n = rados_ahead_take(f, off + at, (uint8_t *)to + at, len - at, &upto);
+        if (!n) {
+            n = (size_t)(upto - off) - at;
+            rc = read_whole(f->node, off + at, (uint8_t *)to + at, n);
+        }
+        at += n;
+    }
     if (!rc)
         *got = len;
     return rc;
 }
 
-static void begin_ahead(struct rados_handle *f, uint64_t off, size_t len)
-{
-    struct piece p = {.off = off, .len = len};
-
-    rados_drop_ahead(f);
-    if (atomic_fetch_add(&ahead_bytes, len) + len > AHEAD_ALL || !(p.to = malloc(len))) {
-        atomic_fetch_sub(&ahead_bytes, len);
-        return;
-    }
-    f->ahead = p.to;
-    f->ahead_off = off;
-    f->ahead_cap = f->ahead_len = f->ahead_left = len;
-    if (begin_piece(f->node, &p))
-        rados_drop_ahead(f);
-    else
-        f->ahead_done = p.done;
-}
-
-/* One piece at a time, within an object, of files that are whole. */
 void rados_file_readahead(struct env_file *file, uint64_t off, size_t len)
 {
-    struct rados_handle *f = rados_handle_of(file);
-    struct rados_file rec = rados_node_rec(f->node);
-    uint64_t end = off - off % RADOS_OBJECT_BYTES + RADOS_OBJECT_BYTES;
-
-    if (f->writer || rec.state == RADOS_OPEN || off >= rec.size)
-        return;
-    end = end < rec.size ? end : rec.size;
-    len = len < AHEAD_MAX ? len : AHEAD_MAX;
-    len = end - off < len ? (size_t)(end - off) : len;
-    mutex_lock(&f->ahead_mu);
-    /* One that is on its way is not waited for, for a hint. */
-    if (!f->ahead_done &&
-        !(f->ahead && off >= f->ahead_off && off + len <= f->ahead_off + f->ahead_len))
-        begin_ahead(f, off, len);
-    mutex_unlock(&f->ahead_mu);
+    ask(rados_handle_of(file), off, off + len);
 }
 
 void rados_file_forget(struct env_file *file, uint64_t off, size_t len)
 {
-    struct rados_handle *f = rados_handle_of(file);
-
-    mutex_lock(&f->ahead_mu);
-    rados_drop_ahead(f);
-    mutex_unlock(&f->ahead_mu);
+    rados_ahead_forget(rados_handle_of(file), off, off + len);
 }
 
 /*

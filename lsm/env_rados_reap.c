@@ -126,6 +126,7 @@ static void *reaper(void *arg)
             cond_wait_ns(&wake, &mu, TICK_NS);
         asked = false;
         mutex_unlock(&mu);
+        rados_ahead_age();
         for (n = names_all(); n; n = n->next) {
             bool busy;
 

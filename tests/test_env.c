@@ -459,6 +459,81 @@ FACT(reads_and_syncs_run_beside_appends)
     ck_ok(env_file_close(s.f));
 }
 
+/* ---- reading in order: an env may fetch ahead of it ---- */
+
+enum { ORDERED = 9 << 20 };
+
+struct in_order {
+    struct env_file *f;
+    const uint8_t *want;
+    uint64_t from, upto;
+    size_t piece;
+};
+
+static void *read_in_order(void *arg)
+{
+    const struct in_order *o = arg;
+    uint8_t *back = malloc(o->piece);
+    uint64_t at;
+    size_t got;
+
+    for (at = o->from; at < o->upto; at += got) {
+        size_t len = o->upto - at < o->piece ? (size_t)(o->upto - at) : o->piece;
+
+        if (!back || env_file_pread(o->f, at, back, len, &got) || got != len ||
+            memcmp(back, o->want + at, len) != 0)
+            abort();
+    }
+    free(back);
+    return NULL;
+}
+
+static void read_by_two(struct in_order a, struct in_order b)
+{
+    pthread_t t;
+
+    ck_assert_int_eq(pthread_create(&t, NULL, read_in_order, &a), 0);
+    read_in_order(&b);
+    pthread_join(t, NULL);
+}
+
+FACT(what_is_read_in_order_is_what_is_there)
+{
+    uint8_t *data = malloc(ORDERED);
+    uint64_t rng = test_seed(), i, cut = (3 << 20) + 1;
+    struct in_order o = {.want = data, .piece = 64 << 10, .upto = 6 << 20}, all;
+
+    ck_assert_ptr_nonnull(data);
+    for (i = 0; i < ORDERED; i++)
+        data[i] = (uint8_t)test_random(&rng);
+    o.f = open_file(p, "f", ENV_CREATE, 0);
+    append(o.f, data, o.upto);
+    read_in_order(&o);
+    ck_ok(env_file_sync(o.f));
+    read_in_order(&o);
+    /* What was fetched of what is cut off is not what is there then. */
+    ck_ok(env_file_truncate(o.f, cut));
+    for (i = cut; i < ORDERED; i++)
+        data[i] ^= 1;
+    append(o.f, data + cut, ORDERED - cut);
+    o.from = 2 << 20;
+    o.upto = ORDERED;
+    read_in_order(&o);
+    ck_ok(env_file_close(o.f));
+    o.f = open_file(p, "f", ENV_READ, 0);
+    env_file_readahead(o.f, 0, ORDERED + 1);
+    all = o;
+    all.from = 0;
+    all.piece = 130001;
+    read_by_two(o, all);
+    env_file_forget(o.f, 1 << 20, 2 << 20);
+    o.piece = 2 << 20;
+    read_by_two(all, o);
+    env_file_readahead(o.f, 5 << 20, 4 << 20);
+    ck_ok(env_file_close(o.f));
+    free(data);
+}
+
 /* ---- env_posix ---- */
 
 static void modes_and_symlinks(const struct place *p)
@@ -629,6 +704,7 @@ TEST_MAIN("env", BOTH(appended_parts_are_read_back), BOTH(many_parts_are_one_app
           BOTH(list_gives_every_name_until_told_to_stop), BOTH(lock_is_held_by_one),
           BOTH(clock_goes_on_and_sleep_moves_it), BOTH(hook_is_called_before_a_sync),
           BOTH(reads_and_syncs_run_beside_appends),
+          BOTH(what_is_read_in_order_is_what_is_there),
           TEST_CASE(posix_files_are_private_and_symlinks_not_followed),
           TEST_CASE(posix_failed_append_leaves_the_position),
           TEST_CASE(posix_append_survives_a_mapping_that_faults),
