@@ -40,6 +40,12 @@ static inline size_t block_common_bytes(const uint8_t *a, const uint8_t *b, size
 {
     size_t i = 0;
 
+    for (; i + 8 <= n; i += 8) {
+        uint64_t differ = load_le64(a + i) ^ load_le64(b + i);
+
+        if (differ)
+            return i + (unsigned)__builtin_ctzll(differ) / 8;
+    }
     while (i < n && a[i] == b[i])
         i++;
     return i;

@@ -253,6 +253,11 @@ static inline void fetch_begin(const char *value)
         __builtin_prefetch(value + CACHE_LINE * i);
 }
 
+void cache_fetch_hinted(struct cache_place *place)
+{
+    fetch_begin(atomic_load_explicit(&place->value, memory_order_relaxed));
+}
+
 /* The value is fetched before the entry, which tells where it is, has come: two misses
  * of the processor's cache at once. */
 struct cache_entry *cache_get_at(struct cache *c, struct cache_place *place,
@@ -260,7 +265,7 @@ struct cache_entry *cache_get_at(struct cache *c, struct cache_place *place,
 {
     struct cache_entry *e = atomic_load_explicit(&place->entry, memory_order_acquire);
 
-    fetch_begin(atomic_load_explicit(&place->value, memory_order_relaxed));
+    cache_fetch_hinted(place);
     if (e && has_key(e, file, offset) && try_pin(e)) {
         if (has_key(e, file, offset)) {
             count(&my_stripe(c)->hits);

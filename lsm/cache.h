@@ -72,6 +72,8 @@ struct cache_entry *cache_put(struct cache *c, uint64_t file, uint64_t offset,
 void cache_fetch_entry(struct cache_place *place);
 enum cache_part { CACHE_BEGIN, CACHE_ENDS };
 void cache_fetch_value(struct cache_place *place, enum cache_part part);
+/* Its begin, where the place says it was: at the same time as the entry. */
+void cache_fetch_hinted(struct cache_place *place);
 void *cache_value(const struct cache_entry *e);
 void cache_unpin(struct cache *c, struct cache_entry *e);
 void cache_get_stats(struct cache *c, struct cache_stats *out);

@@ -6,12 +6,15 @@
 
 #include "db_iter_impl.h"
 
+enum { FEW = 24 }; /* children, for which no memory is asked */
+
 /* The children of the merge, newest first, and the sources of range deletes. */
 struct gathering {
     struct iter **child;
     unsigned n;
-    struct range_source *ranges;
+    struct range_source *ranges; /* NULL until there is one */
     unsigned n_ranges;
+    size_t max;              /* of both */
     struct key_range bounds; /* lo and hi (open), when given */
     bool has_lo, has_hi;
 };
@@ -29,9 +32,13 @@ static int add_child(struct gathering *g, struct iter *it, struct range_source s
     if (!it)
         return -ENOMEM;
     source.index = g->n;
+    g->child[g->n++] = it;
+    if (has_ranges && !g->ranges)
+        g->ranges = calloc(g->max, sizeof(*g->ranges));
+    if (has_ranges && !g->ranges)
+        return -ENOMEM;
     if (has_ranges)
         g->ranges[g->n_ranges++] = source;
-    g->child[g->n++] = it;
     return 0;
 }
 
@@ -108,13 +115,15 @@ static int set_bounds(struct lsm_iter *it, const struct lsm_iter_options *o,
 
 static int set_sources(struct lsm_iter *it, struct gathering *g)
 {
-    size_t max = 2 + it->view->n_imm + it->view->version->n[0] + LSM_LEVELS;
+    struct iter *few[FEW], **many = NULL;
     unsigned i;
     int rc = -ENOMEM;
 
-    g->child = calloc(max, sizeof(*g->child));
-    g->ranges = calloc(max, sizeof(*g->ranges));
-    if (g->child && g->ranges)
+    g->max = 2 + it->view->n_imm + it->view->version->n[0] + LSM_LEVELS;
+    if (g->max > FEW)
+        many = malloc(g->max * sizeof(*many));
+    g->child = g->max > FEW ? many : few;
+    if (g->child)
         rc = gather(g, it->own, it->view);
     if (!rc) {
         it->merge = merge_new(g->child, g->n);
@@ -123,7 +132,7 @@ static int set_sources(struct lsm_iter *it, struct gathering *g)
     }
     for (i = 0; i < g->n; i++)
         iter_free(g->child[i]);
-    free(g->child);
+    free(many);
     it->ranges = g->ranges;
     it->n_ranges = g->n_ranges;
     if (!rc)
@@ -149,7 +158,7 @@ int db_iter_new(struct lsm *db, const struct lsm_iter_options *o, struct memtabl
                 uint64_t own_seq, struct lsm_iter **out)
 {
     static const struct lsm_iter_options none;
-    struct lsm_iter *it = calloc(1, sizeof(*it));
+    struct lsm_iter *it = iter_alloc(sizeof(*it));
     struct gathering g = {0};
     int rc;
 

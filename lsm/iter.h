@@ -10,6 +10,8 @@
 #ifndef LSM_ITER_H
 #define LSM_ITER_H
 
+#include <stdlib.h>
+
 #include "ikey.h"
 
 struct iter {
@@ -64,6 +66,19 @@ static inline void iter_free(struct iter *it)
 {
     if (it)
         it->ops->free(it);
+}
+
+/*
+ * Zeroed memory for an iterator, or NULL; free() it. An iterator that is made for one
+ * seek costs its allocations, and calloc passes by the pieces that glibc keeps at hand
+ * for each thread. (Compilers make calloc of malloc and memset when they see both.)
+ */
+static inline void *iter_alloc(size_t size)
+{
+    void *p = malloc(size);
+
+    __asm__("" : "+r"(p));
+    return p ? memset(p, 0, size) : NULL;
 }
 
 /* Ends the iteration; err 0 is a plain end. */

@@ -169,7 +169,7 @@ struct iter *level_iter_new(struct tfile **files, size_t n, enum table_iter_use 
 {
     static const struct iter_ops ops = {li_first, li_last, li_seek, li_seek_prev,
                                         li_next,  li_prev, li_free};
-    struct level_iter *li = calloc(1, sizeof(*li));
+    struct level_iter *li = iter_alloc(sizeof(*li));
 
     if (!li)
         return NULL;

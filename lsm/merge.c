@@ -10,12 +10,12 @@
 
 struct merge {
     struct iter it;
-    struct iter **child; /* by age */
     unsigned n;
-    unsigned *heap; /* of valid children */
+    unsigned *heap; /* of valid children; behind child */
     unsigned n_heap;
     bool backward;
-    struct buf key; /* scratch for a change of direction */
+    struct buf key;       /* scratch for a change of direction */
+    struct iter *child[]; /* by age */
 };
 
 unsigned merge_source(const struct merge *m)
@@ -237,8 +237,6 @@ static void m_free(struct iter *it)
     for (i = 0; i < m->n; i++)
         iter_free(m->child[i]);
     buf_release(&m->key);
-    free(m->child);
-    free(m->heap);
     free(m);
 }
 
@@ -246,22 +244,18 @@ struct merge *merge_new(struct iter **children, unsigned n)
 {
     static const struct iter_ops ops = {m_first, m_last, m_seek, m_seek_prev,
                                         m_next,  m_prev, m_free};
-    struct merge *m = calloc(1, sizeof(*m));
+    struct merge *m = iter_alloc(sizeof(*m) + n * (sizeof(*m->child) + sizeof(*m->heap)));
     unsigned i;
 
-    if (m) {
-        m->it.ops = &ops;
-        m->child = calloc(n + 1, sizeof(*m->child));
-        m->heap = calloc(n + 1, sizeof(*m->heap));
-    }
-    if (!m || !m->child || !m->heap) {
+    if (!m) {
         for (i = 0; i < n; i++)
             iter_free(children[i]);
-        if (m)
-            m_free(&m->it);
         return NULL;
     }
-    memcpy(m->child, children, n * sizeof(*children));
+    m->it.ops = &ops;
+    m->heap = (unsigned *)(m->child + n);
+    for (i = 0; i < n; i++)
+        m->child[i] = children[i];
     m->n = n;
     return m;
 }
