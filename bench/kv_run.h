@@ -20,6 +20,8 @@ void kv_store_new(struct kv_store *s);
 /* Every record, shuffled, by all means the engine has; not at rest. */
 void kv_store_fill(struct kv_store *s);
 void kv_store_settle(struct kv_store *s);
+/* Read it once, so that the cache has what it holds. */
+void kv_store_warm(struct kv_store *s);
 /* Close and remove; nothing when it is not open. */
 void kv_store_drop(struct kv_store *s);
 
