@@ -11,6 +11,7 @@
 
 #include "../fs/fs.h"
 #include "command.h"
+#include "files.h"
 #include "log.h"
 #include "progress.h"
 #include "source.h"
@@ -53,7 +54,7 @@ static void default_name(const struct source *from, char name[SNAPSHOT_NAME_MAX 
         strcpy(name, "backup");
 }
 
-/* DEST and DEST/snapshots. */
+/* DEST and DEST/snapshots, by names that last, whoever made them. */
 static int make_dest(const char *dest, char snapshots[PATH_MAX], struct why *why)
 {
     struct env *env = env_for(dest);
@@ -63,9 +64,9 @@ static int make_dest(const char *dest, char snapshots[PATH_MAX], struct why *why
         return why_set(why, -ENAMETOOLONG, "%s: %s", dest, strerror(ENAMETOOLONG));
     if (!err || err == -EEXIST)
         err = env_mkdir(env, snapshots);
-    if (err && err != -EEXIST)
-        return why_set(why, err, "%s: %s", snapshots, strerror(-err));
-    return 0;
+    if (!err || err == -EEXIST)
+        err = names_last(dest, snapshots);
+    return err ? why_set(why, err, "%s: %s", snapshots, strerror(-err)) : 0;
 }
 
 static int back_up(const struct source *from, const char *dest, const char *name,

@@ -93,5 +93,8 @@ int made_when(const char *dir, struct timespec *t);
 int set_made(const char *dir, const struct timespec *t);
 /* Make the directory that holds path keep what names it has. */
 int sync_parent(const char *path);
+/* The same of a directory that may be new, and of one in it; on a directory that cannot be
+ * read, where the first was already, it does without. */
+int names_last(const char *top, const char *inner);
 
 #endif

@@ -250,3 +250,10 @@ int sync_parent(const char *path)
         slash[slash == parent] = '\0';
     return env_sync_dir(env_for(path), slash ? parent : ".");
 }
+
+int names_last(const char *top, const char *inner)
+{
+    int err = env_is_rados(top) ? 0 : sync_parent(top);
+
+    return err && err != -EACCES ? err : sync_parent(inner);
+}

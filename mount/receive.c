@@ -47,7 +47,9 @@ static int make_dirs(struct receiving *j)
 
     if (!err || err == -EEXIST)
         err = env_mkdir(env, j->dir);
-    there = err && err != -EEXIST ? err : path_there(j->to);
+    if (!err || err == -EEXIST)
+        err = names_last(j->r->store, j->dir);
+    there = err ? err : path_there(j->to);
     if (there < 0)
         return why_set(j->why, there, "%s: %s", j->dir, strerror(-there));
     if (there)

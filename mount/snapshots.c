@@ -87,9 +87,9 @@ int snapshot_create(struct lsm *db, const char *store, const char *name, struct 
         return err;
     snprintf(dir, sizeof(dir), "%s/" DIRECTORY, store);
     err = env_mkdir(env, dir);
-    if (!err)
+    if (!err || err == -EEXIST) /* a name that lasts, whoever made it */
         err = env_sync_dir(env, store);
-    if (!err || err == -EEXIST)
+    if (!err)
         err = lsm_checkpoint(db, path);
     switch (err) {
     case 0:

@@ -18,7 +18,11 @@ fresh || { fail "a fresh store mounts"; finish; }
 mkdir "$T/mnt2"
 cp lsm/*.h "$MNT/" && head -c 8000000 /dev/urandom >"$MNT/big" && ln "$MNT/big" "$MNT/hard"
 tree "$MNT" >"$T/one"
-out=$("$SILTFS" backup "$MNT" "$D" one) || fail "a backup of a mount" "$out"
+syncs=$(command -v strace >/dev/null && echo "strace -f -y -e trace=fsync -o $T/syncs") # what makes names last
+out=$($syncs "$SILTFS" backup "$MNT" "$D" one) || fail "a backup of a mount" "$out"
+[ -z "$syncs" ] || for d in "$T" "$D" "$D/snapshots" "$D/snapshots/.one-part"; do
+    ok "... is there for good: ${d#"$T"}" grep -q "fsync([0-9]*<$d>) *= 0" "$T/syncs"
+done
 ok "all files are copied" [ "$(copied "$out")" -ge 4 ]
 same "the mount has no snapshot left" "$("$SILTFS" snapshot list "$MNT")" ""
 echo more >"$MNT/more"
