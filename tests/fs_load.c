@@ -586,18 +586,35 @@ static int file(struct fs_load *l)
     return rc;
 }
 
+/* What a change leaves to do was done at once, or it met a disk that fails: that nobody is
+ * told, it goes on another day. What a directory may be exchanged with until then is
+ * another matter than in a load that met none. */
+static int quota_done(struct fs_load *l, const struct model_node *dir)
+{
+    struct fs_quota q;
+
+    return fs_quota_get(l->fs, dir->ino, &q) == 0 && q.dir == dir->ino &&
+                   q.state != FS_QUOTA_READY
+               ? -EIO
+               : 0;
+}
+
 /* Mostly one that nobody comes to. */
 static int quota(struct fs_load *l)
 {
     struct fs_limits limits = {1ull << 40, 1 << 30};
     struct model_node *dir = any_dir(l);
+    int rc;
 
     l->kind = FS_LOAD_QUOTA;
-    if (below(l, 3) == 0)
-        return fs_quota_clear(l->fs, dir->ino);
+    if (below(l, 3) == 0) {
+        rc = fs_quota_clear(l->fs, dir->ino);
+        return rc ? rc : quota_done(l, dir);
+    }
     if (below(l, 4) == 0)
         limits = (struct fs_limits){1 + below(l, 100000), 1 + below(l, 30)};
-    return fs_quota_set(l->fs, dir->ino, &limits);
+    rc = fs_quota_set(l->fs, dir->ino, &limits);
+    return rc ? rc : quota_done(l, dir);
 }
 
 int fs_load_step(struct fs_load *l)
