@@ -50,11 +50,12 @@ void key_index_add(struct key_index *x, uint64_t hash, const struct skip_node *n
 
     for (i = 0; i < NEAR; i++) {
         _Atomic uint64_t *slot = &x->slot[(hash + i) & x->mask];
-        uint64_t is = 0;
+        uint64_t is = atomic_load_explicit(slot, memory_order_relaxed);
 
-        if (!atomic_load_explicit(slot, memory_order_relaxed) &&
-            atomic_compare_exchange_strong_explicit(slot, &is, want, memory_order_release,
-                                                    memory_order_relaxed))
+        if (!is && atomic_compare_exchange_strong_explicit(
+                       slot, &is, want, memory_order_release, memory_order_relaxed))
+            return;
+        if (is == want)
             return;
     }
     atomic_store_explicit(&x->full, true, memory_order_relaxed);

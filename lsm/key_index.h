@@ -21,7 +21,8 @@ int key_index_init(struct key_index *x, uint64_t keys);
 void key_index_release(struct key_index *x);
 size_t key_index_bytes(const struct key_index *x);
 
-/* Each key only once, by whoever inserted its first node. hash: hash_key. */
+/* node: the first of its key, whoever inserted it; one that is there already stays alone.
+ * hash: hash_key. */
 void key_index_add(struct key_index *x, uint64_t hash, const struct skip_node *node);
 /* NULL: it is not there, unless *x is full. */
 const struct skip_node *key_index_find(const struct key_index *x, uint64_t hash,

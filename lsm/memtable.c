@@ -169,21 +169,27 @@ static int insert_range(struct memtable *m, struct slice start, uint64_t seq,
 /* A version of a key that is known to be there has its place without a search. */
 static int insert_point(struct memtable *m, const struct memtable_entry *e)
 {
-    const struct skip_node *first = key_index_find(&m->index, e->hash, e->key);
+    const struct skip_node *known = key_index_find(&m->index, e->hash, e->key), *first;
     uint64_t trailer = ikey_pack(e->seq, e->type);
     int rc = -ESTALE;
 
-    if (first)
-        rc = skiplist_add_version(&m->list, first, trailer, e->value);
+    if (known)
+        rc = skiplist_add_version(&m->list, known, trailer, e->value);
     if (rc != -ESTALE)
         return rc;
     rc = skiplist_insert(&m->list, e->key, trailer, e->value, &first);
-    /* Before anybody may see the key: that waits for visible_seq. */
-    if (!rc && first) {
+    if (rc || known)
+        return rc;
+    if (first)
         atomic_fetch_add_explicit(&m->keys, 1, memory_order_relaxed);
+    /* Another put the first one there and is about to add it, perhaps. What it inserted
+     * is newer, then, and does not keep readers from seeing this one. */
+    else if (!key_index_is_full(&m->index))
+        first = skiplist_first_of(&m->list, e->key);
+    /* Before anybody may see the key: that waits for visible_seq. */
+    if (first)
         key_index_add(&m->index, e->hash, first);
-    }
-    return rc;
+    return 0;
 }
 
 static int insert(struct memtable *m, const struct memtable_entry *e)

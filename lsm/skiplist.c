@@ -570,6 +570,14 @@ const struct skip_node *skiplist_seek(const struct skiplist *l, struct slice use
     return version_at(next, trailer, &after);
 }
 
+const struct skip_node *skiplist_first_of(const struct skiplist *l, struct slice user)
+{
+    struct skip_node *prev, *next;
+
+    find(l, user, UINT64_MAX, &prev, &next);
+    return next && key_eq(node_user(next), user) ? next : NULL;
+}
+
 const struct skip_node *skiplist_before(const struct skiplist *l, struct slice user,
                                         uint64_t trailer)
 {

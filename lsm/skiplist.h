@@ -34,6 +34,8 @@ int skiplist_init(struct skiplist *l, struct arena *arena);
  */
 int skiplist_insert(struct skiplist *l, struct slice user, uint64_t trailer,
                     struct slice value, const struct skip_node **first);
+/* The first node of that user key to be there, which stays so; NULL: there is none. */
+const struct skip_node *skiplist_first_of(const struct skiplist *l, struct slice user);
 /*
  * A newer version of the key of which `first` is the first node. -ESTALE, and nothing was
  * done, when that is newer itself: insert it as any other. -ENOMEM.

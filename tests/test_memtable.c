@@ -717,6 +717,75 @@ START_TEST(threads_write_versions_of_the_same_keys)
 }
 END_TEST
 
+/* ---- the same key, by two at once ---- */
+
+enum { TOGETHER = SOAK_SANITIZED ? 4000 : 40000 };
+
+struct together {
+    struct memtable *m;
+    _Atomic unsigned ready;
+    unsigned lost;
+};
+
+static struct slice key_together(unsigned i, char to[24])
+{
+    snprintf(to, 24, "%08x together", i * 2654435761u);
+    return slice_str(to);
+}
+
+/* Each key as soon as the other thread is about to insert a newer version of it; what was
+ * inserted is to be found then, whether the other one is through or not. */
+static void *insert_older(void *arg)
+{
+    struct together *s = arg;
+    uint64_t trailer;
+    struct slice v;
+    char k[24];
+    unsigned i;
+
+    for (i = 0; i < TOGETHER; i++) {
+        struct slice key = key_together(i, k);
+
+        atomic_fetch_add(&s->ready, 1);
+        while (atomic_load(&s->ready) < 2 * (i + 1))
+            sched_yield();
+        ck_ok(memtable_insert(s->m, IKEY_PUT, key, 2 * i + 1, slice_str("old")));
+        s->lost += memtable_get(s->m, key, hash_key(key), 2 * i + 1, &trailer, &v) != 0;
+    }
+    return NULL;
+}
+
+static void *insert_newer(void *arg)
+{
+    struct together *s = arg;
+    char k[24];
+    unsigned i;
+
+    for (i = 0; i < TOGETHER; i++) {
+        struct slice key = key_together(i, k);
+
+        atomic_fetch_add(&s->ready, 1);
+        while (atomic_load(&s->ready) < 2 * (i + 1))
+            sched_yield();
+        ck_ok(memtable_insert(s->m, IKEY_PUT, key, 2 * i + 2, slice_str("new")));
+    }
+    return NULL;
+}
+
+START_TEST(what_was_inserted_is_found_while_another_inserts_the_same_key)
+{
+    struct together s = {.m = memtable_new(16 << 20)};
+    pthread_t t[2];
+
+    ck_assert_int_eq(pthread_create(&t[0], NULL, insert_newer, &s), 0);
+    ck_assert_int_eq(pthread_create(&t[1], NULL, insert_older, &s), 0);
+    pthread_join(t[0], NULL);
+    pthread_join(t[1], NULL);
+    ck_assert_uint_eq(s.lost, 0);
+    memtable_unref(s.m);
+}
+END_TEST
+
 TEST_MAIN(
     "memtable",
 
@@ -733,4 +802,5 @@ TEST_MAIN(
     TEST_CASE_ALONE(too_many_range_deletes_crowd_a_memtable),
     TEST_CASE_ALONE(overlapping_range_deletes_are_counted_as_memory_and_do_not_multiply),
     TEST_CASE(threads_insert_and_read_at_once),
-    TEST_CASE(threads_write_versions_of_the_same_keys))
+    TEST_CASE(threads_write_versions_of_the_same_keys),
+    TEST_CASE(what_was_inserted_is_found_while_another_inserts_the_same_key))
