@@ -221,6 +221,7 @@ soak: all $(TESTS) $(TOOLS) $(B)/kill/siltfs $(B)/asan/siltfs
 rados: all $(B)/kill/siltfs $(B)/tests/test_env $(B)/tests/test_db_model $(B)/tests/test_checkpoint
 	@B=$(B) RADOS=full bash tests/mount_rados.sh
 	@B=$(B) bash tests/rados_full.sh
+	@B=$(B) bash tests/rados_net.sh
 
 # Lines and names of functions are all that a report of theirs needs.
 ASAN = OPT=-O1 DEBUG=-g1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -DLOCK_CHECK"

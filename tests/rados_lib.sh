@@ -11,6 +11,7 @@
 # Of scripts that have mount_lib.sh, too: rados_tests [OSDS] [BYTES] begins, serve and
 # kill_daemon mount and end a mount.
 
+ADDR=${CLUSTER_ADDR:-127.0.0.1} # whoever needs another sets it
 CEPH_PACKAGES="ceph-mon ceph-osd ceph-common"
 
 cluster_packages() {
@@ -34,10 +35,10 @@ cluster_conf() { # PORT BYTES
     cat >"$C/ceph.conf" <<CONF
 [global]
 fsid = $(cat /proc/sys/kernel/random/uuid)
-mon host = [v2:127.0.0.1:$1]
+mon host = [v2:$ADDR:$1]
 mon initial members = a
-public addr = 127.0.0.1
-cluster addr = 127.0.0.1
+public addr = $ADDR
+cluster addr = $ADDR
 auth cluster required = none
 auth service required = none
 auth client required = none
@@ -96,7 +97,7 @@ cluster_start() {
     cluster_conf "$port" "$bytes"
     fsid=$(sed -n 's/^fsid = //p' "$C/ceph.conf")
     ceph-authtool --create-keyring "$C/keyring" --gen-key -n mon. --cap mon 'allow *' >"$C/mon.out" 2>&1 &&
-        monmaptool --create --addv a "[v2:127.0.0.1:$port]" --fsid "$fsid" "$C/monmap" >>"$C/mon.out" 2>&1 &&
+        monmaptool --create --addv a "[v2:$ADDR:$port]" --fsid "$fsid" "$C/monmap" >>"$C/mon.out" 2>&1 &&
         ceph-mon -c "$C/ceph.conf" --mkfs -i a --monmap "$C/monmap" --keyring "$C/keyring" >>"$C/mon.out" 2>&1 ||
         { cat "$C/mon.out"; return 1; }
     mon_start
