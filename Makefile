@@ -218,7 +218,8 @@ unit: $(filter-out $(SKIP:%=$(B)/tests/test_%),$(TESTS)) $(if $(SKIP),,$(FUZZERS
 soak: all $(TESTS) $(TOOLS) $(B)/kill/siltfs $(B)/asan/siltfs
 	@B=$(B) bash tests/soak $(MINUTES) $(T)
 
-rados: all $(B)/kill/siltfs $(B)/tests/test_env $(B)/tests/test_db_model $(B)/tests/test_checkpoint
+rados: all $(B)/kill/siltfs $(B)/tests/test_env $(B)/tests/test_db_model $(B)/tests/test_checkpoint \
+       $(B)/tests/test_rados_hostile
 	@B=$(B) RADOS=full bash tests/mount_rados.sh
 	@B=$(B) bash tests/rados_full.sh
 	@B=$(B) bash tests/rados_net.sh

@@ -268,6 +268,8 @@ int rados_open_node(struct names *n, struct node *node, enum env_mode mode,
                     uint64_t preallocate, struct env_file **out);
 /* Size of a file that somebody else may be writing. */
 int rados_probe(struct names *n, struct node *node, uint64_t *size);
+/* Of *objects that a file may have, as many as it does have, and some more. */
+int rados_bound_objects(struct names *n, uint64_t id, uint64_t *objects);
 /* Nobody of another session can append to it from here on; its record says how long it
  * is. mu of n is held. */
 int rados_seal_locked(struct names *n, struct node *node);

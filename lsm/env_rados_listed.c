@@ -11,6 +11,8 @@
 
 #include "coding.h"
 
+enum { HOLDERS_MAX = 1 << 20 }; /* bytes */
+
 /* ---- sorted arrays ---- */
 
 static int entry_cmp(const struct entry *e, uint64_t dir, const char *name)
@@ -192,7 +194,7 @@ static int take_file(struct names *n, uint64_t id, struct slice value, const cha
     return 0;
 }
 
-/* Holders are few: their records lie one behind the other. */
+/* Holders are few, or it is no store of ours: their records lie one behind the other. */
 static bool find_holder(const struct names *n, uint64_t dir, size_t *at,
                         struct slice *value)
 {
@@ -229,6 +231,8 @@ static int take_holder(struct names *n, uint64_t dir, struct slice value, const 
 
     if (rc)
         return rc;
+    if (n->holder.len > HOLDERS_MAX)
+        return -EUCLEAN;
     lose_holder(n, dir);
     put_le64(&n->holder, dir);
     put_le32(&n->holder, (uint32_t)value.len);

@@ -46,20 +46,25 @@ static int probe_objects(struct names *n, uint64_t id, uint64_t first, unsigned 
     return conn_errno(rc);
 }
 
-/* *end: of the last object that is there; *gap: of the first bytes without a hole. */
+/*
+ * *end: of the last object that is there; *gap: of the first bytes without a hole. A
+ * writer has a few chunks on their way and no more, so behind PARTS objects of which there
+ * is none there are no others, whatever the record says that there may be.
+ */
 static int probe_all(struct names *n, const struct node *node, uint64_t *end,
                      uint64_t *gap)
 {
     uint64_t at, objects = node->rec.objects;
-    bool whole = true;
+    bool whole = true, some = true;
     int rc = 0;
 
     *end = *gap = 0;
-    for (at = 0; at < objects && !rc; at += PARTS) {
+    for (at = 0; at < objects && some && !rc; at += PARTS) {
         unsigned count = objects - at < PARTS ? (unsigned)(objects - at) : PARTS, i;
         int64_t size[PARTS];
 
         rc = probe_objects(n, node->id, at, count, size);
+        some = false;
         for (i = 0; i < count && !rc; i++) {
             uint64_t from = (at + i) * RADOS_OBJECT_BYTES;
 
@@ -70,6 +75,7 @@ static int probe_all(struct names *n, const struct node *node, uint64_t *end,
                 *end = from + (uint64_t)size[i];
             if (whole && size[i] > 0)
                 *gap = from + (uint64_t)size[i];
+            some |= size[i] >= 0;
             whole &= size[i] == RADOS_OBJECT_BYTES;
         }
     }
@@ -81,6 +87,26 @@ int rados_probe(struct names *n, struct node *node, uint64_t *size)
     uint64_t gap;
 
     return probe_all(n, node, size, &gap);
+}
+
+int rados_bound_objects(struct names *n, uint64_t id, uint64_t *objects)
+{
+    uint64_t at, upto = *objects;
+    bool some = true;
+    int rc = 0;
+
+    for (at = 0; at < upto && some && !rc; at += PARTS) {
+        unsigned count = upto - at < PARTS ? (unsigned)(upto - at) : PARTS, i;
+        int64_t size[PARTS];
+
+        rc = probe_objects(n, id, at, count, size);
+        some = false;
+        for (i = 0; i < count && !rc; i++)
+            some |= size[i] >= 0;
+    }
+    if (!rc && at < upto)
+        *objects = at;
+    return rc;
 }
 
 /* The object at which its writer would go on takes no append of his any more. */

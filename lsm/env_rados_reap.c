@@ -21,18 +21,18 @@ enum {
 
 /* ---- removing ---- */
 
+/* From the end: what a crash leaves is its beginning, as rados_bound_objects wants it. */
 int rados_remove_objects(struct names *n, uint64_t id, uint64_t objects)
 {
     rados_completion_t done[AT_ONCE];
     char oid[RADOS_OID_MAX];
-    uint64_t at = 0;
     int rc = 0, rc2;
 
-    while (at < objects && !rc) {
+    while (objects && !rc) {
         unsigned begun = 0, i;
 
-        for (; begun < AT_ONCE && at < objects && !rc; at++) {
-            rados_object_name(oid, id, at);
+        for (; begun < AT_ONCE && objects && !rc; objects--) {
+            rados_object_name(oid, id, objects - 1);
             rc = ra.aio_create_completion2(NULL, NULL, &done[begun]);
             if (!rc && (rc = ra.aio_remove(n->io, oid, done[begun])))
                 ra.aio_release(done[begun]);
@@ -49,63 +49,75 @@ int rados_remove_objects(struct names *n, uint64_t id, uint64_t objects)
     return conn_errno(rc);
 }
 
+struct dead {
+    uint64_t id, objects;
+    bool open; /* and so perhaps not nearly so many */
+};
+
 static bool is_dead(const struct node *node)
 {
     return node->known && !node->links && !node->handles;
 }
 
 /* Dead ones whose objects are to be removed; a commit before makes sure that they are. */
-static size_t find_dead(struct names *n, uint64_t *id, uint64_t *objects)
+static size_t find_dead(struct names *n, struct dead *dead)
 {
     size_t i, found = 0;
 
     for (i = 0; i < n->n_nodes && found < REAPED_MAX; i++)
-        if (is_dead(n->node[i])) {
-            id[found] = n->node[i]->id;
-            objects[found++] = n->node[i]->rec.objects;
-        }
+        if (is_dead(n->node[i]))
+            dead[found++] = (struct dead){.id = n->node[i]->id,
+                                          .objects = n->node[i]->rec.objects,
+                                          .open = n->node[i]->rec.state == RADOS_OPEN};
     return found;
 }
 
-static void drop_records(struct names *n, const uint64_t *id, size_t count)
+static void drop_records(struct names *n, const struct dead *dead, size_t count)
 {
     size_t i;
 
     for (i = 0; i < count; i++) {
-        struct node *node = names_node(n, id[i]);
+        struct node *node = names_node(n, dead[i].id);
 
-        if (node && is_dead(node) && names_drop_file(n, id[i]))
+        if (node && is_dead(node) && names_drop_file(n, dead[i].id))
             break;
     }
 }
 
+static int remove_dead(struct names *n, struct dead *d)
+{
+    int rc = d->open ? rados_bound_objects(n, d->id, &d->objects) : 0;
+
+    return rc ? rc : rados_remove_objects(n, d->id, d->objects);
+}
+
 int rados_reap(struct names *n)
 {
-    uint64_t *id = calloc(2 * REAPED_MAX, sizeof(*id)), *objects = id + REAPED_MAX;
+    struct dead *dead = calloc(REAPED_MAX, sizeof(*dead));
     size_t found = 0, i;
-    int rc = id ? 0 : -ENOMEM;
+    int rc = dead ? 0 : -ENOMEM;
 
     if (rc)
         return rc;
     mutex_lock(&n->mu);
     rc = names_commit_locked(n);
     if (!rc && n->session && n->loaded)
-        found = find_dead(n, id, objects);
+        found = find_dead(n, dead);
     /* Once more with what others did: who has no name then never gets one again. */
     if (found) {
         rc = names_refresh_locked(n);
-        found = rc ? 0 : find_dead(n, id, objects);
+        found = rc ? 0 : find_dead(n, dead);
     }
     mutex_unlock(&n->mu);
     for (i = 0; i < found && !rc; i++)
-        rc = rados_remove_objects(n, id[i], objects[i]);
+        rc = remove_dead(n, &dead[i]);
     if (found && !rc) {
         mutex_lock(&n->mu);
-        drop_records(n, id, found);
+        drop_records(n, dead, found);
         rc = names_commit_locked(n);
         mutex_unlock(&n->mu);
     }
-    free(id);
+    free(dead);
     return rc ? rc : (int)found;
 }
 
