@@ -97,7 +97,7 @@ much_at_once() {
     # Walking over it makes the kernel know all; it gives back what it is told to forget.
     same "find sees every name" $(($(find "$MNT/entries" -newermt 2000-01-01 | wc -l) > names / 2)) 1
     within "$pid"
-    echo "most: $((most_rss / 1024)) MiB, with $most_live inodes"
+    echo "SAW at most $((most_rss / 1024)) MiB, with $most_live inodes"
     if drop_caches 2; then
         forgotten() { [ "$(live_inodes)" -lt 20000 ]; }
         ok "the kernel forgets" wait_until 60 forgotten
@@ -108,7 +108,7 @@ much_at_once() {
         wait_until 30 given_back # fs/lazy.c has a thread for it
         most_live=$(live_inodes)
         within "$pid" $holes
-        echo "after it forgot: $(($(rss_kib "$pid") / 1024)) MiB with $(live_inodes) inodes"
+        echo "SAW after the kernel forgot $(($(rss_kib "$pid") / 1024)) MiB with $(live_inodes) inodes"
     fi
     # One in reserve, one for a lone client, one for a second.
     few_threads() { [ "$(threads "$pid")" -le $((idle + 3)) ]; }
