@@ -16,7 +16,6 @@
 enum {
     FIRST_OBJECTS =
         16, /* that a new file may have, before the names object is told more */
-    UNKNOWN_SPACE_BITS = 50,
 };
 
 /* ---- changing names ---- */
@@ -539,25 +538,13 @@ int env_rados_set_closed(const char *path, uint64_t closed_ns)
 
 /* ---- the rest ---- */
 
-/* A cluster without a manager knows nothing of its room: then there is much, until a
- * write is refused. */
 static int store_space(struct env *env, const char *path, uint64_t *total,
                        uint64_t *avail)
 {
-    struct rados_cluster_stat_t s;
     struct rados_place p;
     int rc = rados_find_dir(path, RADOS_CACHED, &p);
 
-    if (rc)
-        return rc;
-    rc = ra.cluster_stat(p.n->conn->cluster, &s);
-    if (rc)
-        return conn_errno(rc);
-    *total = s.kb ? s.kb << 10 : (uint64_t)1 << UNKNOWN_SPACE_BITS;
-    *avail = s.kb ? s.kb_avail << 10 : *total;
-    if (!conn_has_room(p.n))
-        *avail = 0;
-    return 0;
+    return rc ? rc : rados_space(p.n, total, avail);
 }
 
 static uint64_t store_now_ns(struct env *e)

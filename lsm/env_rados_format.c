@@ -232,3 +232,27 @@ int rados_get_holder(struct slice in, const char *key, struct rados_holder *h)
                ? -EUCLEAN
                : 0;
 }
+
+/* ---- of Ceph ---- */
+
+/* A pool's name has no quotes in it, by Ceph's rules; else none is found. */
+uint64_t rados_quota_of(struct slice json, const char *pool)
+{
+    static const char field[] = "\"quota_max_bytes\":";
+    char name[RADOS_NAME_MAX + 32];
+    const char *at, *end = (const char *)json.data + json.len;
+    uint64_t bytes = 0;
+    int len = snprintf(name, sizeof(name), "\"pool_name\":\"%s\",", pool);
+
+    if (!json.len || len < 0 || (size_t)len >= sizeof(name))
+        return 0;
+    at = memmem(json.data, json.len, name, (size_t)len);
+    at = at ? memmem(at, (size_t)(end - at), field, strlen(field)) : NULL;
+    if (!at)
+        return 0;
+    for (at += strlen(field); at < end && *at >= '0' && *at <= '9'; at++)
+        if (__builtin_mul_overflow(bytes, 10, &bytes) ||
+            __builtin_add_overflow(bytes, (uint64_t)(*at - '0'), &bytes))
+            return 0;
+    return bytes;
+}

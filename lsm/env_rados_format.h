@@ -100,4 +100,8 @@ enum { RADOS_OID_MAX = 32 };
 void rados_object_name(char oid[RADOS_OID_MAX], uint64_t file, uint64_t index);
 bool rados_object_parse(const char *oid, uint64_t *file, uint64_t *index);
 
+/* What the monitors answer to "osd pool ls detail" as JSON: the pool's quota in bytes, 0:
+ * it has none, or that is no such answer. */
+uint64_t rados_quota_of(struct slice json, const char *pool);
+
 #endif

@@ -12,6 +12,7 @@
  *   env_rados_read.c    open files: reads
  *   env_rados_ahead.c   open files: what is read ahead
  *   env_rados_probe.c   files that another writes, or did
+ *   env_rados_space.c   how much room there is
  *   env_rados_reap.c    what goes: objects of files without a name
  *
  * Locks, outermost first: a names' mu (held over round trips; nothing is waited for that
@@ -43,6 +44,9 @@
     X(blocklist_add)                                                                     \
     X(wait_for_latest_osdmap)                                                            \
     X(cluster_stat)                                                                      \
+    X(mon_command)                                                                       \
+    X(buffer_free)                                                                       \
+    X(ioctx_pool_stat)                                                                   \
     X(ioctx_create)                                                                      \
     X(ioctx_destroy)                                                                     \
     X(ioctx_set_namespace)                                                               \
@@ -205,6 +209,7 @@ struct names {
     struct buf holder; /* raw records: dir(8) len(4) bytes */
     uint64_t session;  /* 0: none; ids are made of it */
     uint32_t counter;
+    _Atomic uint64_t quota, quota_ns; /* of the pool, and when that was asked */
     int error; /* sticky: fenced, or in disagreement with what others did */
     struct held *held;
 };
@@ -282,6 +287,9 @@ bool rados_holder_here(const struct rados_holder *h, bool *dead);
 int rados_mark(struct names *n, uint64_t dir, const char *text);
 /* Called now and then: keep leases. */
 void rados_lock_renew(struct names *n);
+
+/* Bytes of the cluster, or of the pool's quota. */
+int rados_space(struct names *n, uint64_t *total, uint64_t *avail);
 
 /* One file's objects. */
 int rados_remove_objects(struct names *n, uint64_t id, uint64_t objects);

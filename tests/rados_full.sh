@@ -24,6 +24,11 @@ fill() {
 sums() { (cd "$MNT" && md5sum $(cat "$T/$1")); }
 room_again() { wait_until 20 random "$1"; }
 
+ceph_do osd pool set-quota silt max_bytes 262144000 >/dev/null
+serve "$S" "$MNT"
+same "df shows the pool's quota" "$(df -BM --output=size "$MNT" | tail -n 1 | tr -d ' ')" 250M
+"$SILTFS" umount "$MNT"
+ceph_do osd pool set-quota silt max_bytes 0 >/dev/null
 serve "$S" "$MNT"
 ok "the cluster gets full" fill f
 ok "who writes is told ENOSPC" grep -q "No space left" "$T/error"

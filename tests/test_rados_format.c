@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lsm/env_rados_format.h"
@@ -183,7 +184,33 @@ START_TEST(a_body_too_long_for_its_lengths_is_none)
 }
 END_TEST
 
+START_TEST(a_quota_is_that_of_its_pool)
+{
+    static const char text[] =
+        "[{\"pool_id\":1,\"pool_name\":\"a\",\"x\":1,\"quota_max_bytes\":0,"
+        "\"y\":2},{\"pool_id\":2,\"pool_name\":\"silt\",\"quota_max_bytes\":"
+        "123456789012}]";
+    size_t i;
+
+    ck_assert_uint_eq(rados_quota_of(slice_str(text), "silt"), 123456789012);
+    ck_assert_uint_eq(rados_quota_of(slice_str(text), "a"), 0);
+    ck_assert_uint_eq(rados_quota_of(slice_str(text), "il"), 0);
+    for (i = 0; i < sizeof(text); i++) {
+        char *cut = malloc(i + 1); /* a sanitizer sees what is read behind it */
+
+        memcpy(cut, text, i);
+        ck_assert(rados_quota_of(slice_of(cut, i), "silt") <= 123456789012);
+        free(cut);
+    }
+    ck_assert_uint_eq(
+        rados_quota_of(slice_str("\"pool_name\":\"a\",\"quota_max_bytes\":"
+                                 "99999999999999999999999"),
+                       "a"),
+        0);
+}
+END_TEST
+
 TEST_MAIN("rados format", TEST_CASE(values_are_these_bytes),
           TEST_CASE(objects_have_these_names), TEST_CASE(keys_are_taken_apart),
-          TEST_CASE(damaged_values_are_none),
+          TEST_CASE(damaged_values_are_none), TEST_CASE(a_quota_is_that_of_its_pool),
           TEST_CASE(a_body_too_long_for_its_lengths_is_none))
