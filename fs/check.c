@@ -225,7 +225,7 @@ static int all_passes(struct check *c)
 static void forget(struct check *c)
 {
     known_release(&c->inodes);
-    c->top = c->doubtful = c->lost_found = c->bytes = c->labelled = 0;
+    c->top = c->doubtful = c->lost_found = c->bytes = c->labelled = c->leaving = 0;
 }
 
 static int begin(struct check *c)

@@ -26,7 +26,7 @@ static uint64_t highest_number(const struct check *c, uint32_t without)
 
 static uint64_t count_inodes(const struct check *c)
 {
-    uint64_t n = 0, i;
+    uint64_t n = c->leaving, i;
 
     for (i = 0; i < c->inodes.slots; i++)
         n += has_record(&c->inodes.slot[i]);

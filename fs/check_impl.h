@@ -45,6 +45,7 @@ struct check {
     bool limited;
     struct used used; /* with a limit: what the store says */
     uint64_t bytes;   /* used, by what was found (usage.c) */
+    uint64_t leaving; /* orphans with their record under O */
 
     bool quotas; /* the superblock tells of some (quota.h) */
     bool quotas_exact;

@@ -271,7 +271,8 @@ int unlink_inode(struct fs *fs, struct txn *t, struct inode *in, struct stamp no
     }
     if (!record_is_dir(rec) && itable_referenced(&fs->inodes, in)) {
         *fate = FATE_ORPHAN;
-        txn_put_orphan(t, in->ino);
+        if (!in->home.parent)
+            lsm_batch_delete(t->batch, key_inode(&k, in->ino));
         txn_put_record(t, in, &own_key, rec);
         return 0;
     }

@@ -75,8 +75,6 @@ static int make_write(struct fs *fs, const struct make *m, struct inode *dir,
         atomic_store(&in->tree, t->trees ? t->tree : 0);
     if (e)
         rc = put_name(fs, t, m, dir, e, in, &dir_rec);
-    else
-        txn_put_orphan(t, in->ino);
     txn_put_new(t, in->ino, &in->home, &in->rec);
     xattr_put_inherited(t, in->ino, inherited);
     rc = txn_end(fs, t, rc);

@@ -1,8 +1,8 @@
 /*
  * orphan.c - inodes without a name that somebody still refers to.
  *
- * Unlinking such a file keeps its record and contents, and notes it under O in
- * the same batch; when the last reference goes, all three are deleted. The
+ * Unlinking such a file keeps its contents, and its record goes under O in
+ * the same batch; when the last reference goes, both are deleted. The
  * kernel refers to nearly every file at the moment it is unlinked, and lets go
  * right after: so inodes to be deleted are gathered, and one batch deletes many.
  * If that never happens, because the process died first, the next mount does it.
@@ -22,7 +22,6 @@ static int delete_dead(struct fs *fs, const struct dead *dead, unsigned n)
         return n ? -ENOMEM : 0;
     for (i = 0; i < n && !rc; i++) {
         lsm_batch_delete(t->batch, key_orphan(&k, dead[i].ino));
-        lsm_batch_delete(t->batch, key_inode(&k, dead[i].ino));
         if (t->trees)
             txn_of_tree(fs, t, dead[i].tree);
         txn_note_gone(t, &dead[i].rec);
@@ -101,6 +100,21 @@ static void remove_blindly(struct txn *t, uint64_t ino)
                            key_one(&b, KEY_XATTR, ino + 1));
 }
 
+/* Its record; of what older versions left that is under I. */
+static int read_orphan(struct fs *fs, uint64_t ino, struct record *rec, uint64_t *tree,
+                       struct lsm_value *v)
+{
+    struct key k;
+    int rc = lsm_get(fs->db, NULL, key_orphan(&k, ino), v);
+
+    if (!rc)
+        rc = orphan_decode(v->value, rec, tree);
+    if (rc != -ENODATA)
+        return rc;
+    rc = lsm_get(fs->db, NULL, key_inode(&k, ino), v);
+    return rc ? rc : record_decode_tree(v->value, rec, tree);
+}
+
 static int remove_one(struct fs *fs, uint64_t ino)
 {
     struct lsm_value v = {0};
@@ -108,14 +122,12 @@ static int remove_one(struct fs *fs, uint64_t ino)
     uint64_t tree;
     struct txn *t;
     struct key k;
-    int rc = lsm_get(fs->db, NULL, key_inode(&k, ino), &v);
+    int rc = read_orphan(fs, ino, &rec, &tree, &v);
 
     if (rc == -EIO) { /* perhaps it can be read another day; no reason not to mount */
         err_log("orphan %llu cannot be read; it stays", (unsigned long long)ino);
         return 0;
     }
-    if (!rc)
-        rc = record_decode_tree(v.value, &rec, &tree);
     if (!rc && rec.nlink) {
         lsm_value_release(&v);
         fs_corrupt("an orphan has names; it stays", ino, rec.nlink);
@@ -170,7 +182,9 @@ int orphans_remove(struct fs *fs)
         if (key_parse_one(lsm_iter_key(it), KEY_ORPHAN, &ino))
             rc = remove_one(fs, ino);
     }
-    if (!rc)
+    if (!rc && is_unreadable(lsm_iter_error(it))) /* likewise */
+        err_log("some orphans cannot be read; they stay");
+    else if (!rc)
         rc = lsm_iter_error(it);
     lsm_iter_free(it);
     return rc;

@@ -88,7 +88,7 @@ static int count_entries(struct counter *c, struct quota *q, uint64_t dir)
     return rc ? rc : lsm_iter_error(c->entries);
 }
 
-static int count_record(struct counter *c)
+static int count_record(struct counter *c, enum key_letter letter)
 {
     struct record rec;
     struct slice value;
@@ -98,7 +98,9 @@ static int count_record(struct counter *c)
 
     if (rc)
         return rc;
-    if (!key_parse_one(lsm_iter_key(c->inodes), KEY_INODE, &ino) ||
+    if (letter == KEY_ORPHAN && !value.len)
+        return 0; /* an older version's: its record is under I */
+    if (!key_parse_one(lsm_iter_key(c->inodes), letter, &ino) ||
         record_decode_tree(value, &rec, &tree)) {
         fs_corrupt("an inode cannot be counted", 0, 0);
         return 0;
@@ -139,9 +141,24 @@ static int add_outers(struct quota_table *t)
     return 0;
 }
 
-static int count_all(struct counter *c)
+static int count_records(struct counter *c, enum key_letter letter)
 {
     struct key k;
+    int rc = 0;
+
+    lsm_iter_seek(c->inodes, key_one(&k, letter, 0));
+    for (; !rc && lsm_iter_valid(c->inodes); lsm_iter_next(c->inodes)) {
+        if (lsm_iter_key(c->inodes).data[0] != letter)
+            break;
+        rc = count_record(c, letter);
+        if (!rc && stopped(c->fs, &c->seen))
+            rc = -ECANCELED;
+    }
+    return rc ? rc : lsm_iter_error(c->inodes);
+}
+
+static int count_all(struct counter *c)
+{
     unsigned i;
     int rc = 0;
 
@@ -150,16 +167,9 @@ static int count_all(struct counter *c)
         c->table->at[i]->sum_inodes = 0;
         c->table->at[i]->seen = false;
     }
-    lsm_iter_seek(c->inodes, key_one(&k, KEY_INODE, 0));
-    for (; !rc && lsm_iter_valid(c->inodes); lsm_iter_next(c->inodes)) {
-        if (lsm_iter_key(c->inodes).data[0] != KEY_INODE)
-            break;
-        rc = count_record(c);
-        if (!rc && stopped(c->fs, &c->seen))
-            rc = -ECANCELED;
-    }
+    rc = count_records(c, KEY_INODE);
     if (!rc)
-        rc = lsm_iter_error(c->inodes);
+        rc = count_records(c, KEY_ORPHAN);
     return rc ? rc : add_outers(c->table);
 }
 

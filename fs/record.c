@@ -268,6 +268,13 @@ int record_decode_tree(struct slice in, struct record *r, uint64_t *tree)
     return 0;
 }
 
+int orphan_decode(struct slice in, struct record *r, uint64_t *tree)
+{
+    int rc = in.len ? record_decode_tree(in, r, tree) : -ENODATA;
+
+    return rc || record_is_orphan(r) ? rc : -EUCLEAN;
+}
+
 /* ---- directory entries ---- */
 
 int name_check(struct slice name)

@@ -87,6 +87,12 @@ static inline bool record_is_file(const struct record *r)
     return S_ISREG(r->mode);
 }
 
+/* Without a name, and not in an entry: it lies under O. A removed directory is nowhere. */
+static inline bool record_is_orphan(const struct record *r)
+{
+    return !r->nlink && !record_is_dir(r);
+}
+
 /* Does the file consist of exactly one extent, and that at its end? Then its key is
  * known without looking. */
 static inline bool record_sole_extent(const struct record *r)
@@ -109,6 +115,9 @@ int record_decode(struct slice in, struct record *r);
  * record_decode reads them, too. */
 void record_encode_tree(struct buf *b, const struct record *r, uint64_t tree);
 int record_decode_tree(struct slice in, struct record *r, uint64_t *tree);
+/* Of a value under O: the record of an inode that has no name. -ENODATA: it is empty, as
+ * older versions wrote it, which kept the record under I. */
+int orphan_decode(struct slice in, struct record *r, uint64_t *tree);
 
 /* A directory entry: a name, and the inode itself or its number. */
 struct dentry {

@@ -221,7 +221,7 @@ static void put_at(struct txn *t, uint64_t ino, const struct home *home,
         put_scratch(t, key_dentry(&k, home->parent, home->seq));
     } else {
         record_encode_tree(&t->scratch, rec, tree);
-        put_scratch(t, key_inode(&k, ino));
+        put_scratch(t, record_is_orphan(rec) ? key_orphan(&k, ino) : key_inode(&k, ino));
     }
 }
 
@@ -293,13 +293,6 @@ void txn_put_seqs(struct txn *t, uint64_t parent, uint64_t hash, const struct se
     buf_clear(&t->scratch);
     seqs_encode(&t->scratch, s);
     put_scratch(t, key_names(&k, parent, hash));
-}
-
-void txn_put_orphan(struct txn *t, uint64_t ino)
-{
-    struct key k;
-
-    lsm_batch_put(t->batch, key_orphan(&k, ino), slice_of(NULL, 0));
 }
 
 void txn_delete_orphan(struct txn *t, uint64_t ino)

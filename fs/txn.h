@@ -49,7 +49,8 @@ static inline void txn_under(struct fs *fs, struct txn *t, const struct inode *d
 /* Likewise, of one that is known. */
 void txn_of_tree(struct fs *fs, struct txn *t, uint64_t tree);
 
-/* The record of an inode that is being made, at that home, after txn_under. */
+/* The record of an inode that is being made, at that home, after txn_under. (Here and in
+ * what follows, a record without links that is not in an entry is put under O.) */
 void txn_put_new(struct txn *t, uint64_t ino, const struct home *home,
                  const struct record *rec);
 /* rec in place of the live inode's record, at that home... */
@@ -70,7 +71,6 @@ void txn_put_ref(struct txn *t, uint64_t parent, uint64_t seq, const char *name,
 void txn_delete_dentry(struct txn *t, uint64_t parent, uint64_t seq);
 /* The names with that hash; no key when there are none. */
 void txn_put_seqs(struct txn *t, uint64_t parent, uint64_t hash, const struct seqs *s);
-void txn_put_orphan(struct txn *t, uint64_t ino);
 void txn_delete_orphan(struct txn *t, uint64_t ino);
 void txn_put_counter(struct txn *t, struct slice key, uint64_t v);
 

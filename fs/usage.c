@@ -132,6 +132,12 @@ static int count_inode(struct lsm_iter *it, struct sum *s)
     return 0;
 }
 
+/* One from an older version is counted by its record under I. */
+static int count_orphan(struct lsm_iter *it, struct sum *s)
+{
+    return lsm_iter_value_len(it) ? count_inode(it, s) : 0;
+}
+
 static int count_entry(struct lsm_iter *it, struct sum *s)
 {
     struct slice value;
@@ -165,7 +171,10 @@ static int count(struct fs *fs, struct lsm_iter *it, struct sum *s)
         char letter;
         int (*fn)(struct lsm_iter *it, struct sum *s);
     } kinds[] = {
-        {KEY_DENTRY, count_entry}, {KEY_INODE, count_inode}, {KEY_XATTR, count_xattr}};
+        {KEY_DENTRY, count_entry},
+        {KEY_INODE, count_inode},
+        {KEY_ORPHAN, count_orphan},
+        {KEY_XATTR, count_xattr}};
     uint64_t seen = 0;
     unsigned i;
     int rc;

@@ -318,6 +318,26 @@ START_TEST(orphans_of_a_crash_are_not_counted_any_more)
 }
 END_TEST
 
+START_TEST(a_limit_given_after_a_crash_counts_orphans_until_they_go)
+{
+    struct fs_limits limits = {.bytes = 1 << 30, .inodes = 100};
+    uint64_t f;
+
+    start(0, 0);
+    f = rig_file(r, FS_ROOT, "f");
+    ck_ok(write_block(f, 0, 123456));
+    ck_ok(set_user(f, "user.a", 1));
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
+    crash("limit");
+    ck_ok(fs_set_limits(r->db, &limits));
+    rig_check(r);
+    rig_mount(r);
+    ck_assert_uint_eq(used(), NAME);
+    rig_check(r);
+    rig_release(r);
+}
+END_TEST
+
 static void *churn(void *arg)
 {
     const char *name = arg;
@@ -605,6 +625,7 @@ TEST_MAIN(
     TEST_CASE(a_limit_may_be_changed_and_be_less_than_is_used),
     TEST_CASE(after_a_crash_the_files_are_counted_anew),
     TEST_CASE(orphans_of_a_crash_are_not_counted_any_more),
+    TEST_CASE(a_limit_given_after_a_crash_counts_orphans_until_they_go),
     TEST_CASE(counting_and_changing_at_once_comes_out_right),
     TEST_CASE(room_is_there_even_when_others_delete_what_we_left),
     TEST_CASE(all_that_many_leave_at_once_is_deleted),

@@ -669,7 +669,8 @@ START_TEST(what_the_disk_cannot_read_can_be_deleted)
 }
 END_TEST
 
-/* What a crash leaves: an orphan, whose record is not in the block of the root's. */
+/* What a crash leaves: an orphan, behind so many that they are not all in the block of
+ * the superblock. */
 static uint64_t leave_orphan(struct env *env)
 {
     static struct fs *volatile crashed; /* reachable: no leak to the sanitizer */
@@ -684,8 +685,9 @@ static uint64_t leave_orphan(struct env *env)
     ck_ok(fs_format(r->db, 0, 0, 0755, NULL));
     rig_mount(r);
     for (i = 0; i < 500; i++) {
-        snprintf(name, sizeof(name), "d%d", i);
-        rig_dir(r, FS_ROOT, name);
+        snprintf(name, sizeof(name), "f%d", i);
+        rig_file(r, FS_ROOT, name);
+        ck_ok(fs_unlink(r->fs, FS_ROOT, name));
     }
     f = make_large();
     ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
