@@ -308,16 +308,26 @@ static int pass_over(struct check *c, uint64_t ino, struct cursor *at)
     return rc;
 }
 
-/* An orphan with its record under O: it goes at the next mount, whatever lies under its
- * number. */
+/* Does what lies under the number of an orphan go with a record like that? */
+static bool goes_with(uint64_t ino, const struct record *rec, const struct cursor *at)
+{
+    bool file = record_is_file(rec);
+
+    return at[AT_INODE].ino != ino && at[AT_NAMES].ino != ino &&
+           (at[AT_EXTENT].ino != ino || (file && rec->file.extents)) &&
+           (at[AT_UNWRITTEN].ino != ino || (file && rec->file.unwritten)) &&
+           (at[AT_XATTR].ino != ino || (rec->flags & REC_XATTR));
+}
+
+/* An orphan with its record under O: the next mount removes it, and what is its own. */
 static bool is_leaving(struct check *c, uint64_t ino, struct cursor *at)
 {
     struct slice value;
     struct record rec;
     uint64_t tree;
 
-    if (at[AT_ORPHAN].ino != ino || at[AT_INODE].ino == ino ||
-        lsm_iter_value(at[AT_ORPHAN].it, &value) || orphan_decode(value, &rec, &tree))
+    if (at[AT_ORPHAN].ino != ino || lsm_iter_value(at[AT_ORPHAN].it, &value) ||
+        orphan_decode(value, &rec, &tree) || !goes_with(ino, &rec, at))
         return false;
     c->bytes += usage_of(&rec);
     c->leaving++;

@@ -50,6 +50,20 @@ static void orphan_without_record(struct harm *h)
     harm_drop(h, key_inode(&key, T_ORPHAN));
 }
 
+/* A record under O that knows of no contents: who removes it would leave them. */
+static void orphan_that_forgot(struct harm *h)
+{
+    struct record rec = harm_get_inode(h, T_ORPHAN);
+    struct buf value = {0};
+
+    rec.file.extents = rec.file.bytes = 0;
+    rec.flags &= ~(uint32_t)REC_TAIL;
+    record_encode_tree(&value, &rec, 0);
+    harm_drop(h, key_inode(&key, T_ORPHAN));
+    ck_ok(lsm_put(h->db, key_orphan(&key, T_ORPHAN), buf_slice(&value)));
+    buf_release(&value);
+}
+
 static void one_link(struct record *rec)
 {
     rec->nlink = 1;
@@ -294,6 +308,9 @@ const struct damage damages_of_names[] = {
     {.name = "orphan_talks", .harm = talkative_orphan,
      .says = {"inode 35: the note that it is an orphan says more than that"}},
     {.name = "orphan_recordless", .harm = orphan_without_record,
+     .says = {"inode 35: does not exist, but has 7 bytes of contents in 1 extents",
+              "inode 35: does not exist, but there is an orphan of it (1)"}},
+    {.name = "orphan_forgets", .harm = orphan_that_forgot,
      .says = {"inode 35: does not exist, but has 7 bytes of contents in 1 extents",
               "inode 35: does not exist, but there is an orphan of it (1)"}},
     {.name = "orphan_with_links", .harm = orphan_with_links,
