@@ -247,10 +247,11 @@ void cache_remember(struct cache_place *place, struct cache_entry *e)
 
 static inline void fetch_begin(const char *value)
 {
+    uintptr_t at = (uintptr_t)value; /* NULL may not be added to */
     int i;
 
     for (i = 0; i < FETCH_BEGIN; i++)
-        __builtin_prefetch(value + CACHE_LINE * i);
+        __builtin_prefetch((const void *)(at + (uintptr_t)(CACHE_LINE * i)));
 }
 
 void cache_fetch_hinted(struct cache_place *place)
