@@ -184,13 +184,17 @@ static int lead(struct lsm *db, bool asked)
     db->dir_dirty = false;
     mutex_unlock(&db->sync_mu);
     mutex_unlock(&db->write_mu);
-    start = env_now_ns(db->env);
-    rc = sync_all(db, end, active, dir_dirty);
-    KILL_POINT("log-synced");
-    db_took(db, LSM_TIME_SYNC, env_now_ns(db->env) - start);
-    atomic_fetch_add(&db->count.syncs, 1);
-    if (rc)
-        db_fail(db, rc, "syncing");
+    /* Others sync, too, the directory for one. What failed for them is not to be made good
+     * by this one: neither before it, while this thread waited for its turn, nor beside. */
+    rc = atomic_load(&db->error);
+    if (!rc) {
+        start = env_now_ns(db->env);
+        rc = sync_all(db, end, active, dir_dirty);
+        KILL_POINT("log-synced");
+        db_took(db, LSM_TIME_SYNC, env_now_ns(db->env) - start);
+        atomic_fetch_add(&db->count.syncs, 1);
+        rc = rc ? db_fail(db, rc, "syncing") : atomic_load(&db->error);
+    }
     pass_on(db, target, active, end, rc);
     return rc;
 }

@@ -375,6 +375,64 @@ START_TEST(a_flush_ends_beside_threads_that_sync_without_pause)
 }
 END_TEST
 
+/* ---- an error of another's, meanwhile ---- */
+
+enum { NOBODY, FIRST, SECOND };
+static _Thread_local int who;
+static _Atomic bool begun, queued, go_on;
+
+/* The first one stays in its sync; the second one is to be next. */
+static void about_to_block(void)
+{
+    if (who == SECOND)
+        atomic_store(&queued, true);
+    if (who != FIRST)
+        return;
+    atomic_store(&begun, true);
+    while (!atomic_load(&go_on))
+        sched_yield();
+}
+
+static void *sync_as(void *arg)
+{
+    who = (int)(intptr_t)arg;
+    return (void *)(intptr_t)lsm_sync(db);
+}
+
+static void await(_Atomic bool *flag)
+{
+    while (!atomic_load(flag))
+        sched_yield();
+}
+
+/* A flush could not sync the directory, which holds the name of the log, too. */
+START_TEST(who_waits_for_a_sync_is_told_of_what_failed_beside_it)
+{
+    pthread_t first, second;
+    void *rc;
+
+    test_log_capture();
+    setup();
+    ck_ok(lsm_put(db, slice_str("a"), slice_str("in the log")));
+    env_set_block_hook(about_to_block);
+    ck_assert_int_eq(pthread_create(&first, NULL, sync_as, (void *)FIRST), 0);
+    await(&begun);
+    ck_ok(lsm_put(db, slice_str("b"), slice_str("in the log")));
+    ck_assert_int_eq(pthread_create(&second, NULL, sync_as, (void *)SECOND), 0);
+    await(&queued);
+    env_mem_fail_at(env, 1, EIO, ENV_MEM_SYNC_DIR, ENV_MEM_ONCE);
+    ck_err(lsm_flush(db), EIO);
+    atomic_store(&go_on, true);
+    pthread_join(first, &rc);
+    ck_assert_int_eq((intptr_t)rc, -EIO);
+    pthread_join(second, &rc);
+    ck_assert_int_eq((intptr_t)rc, -EIO);
+    env_set_block_hook(NULL);
+    ck_err(lsm_close(db), EIO);
+    env_mem_free(env);
+}
+END_TEST
+
 TEST_MAIN("db_sync", TEST_CASE(values_travel_in_the_log_while_syncs_are_near),
           TEST_CASE(a_value_that_is_to_be_synced_at_once_travels_in_the_log),
           TEST_CASE(between_rare_syncs_values_are_separated),
@@ -384,4 +442,5 @@ TEST_MAIN("db_sync", TEST_CASE(values_travel_in_the_log_while_syncs_are_near),
           TEST_CASE(who_does_not_wait_is_told_once_and_after_it_is_durable),
           TEST_CASE(closing_answers_who_is_left),
           TEST_CASE(after_a_failed_sync_nobody_is_told_that_it_is_durable),
+          TEST_CASE(who_waits_for_a_sync_is_told_of_what_failed_beside_it),
           TEST_CASE(a_flush_ends_beside_threads_that_sync_without_pause))
