@@ -100,19 +100,20 @@ static void remove_blindly(struct txn *t, uint64_t ino)
                            key_one(&b, KEY_XATTR, ino + 1));
 }
 
-/* Its record; of what older versions left that is under I. */
+/* Its record; of what older versions left that is under I. One there goes first in any
+ * case: a file that got a name is not to be lost for what damage brought back under O. */
 static int read_orphan(struct fs *fs, uint64_t ino, struct record *rec, uint64_t *tree,
                        struct lsm_value *v)
 {
     struct key k;
-    int rc = lsm_get(fs->db, NULL, key_orphan(&k, ino), v);
+    int rc = lsm_get(fs->db, NULL, key_inode(&k, ino), v);
 
+    if (rc != -ENOENT)
+        return rc ? rc : record_decode_tree(v->value, rec, tree);
+    rc = lsm_get(fs->db, NULL, key_orphan(&k, ino), v);
     if (!rc)
         rc = orphan_decode(v->value, rec, tree);
-    if (rc != -ENODATA)
-        return rc;
-    rc = lsm_get(fs->db, NULL, key_inode(&k, ino), v);
-    return rc ? rc : record_decode_tree(v->value, rec, tree);
+    return rc == -ENODATA ? -ENOENT : rc;
 }
 
 static int remove_one(struct fs *fs, uint64_t ino)
