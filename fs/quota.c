@@ -227,7 +227,9 @@ int quota_tree_of(struct fs *fs, const struct inode *in, uint64_t *tree)
     if (in->home.parent)
         return quota_tree_under(fs, in->home.parent, tree);
     *tree = atomic_load(&in->tree);
-    if (*tree != in->ino)
+    /* A directory that holds the tree; else, in a store that was mended, another inode
+     * that has the number of one that is gone. */
+    if (*tree != in->ino || (atomic_load(&in->kin) & KIN_TYPE))
         return 0;
     q = quota_find(&fs->quotas.table, *tree);
     q = q ? atomic_load(&q->outer) : NULL;
