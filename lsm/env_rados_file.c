@@ -25,10 +25,55 @@
 #include "coding.h"
 
 enum {
-    CHUNK = 1 << 20,
-    OUTSTANDING = 16, /* chunks on their way, of a file */
+    EARLY = 2 << 20,   /* goes out when nothing else is on its way; else whole objects */
+    OUTSTANDING = 4,   /* chunks on their way, of a file */
+    LARGE = 256 << 10, /* a chunk of more is given all its memory at once */
+    SPARES = 4,
     FIRST_OBJECTS = 16,
 };
+
+/* ---- memory of large chunks: malloc would give it to the system and take it anew ----
+ */
+
+static struct mutex spare_mu = MUTEX_INITIALIZER(LOCK_ENV_RADOS_LIST);
+static struct buf spare[SPARES];
+static unsigned n_spare;
+static bool spare_taken; /* since somebody looked */
+
+static void take_spare(struct buf *b)
+{
+    mutex_lock(&spare_mu);
+    spare_taken = true;
+    if (n_spare)
+        *b = spare[--n_spare];
+    mutex_unlock(&spare_mu);
+    if (!b->cap)
+        buf_reserve(b, RADOS_OBJECT_BYTES); /* else smaller, when it is filled */
+}
+
+static void give_spare(struct buf *b)
+{
+    mutex_lock(&spare_mu);
+    if (b->cap >= RADOS_OBJECT_BYTES && n_spare < SPARES) {
+        buf_clear(b);
+        spare[n_spare++] = *b;
+        *b = (struct buf){0};
+    }
+    mutex_unlock(&spare_mu);
+    buf_release(b);
+}
+
+void rados_spares_age(void)
+{
+    struct buf old = {0};
+
+    mutex_lock(&spare_mu);
+    if (!spare_taken && n_spare)
+        old = spare[--n_spare];
+    spare_taken = false;
+    mutex_unlock(&spare_mu);
+    buf_release(&old);
+}
 
 /* ---- sending ---- */
 
@@ -83,7 +128,7 @@ static void drop_chunk(struct writing *w, struct chunk *c)
     *at = c->next;
     if (w->last == c)
         w->last = prev;
-    buf_release(&c->data);
+    give_spare(&c->data);
     free(c);
 }
 
@@ -138,6 +183,7 @@ static int send_open_chunk(struct node *node)
 
     if (!w->last || w->last->sent || w->error || w->stuck)
         return w->error;
+    w->usual = w->last->data.len;
     return w->error = send_chunk(node, w->last, FULL_TRY);
 }
 
@@ -160,14 +206,15 @@ static struct chunk *chunk_at(struct node *node, uint64_t off)
     struct writing *w = node->w;
     struct chunk *c = w->last;
 
-    if (c && !c->sent && c->off + c->data.len == off && c->data.len < CHUNK &&
-        off % RADOS_OBJECT_BYTES)
+    if (c && !c->sent && c->off + c->data.len == off && off % RADOS_OBJECT_BYTES)
         return c;
     c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
     c->off = off;
     c->node = node;
+    if (w->usual >= LARGE)
+        take_spare(&c->data);
     if (w->last)
         w->last->next = c;
     else
@@ -185,14 +232,14 @@ static void wait_answer(struct node *node)
         cond_wait(&node->w->answered, &node->mu);
 }
 
-/* Chunks are cut where a multiple of CHUNK is, and so at the ends of objects. */
+/* Chunks are cut at the ends of objects. */
 static int append_locked(struct node *node, struct slice part)
 {
     struct writing *w = node->w;
 
     while (part.len && !w->error) {
         uint64_t off = w->pos;
-        size_t take = CHUNK - off % CHUNK;
+        size_t take = RADOS_OBJECT_BYTES - off % RADOS_OBJECT_BYTES;
         struct chunk *c;
 
         while ((w->outstanding >= OUTSTANDING || w->stuck) && !w->error)
@@ -205,7 +252,7 @@ static int append_locked(struct node *node, struct slice part)
         part.data += take;
         part.len -= take;
         w->pos += take;
-        if (w->pos % CHUNK == 0)
+        if (w->pos % RADOS_OBJECT_BYTES == 0 || (!w->outstanding && c->data.len >= EARLY))
             send_open_chunk(node);
     }
     return w->error;
@@ -293,9 +340,15 @@ static int file_sync(struct env_file *file)
 
 static void file_writeback(struct env_file *file, uint64_t off, size_t len)
 {
+    struct node *node = rados_handle_of(file)->node;
+
     (void)off;
     (void)len;
-    (void)file; /* full chunks are on their way; one more would only be smaller */
+    if (!rados_handle_of(file)->writer)
+        return;
+    mutex_lock(&node->mu);
+    send_open_chunk(node);
+    mutex_unlock(&node->mu);
 }
 
 /* ---- the end of a file ---- */

@@ -150,6 +150,7 @@ struct writing {
     struct chunk *first;  /* not known to be stored yet, in order; the last one may */
     struct chunk *last;   /* still be filled, unless sent */
     unsigned outstanding; /* sent and not answered */
+    size_t usual;         /* bytes of the last chunk that was sent */
     bool stuck;           /* one was refused for want of room: all wait for each other */
     int error;
     pthread_cond_t answered;
@@ -297,8 +298,9 @@ int rados_remove_objects(struct names *n, uint64_t id, uint64_t objects);
 int rados_reap(struct names *n);
 /* Objects of no file: counts them, and removes them. The store is locked. */
 int rados_leaks(struct names *n, bool remove, uint64_t *objects);
-/* Memory of what was read ahead and not looked at for long goes back. */
+/* Memory goes back: of what was read ahead and not looked at for long, of chunks. */
 void rados_ahead_age(void);
+void rados_spares_age(void);
 /* Threads that keep leases, commit and reap; begun when first called. */
 void rados_begin_threads(void);
 void rados_wake_reaper(void);

@@ -139,6 +139,7 @@ static void *reaper(void *arg)
         asked = false;
         mutex_unlock(&mu);
         rados_ahead_age();
+        rados_spares_age();
         for (n = names_all(); n; n = n->next) {
             bool busy;
 

@@ -143,6 +143,11 @@ int wal_sync_upto(struct wal *w, uint64_t upto)
     return rc;
 }
 
+void wal_begin_sync(struct wal *w)
+{
+    env_file_writeback(w->file, 0, wal_length(w));
+}
+
 int wal_sync(struct wal *w)
 {
     return wal_sync_upto(w, wal_length(w));

@@ -47,6 +47,9 @@ int wal_sync(struct wal *w);
  */
 int wal_sync_upto(struct wal *w, uint64_t upto);
 
+/* A sync comes, when others are done: what can be on its way before is. */
+void wal_begin_sync(struct wal *w);
+
 /* Is the log to be synced after every few appends? Beside no append. */
 void wal_often_synced(struct wal *w, bool often);
 
