@@ -432,15 +432,17 @@ static void near_main(struct session *s, struct worker *w)
 {
     const bool able = near_become();
     uint32_t client;
-    bool failed;
+    enum near_state state;
 
     while (take_client(s, &client)) {
         w->hot = true;
         w->place = 0;
-        failed = !able || serve_client(s, w, client) == NEAR_FAILED;
+        state = able ? serve_client(s, w, client) : NEAR_FAILED;
         /* Before the place is given: who has it has the trial. */
         if (w->hot) {
-            trial_end(&s->trial, now_ns(), failed);
+            trial_end(&s->trial, now_ns(), state == NEAR_FAILED);
+            if (state == NEAR_RESTLESS)
+                trial_put_off(&s->trial, now_ns());
             give_place(s, w);
         }
     }

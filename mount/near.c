@@ -19,7 +19,7 @@ enum {
     LOOK_EVERY_NS = 1000000,
     HELD_UP_NS = 500000, /* between two looks, by others than the client */
     HELD_UP_MOST = 2,    /* such looks one after the other */
-    MOVES_MOST = 16,     /* the same: the client does not settle */
+    MOVES_MOST = 6,      /* the same: the client does not settle */
 };
 
 /* ---- /proc ---- */
@@ -155,8 +155,10 @@ enum near_state near_look(struct near *n, uint64_t now_ns)
         return NEAR_GONE;
     n->held_up = is_held_up(n, waited, client) ? n->held_up + 1 : 0;
     n->moves = cpu != n->cpu ? n->moves + 1 : 0;
-    if (n->held_up == HELD_UP_MOST || n->moves == MOVES_MOST)
+    if (n->held_up == HELD_UP_MOST)
         return NEAR_FAILED;
+    if (n->moves == MOVES_MOST)
+        return NEAR_RESTLESS;
     if (cpu != n->cpu && !cpus_bind(cpu))
         return NEAR_FAILED;
     n->cpu = cpu;

@@ -34,8 +34,9 @@ bool near_has_room(void);
 
 /* Go to the client; false: it cannot be found, or told what it does. */
 bool near_begin(struct near *n, uint32_t client, uint64_t now_ns);
-/* How it goes; cheap until it is time to look. */
-enum near_state { NEAR_WELL, NEAR_GONE, NEAR_FAILED };
+/* How it goes; cheap until it is time to look. Restless: the client does not settle on a
+ * processor. That costs little, and it may well the next time. */
+enum near_state { NEAR_WELL, NEAR_GONE, NEAR_RESTLESS, NEAR_FAILED };
 enum near_state near_look(struct near *n, uint64_t now_ns);
 
 /* This thread, made by a near one perhaps, is an ordinary one, as far as we may. */
