@@ -25,7 +25,7 @@ enum {
 /* Not over it: who takes a snapshot now reads at what is visible now. */
 static uint64_t oldest_read(struct lsm *db)
 {
-    uint64_t seq = atomic_load(&db->visible_seq);
+    uint64_t seq = atomic_load(&db->publisher.visible);
 
     mutex_lock(&db->snap_mu);
     if (db->snaps.next != &db->snaps && db->snaps.next->seq < seq)
@@ -70,7 +70,7 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     bool unsure = false;
     int rc;
 
-    db_wait_visible(db, memtable_place(m)->last_seq);
+    publish_wait(&db->publisher, memtable_place(m)->last_seq);
     /* What the table points to must last before the table does. */
     rc = vlog_sync(db->vlog);
     if (rc)
@@ -290,7 +290,7 @@ static void note_logs(struct lsm *db, bool resting)
 
 static void tick(struct lsm *db, struct timekeeping *t)
 {
-    uint64_t seq = atomic_load(&db->visible_seq), now = env_now_ns(db->env), synced;
+    uint64_t seq = atomic_load(&db->publisher.visible), now = env_now_ns(db->env), synced;
     unsigned interval_ms = atomic_load(&db->live.sync_interval_ms);
 
     set_rate(db, t, now);

@@ -34,6 +34,7 @@
 #include "names.h"
 #include "options.h"
 #include "pick.h"
+#include "publish.h"
 #include "rate.h"
 #include "vlog.h"
 #include "vlog_gc.h"
@@ -138,9 +139,9 @@ struct lsm {
     uint64_t log_end; /* length of the active log */
     struct wal *wal;  /* of the active log, the last in `logs` */
     struct memtable *mem;
-    uint64_t mem_user_bytes; /* given to it, */
-    uint64_t unpriced_bytes; /* and since it was looked at; stall.c */
-    _Atomic uint64_t visible_seq;
+    uint64_t mem_user_bytes;        /* given to it, */
+    uint64_t unpriced_bytes;        /* and since it was looked at; stall.c */
+    struct publisher publisher;     /* of what readers see */
     _Atomic uint64_t last_write_ns; /* coarse: set by the timer */
     /* Changed under write_mu: */
     _Atomic uint64_t unsynced_bytes; /* users', since a sync was asked for */
@@ -390,8 +391,6 @@ int db_new_log_locked(struct lsm *db);
 /* Make the active memtable a waiting one, with a new log. Under write_mu.
  * -EAGAIN when too many are waiting: from now on writers wait until one is flushed. */
 int db_switch_locked(struct lsm *db);
-/* Wait until every batch up to seq is in its memtable. */
-void db_wait_visible(struct lsm *db, uint64_t seq);
 
 /* ---- db_sync.c ---- */
 

@@ -137,7 +137,7 @@ int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_numbe
     e->has_next_number = e->has_log_number = e->has_last_seq = e->has_options = true;
     e->next_number = atomic_load(&db->next_number);
     e->log_number = log_number;
-    e->last_seq = atomic_load(&db->visible_seq);
+    e->last_seq = atomic_load(&db->publisher.visible);
     format_encode(&e->options, &db->format);
     rc = buf_error(&e->options);
     for (level = 0; level < LSM_LEVELS && !rc; level++) {
@@ -244,7 +244,7 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
 
     e->has_next_number = e->has_last_seq = true;
     e->next_number = atomic_load(&db->next_number);
-    e->last_seq = atomic_load(&db->visible_seq);
+    e->last_seq = atomic_load(&db->publisher.visible);
     rc = add_sealed(db, e);
     if (!rc)
         rc = add_logs(db, e->has_log_number ? e->log_number : db->manifest_log, false, e);

@@ -150,7 +150,7 @@ static void read_now(struct lsm_iter *it, const struct lsm_snapshot *snap)
     do {
         db_view_unref(it->view);
         it->view = db_view_ref(it->db);
-        it->seq = snap ? snap->seq : atomic_load(&it->db->visible_seq);
+        it->seq = snap ? snap->seq : atomic_load(&it->db->publisher.visible);
     } while (it->view != atomic_load(&it->db->view));
 }
 

@@ -149,7 +149,7 @@ static int get(struct lsm *db, const struct lsm_snapshot *snap, struct slice key
     }
     v = db_view(db, s);
     l.seq =
-        snap ? snap->seq : atomic_load_explicit(&db->visible_seq, memory_order_acquire);
+        snap ? snap->seq : atomic_load_explicit(&db->publisher.visible, memory_order_acquire);
     if (key.len)
         memcpy(ikey, key.data, key.len);
     store_le64(ikey + key.len, l.seq << 8 | 0xff);
@@ -198,7 +198,7 @@ struct lsm_snapshot *lsm_snapshot_new(struct lsm *db)
     /* Under the lock, so that the ring stays in order, and so that a compaction
      * that lists the snapshots either lists this one or began after a moment at
      * which nothing it drops was visible to it. */
-    s->seq = atomic_load(&db->visible_seq);
+    s->seq = atomic_load(&db->publisher.visible);
     s->prev = ring->prev;
     s->next = ring;
     ring->prev->next = s;
@@ -238,7 +238,7 @@ int db_snapshots(struct lsm *db, uint64_t **seqs, size_t *n)
     /* Now is a snapshot too: what is visible at this moment may be seen by
      * snapshots taken from now on; newer writes are not in the input. */
     if (!rc) {
-        uint64_t now = atomic_load(&db->visible_seq);
+        uint64_t now = atomic_load(&db->publisher.visible);
 
         if (!*n || (*seqs)[*n - 1] != now)
             (*seqs)[(*n)++] = now;

@@ -404,7 +404,7 @@ static int make_view(struct recovery *r)
     db->synced_seq = r->last_seq;
     db->manifest_log = r->log_number;
     db->old_manifest = r->old_manifest;
-    atomic_store(&db->visible_seq, r->last_seq);
+    atomic_store(&db->publisher.visible, r->last_seq);
     atomic_store(&db->next_number, r->next_number);
     atomic_store(&db->view, v);
     return 0;

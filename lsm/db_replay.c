@@ -228,7 +228,7 @@ static int spill(struct recovery *r)
     int rc = fresh ? 0 : -ENOMEM;
 
     atomic_store(&db->next_number, r->next_number);
-    atomic_store(&db->visible_seq, r->replayed_seq);
+    atomic_store(&db->publisher.visible, r->replayed_seq);
     if (!rc)
         rc = write_tables(r, &e);
     r->next_number = atomic_load(&db->next_number);

@@ -255,7 +255,7 @@ int lsm_sync(struct lsm *db)
 {
     if (db->o.read_only)
         return 0;
-    return db_sync_asked(db, atomic_load(&db->visible_seq));
+    return db_sync_asked(db, atomic_load(&db->publisher.visible));
 }
 
 void db_wait_sync_locked(struct lsm *db)
@@ -295,7 +295,7 @@ void lsm_sync_notify(struct lsm *db, struct lsm_sync_request *r)
     int rc = 0;
 
     if (!db->o.read_only) {
-        r->seq = atomic_load(&db->visible_seq);
+        r->seq = atomic_load(&db->publisher.visible);
         mutex_lock(&db->sync_mu);
         o = ask_locked(db, r, &rc);
         mutex_unlock(&db->sync_mu);

@@ -7,14 +7,12 @@
  * parallel; then each batch waits for its predecessor to be visible. Syncs:
  * db_sync.c.
  */
-#include <sched.h>
 #include <stdlib.h>
 
 #include "db_impl.h"
 
 enum {
-    LOG_CHUNK = 4 << 20, /* preallocated at a time */
-    SPINS = 64,
+    LOG_CHUNK = 4 << 20,  /* preallocated at a time */
     SOME_BYTES = 1 << 20, /* of large values that are written together */
 };
 
@@ -256,7 +254,7 @@ static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *o
     struct view *v = db_view(db, s);
     struct slice src = batch_value(b, op);
     struct buf key = {0}, src_copy = {0};
-    struct lookup l = {.seq = atomic_load(&db->visible_seq), .pins = !s};
+    struct lookup l = {.seq = atomic_load(&db->publisher.visible), .pins = !s};
     int rc;
 
     /* The batch's bytes move when the value is set. */
@@ -326,13 +324,32 @@ int db_apply(struct memtable *m, struct slice wire)
  */
 static int find_conflict_locked(struct lsm *db, const struct lsm_batch *b, uint64_t since)
 {
-    db_wait_visible(db, db->last_seq);
+    publish_wait(&db->publisher, db->last_seq);
     return db_find_conflict(db, b, since);
 }
 
-/* Sequence numbers and a place in the log. */
-static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t *first,
-                     struct memtable **mem)
+static void count_batch_locked(struct lsm *db, const struct lsm_batch *b)
+{
+    struct counters *c = &db->count;
+    uint64_t puts = 0, deletes = 0, ranges = 0;
+    size_t i;
+
+    for (i = 0; i < b->n; i++) {
+        puts += b->ops[i].kind == BATCH_PUT || b->ops[i].kind == BATCH_POINTER;
+        deletes += b->ops[i].kind == BATCH_DELETE;
+        ranges += b->ops[i].kind == BATCH_DELETE_RANGE;
+    }
+    db_count(&c->batches, 1);
+    db_count(&c->puts, puts);
+    db_count(&c->deletes, deletes);
+    db_count(&c->range_deletes, ranges);
+    db_count(&c->user_bytes, b->user_bytes);
+    db_count(&c->wal_bytes, b->wire.len);
+}
+
+/* Sequence numbers, of which *last is the last, and a place in the log. */
+static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since,
+                     uint64_t *ticket, uint64_t *last, struct memtable **mem)
 {
     struct slice part;
     int rc = 0;
@@ -347,49 +364,22 @@ static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64
     if (!rc && since < db->last_seq)
         rc = find_conflict_locked(db, b, since);
     if (!rc) {
-        *first = db->last_seq + 1;
-        batch_stamp(b, *first);
+        batch_stamp(b, db->last_seq + 1);
         part = buf_slice(&b->wire);
         rc = wal_append(db->wal, &part, 1, &db->log_end);
         KILL_POINT("log-written");
     }
     if (!rc) {
         db->last_seq += b->n;
+        *last = db->last_seq;
+        *ticket = publish_ticket(&db->publisher);
         *mem = db->mem;
+        count_batch_locked(db, b);
         db_price_flush_locked(db, b->user_bytes);
         db_note_unsynced_locked(db, b->user_bytes);
     }
     mutex_unlock(&db->write_mu);
     return rc;
-}
-
-void db_wait_visible(struct lsm *db, uint64_t seq)
-{
-    unsigned spins = 0;
-
-    while (atomic_load_explicit(&db->visible_seq, memory_order_acquire) < seq)
-        if (++spins > SPINS)
-            sched_yield();
-}
-
-static void count_batch(struct lsm *db, const struct lsm_batch *b)
-{
-    struct counters *c = &db->count;
-    uint64_t puts = 0, deletes = 0, ranges = 0;
-    size_t i;
-
-    for (i = 0; i < b->n; i++) {
-        puts += b->ops[i].kind == BATCH_PUT || b->ops[i].kind == BATCH_POINTER;
-        deletes += b->ops[i].kind == BATCH_DELETE;
-        ranges += b->ops[i].kind == BATCH_DELETE_RANGE;
-    }
-    /* Under the order of publication: one writer at a time. */
-    db_count(&c->batches, 1);
-    db_count(&c->puts, puts);
-    db_count(&c->deletes, deletes);
-    db_count(&c->range_deletes, ranges);
-    db_count(&c->user_bytes, b->user_bytes);
-    db_count(&c->wal_bytes, b->wire.len);
 }
 
 /* What b puts is in no gap any more: after it got its numbers, and before anybody
@@ -410,23 +400,20 @@ static void cut_gaps(struct lsm *db, const struct lsm_batch *b)
 static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t *last)
 {
     struct memtable *mem;
-    uint64_t first;
+    uint64_t ticket;
     int rc = batch_encode(b);
 
     if (!rc)
-        rc = enter_log(db, b, since, &first, &mem);
+        rc = enter_log(db, b, since, &ticket, last, &mem);
     if (rc)
         return rc;
-    *last = first + b->n - 1;
     cut_gaps(db, b);
     /* mem stays: it is not flushed before our numbers are visible. */
     rc = db_apply(mem, buf_slice(&b->wire));
     if (rc)
         db_fail(db, rc, "filling the memtable"); /* the log has it: reopen to see it */
     db_space_note(db, mem, b);
-    db_wait_visible(db, first - 1);
-    count_batch(db, b);
-    atomic_store_explicit(&db->visible_seq, *last, memory_order_release);
+    publish(&db->publisher, ticket, *last);
     return rc;
 }
 

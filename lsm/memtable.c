@@ -186,7 +186,7 @@ static int insert_point(struct memtable *m, const struct memtable_entry *e)
      * is newer, then, and does not keep readers from seeing this one. */
     else if (!key_index_is_full(&m->index))
         first = skiplist_first_of(&m->list, e->key);
-    /* Before anybody may see the key: that waits for visible_seq. */
+    /* Before anybody may see the key: that waits for publish(). */
     if (first)
         key_index_add(&m->index, e->hash, first);
     return 0;

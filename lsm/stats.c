@@ -259,7 +259,7 @@ void lsm_get_stats(struct lsm *db, struct lsm_stats *s)
     s->recovered_bytes = db->recovered_bytes;
     s->torn_bytes = db->torn_bytes;
     s->recovery_ns = db->recovery_ns;
-    s->sequence = load(&db->visible_seq);
+    s->sequence = load(&db->publisher.visible);
     s->background_error = atomic_load(&db->error);
     s->failures = load(&db->count.failures);
     s->damaged_tables = load(&db->damaged_tables);

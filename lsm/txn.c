@@ -413,7 +413,7 @@ static int commit(struct lsm_txn *t, enum lsm_durability d)
     if (!rc)
         rc = collect_points(t, b);
     /* Before the view that is asked: what is visible now is in it. */
-    asked = atomic_load_explicit(&t->db->visible_seq, memory_order_acquire);
+    asked = atomic_load_explicit(&t->db->publisher.visible, memory_order_acquire);
     if (!rc)
         rc = db_find_conflict(t->db, b, t->snap->seq);
     if (!rc)
