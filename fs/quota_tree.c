@@ -301,6 +301,7 @@ static int visit_dir(struct walk *w, struct to_visit v, bool *down)
 {
     struct inode *in;
     uint64_t tree;
+    bool inner;
     int rc = inode_get(w->fs, v.dir, &in);
 
     *down = false;
@@ -310,7 +311,9 @@ static int visit_dir(struct walk *w, struct to_visit v, bool *down)
     tree = atomic_load(&in->tree);
     if (record_is_dir(&in->rec) && !(in->state & INODE_GONE) &&
         (v.dir == w->q->tree || in->rec.dir.parent == v.parent)) {
-        *down = v.dir == w->q->tree || tree != v.dir || !change_outer(w, tree);
+        /* One that is being cleared may have its number no more. */
+        inner = v.dir != w->q->tree && change_outer(w, v.dir);
+        *down = !inner || tree != v.dir;
         if (*down && tree != w->to)
             rc = relabel(w, in);
     }

@@ -17,6 +17,7 @@
 #include "fs/record.h"
 #include "fs_harm.h"
 #include "fs_load.h"
+#include "env_mem.h"
 #include "soak.h"
 #include "test_fs.h"
 
@@ -346,6 +347,65 @@ START_TEST(a_full_directory_is_given_a_quota_and_loses_it)
     ck_err(fs_quota_get(r->fs, b, &(struct fs_quota){0}), ENODATA);
     ck_ok(move(b, "c", FS_ROOT, "c", 0));
     rig_release(r);
+}
+END_TEST
+
+static void open_in(struct env *env)
+{
+    struct lsm_options o;
+
+    lsm_options_init(&o);
+    o.create = true;
+    o.workers = 0;
+    o.env = env;
+    ck_ok(lsm_open("/s", &o, &r->db));
+}
+
+/* The disk is full at the n-th append of the clearing of /a. False: there is none. */
+static bool clear_is_cut_off(unsigned n)
+{
+    struct env *env = env_mem_new(n);
+    uint64_t a, f;
+    bool happened;
+
+    memset(r, 0, sizeof(*r));
+    fs_options_init(&r->options);
+    r->options.writeback_ms = 0;
+    open_in(env);
+    ck_ok(fs_format(r->db, 0, 0, 0755, NULL));
+    rig_mount(r);
+    a = rig_dir(r, FS_ROOT, "a");
+    rig_dir(r, a, "b");
+    f = rig_file(r, a, "f");
+    ck_ok(give_link(f, a, "g"));
+    ck_ok(set(a, 1 << 20, 0));
+    env_mem_fail_at(env, n, ENOSPC, ENV_MEM_APPEND, ENV_MEM_ONCE);
+    (void)fs_quota_clear(r->fs, a);
+    happened = env_mem_failures(env) > 0;
+    env_mem_fail_at(env, 0, 0, 0, ENV_MEM_ONCE);
+    ck_ok(set(FS_ROOT, 1 << 30, 0));
+    ck_used(FS_ROOT, 4 * NAME, 3);
+    ck_ok(set(a, 1 << 20, 0));
+    ck_used(a, 3 * NAME, 2);
+    ck_ok(fs_unmount(r->fs));
+    rig_check(r);
+    ck_ok(lsm_close(r->db));
+    open_in(env);
+    rig_mount(r);
+    ck_used(FS_ROOT, 4 * NAME, 3);
+    rig_release(r);
+    env_mem_free(env);
+    return happened;
+}
+
+START_TEST(around_one_that_is_half_cleared_another_is_set)
+{
+    unsigned n = 1;
+
+    test_log_capture();
+    while (clear_is_cut_off(n))
+        n++;
+    ck_assert_uint_gt(n, 3);
 }
 END_TEST
 
@@ -924,6 +984,7 @@ TEST_MAIN("fs_quota", TEST_CASE(what_is_below_the_directory_counts_and_nothing_e
           TEST_CASE(a_whiteout_and_what_is_renamed_over_count_where_they_are),
           TEST_CASE(nested_quotas_all_hold_and_df_shows_the_tightest),
           TEST_CASE(a_full_directory_is_given_a_quota_and_loses_it),
+          TEST_CASE(around_one_that_is_half_cleared_another_is_set),
           TEST_CASE(without_a_quota_the_store_is_what_it_was),
           TEST_CASE(a_removed_directory_takes_its_quota_with_it),
           TEST_CASE(quotas_are_listed_with_their_paths),
