@@ -433,6 +433,8 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
     start = env_now_ns(db->env);
     rc = db->dir && db->cache ? open_files(db) : -ENOMEM;
     if (!rc && !o->read_only)
+        rc = db_space_begin(db);
+    if (!rc && !o->read_only)
         db_reserve_take(db);
     if (!rc)
         rc = db_bg_start(db);

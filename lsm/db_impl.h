@@ -354,6 +354,9 @@ void db_drop_spare(struct lsm *db);
  */
 int db_space_account(struct lsm *db, const struct version *v, const struct view *view,
                      struct memtable *imm, struct segment_set *victims);
+/* The same for what was found at opening: nobody is to pay for garbage that is none until
+ * the first flush. Before there are threads. */
+int db_space_begin(struct lsm *db);
 /* The value in segment cannot be read, so it stays where it is. */
 void db_note_unmovable(struct lsm *db, uint64_t segment);
 void db_purge_segments(struct lsm *db);

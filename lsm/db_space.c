@@ -272,6 +272,20 @@ int db_space_account(struct lsm *db, const struct version *v, const struct view 
     return rc;
 }
 
+int db_space_begin(struct lsm *db)
+{
+    struct view *view = atomic_load(&db->view);
+    struct segment_set victims;
+    int rc;
+
+    mutex_lock(&db->manifest_mu);
+    rc = db_space_account(db, view->version, view, NULL, &victims);
+    mutex_unlock(&db->manifest_mu);
+    segment_set_release(&db->victims);
+    db->victims = victims;
+    return rc;
+}
+
 /* ---- what writers may add ---- */
 
 static uint64_t table_refs(const struct table_meta *m)
