@@ -80,11 +80,27 @@ int rados_find_store(struct names *catalog, const char *pool, const char *name,
     return 0;
 }
 
+/* The directory p->name in p->dir. */
+static int enter(struct rados_place *p, enum rados_freshness f)
+{
+    struct entry *e;
+    int rc;
+
+    mutex_lock(&p->n->mu);
+    rc = rados_know(p->n, p->dir, f);
+    e = rc ? NULL : names_find(p->n, p->dir, p->name);
+    if (!rc && (!e || e->is.kind != RADOS_DIR))
+        rc = e ? -ENOTDIR : -ENOENT;
+    if (!rc)
+        p->dir = e->is.id;
+    mutex_unlock(&p->n->mu);
+    return rc;
+}
+
 int rados_find_place(const char *path, enum rados_freshness f, struct rados_place *p)
 {
     char pool[RADOS_NAME_MAX + 1], label[RADOS_NAME_MAX + 16];
     struct names *catalog;
-    struct entry *e;
     int rc;
 
     memset(p, 0, sizeof(*p));
@@ -104,22 +120,13 @@ int rados_find_place(const char *path, enum rados_freshness f, struct rados_plac
     if (rc || at_end(path))
         return rc;
     rc = rados_find_store(catalog, pool, p->name, &p->n);
-    while (!rc && !(rc = component(&path, p->name)) && !at_end(path)) {
-        mutex_lock(&p->n->mu);
-        rc = rados_know(p->n, p->dir, f);
-        e = rc ? NULL : names_find(p->n, p->dir, p->name);
-        if (!rc && (!e || e->is.kind != RADOS_DIR))
-            rc = e ? -ENOTDIR : -ENOENT;
-        if (!rc)
-            p->dir = e->is.id;
-        mutex_unlock(&p->n->mu);
-    }
+    while (!rc && !(rc = component(&path, p->name)) && !at_end(path))
+        rc = enter(p, f);
     return rc;
 }
 
 int rados_find_dir(const char *path, enum rados_freshness f, struct rados_place *p)
 {
-    struct entry *e;
     int rc = rados_find_place(path, f, p);
 
     if (rc || !p->name[0])
@@ -129,15 +136,7 @@ int rados_find_dir(const char *path, enum rados_freshness f, struct rados_place 
         p->dir = RADOS_ROOT;
         return rc;
     }
-    mutex_lock(&p->n->mu);
-    rc = rados_know(p->n, p->dir, f);
-    e = rc ? NULL : names_find(p->n, p->dir, p->name);
-    if (!rc && (!e || e->is.kind != RADOS_DIR))
-        rc = e ? -ENOTDIR : -ENOENT;
-    if (!rc)
-        p->dir = e->is.id;
-    mutex_unlock(&p->n->mu);
-    return rc;
+    return enter(p, f);
 }
 
 int rados_find_file(const struct rados_place *p, struct node **out)
