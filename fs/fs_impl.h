@@ -51,7 +51,8 @@ struct usage {
     _Atomic bool exact;          /* else both begin with what a crash left... */
     struct lsm_iter *recount;    /* ...until this was read, which sees the store of */
     int64_t at_bytes, at_inodes; /* the moment when they were so much */
-    uint64_t stored_bytes, stored_inodes; /* under state */
+    struct mutex writing;        /* over the following, and held over writing them */
+    uint64_t stored_bytes, stored_inodes;
 };
 
 /* The quotas of directory trees; quota.h. */

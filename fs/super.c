@@ -228,6 +228,7 @@ static int init_locks(struct fs *fs)
     mutex_init(&fs->deleting, LOCK_FS_DEAD);
     mutex_init(&fs->dead_mu, LOCK_FS_STATE);
     mutex_init(&fs->quotas.mu, LOCK_FS_QUOTA);
+    mutex_init(&fs->usage.writing, LOCK_FS_USAGE);
     cond_init(&fs->lazy_wake);
     cond_init(&fs->txn_wake);
     return itable_init(&fs->inodes);
@@ -267,6 +268,7 @@ static void fs_free(struct fs *fs)
     txn_free_all(fs);
     mutex_release(&fs->rename);
     mutex_release(&fs->quotas.mu);
+    mutex_release(&fs->usage.writing);
     mutex_release(&fs->state);
     mutex_release(&fs->lazy_mu);
     mutex_release(&fs->dead_mu);

@@ -299,26 +299,29 @@ int usage_open(struct fs *fs, const struct super *super)
     return write_used(fs, u->stored_bytes, u->stored_inodes, false);
 }
 
-int usage_write(struct fs *fs, bool last)
+/* One at a time: of two, the older figures could be the ones that stay. */
+static int write_locked(struct fs *fs, bool last)
 {
     struct usage *u = &fs->usage;
     uint64_t bytes = usage_bytes(fs), inodes = usage_inodes(fs);
-    bool same, exact = last && atomic_load(&u->exact) && !atomic_load(&u->lost);
+    bool exact = last && atomic_load(&u->exact) && !atomic_load(&u->lost);
     int rc;
 
-    mutex_lock(&fs->state);
-    same = bytes == u->stored_bytes && inodes == u->stored_inodes;
-    u->stored_bytes = bytes;
-    u->stored_inodes = inodes;
-    mutex_unlock(&fs->state);
-    if (same && !exact)
+    if (bytes == u->stored_bytes && inodes == u->stored_inodes && !exact)
         return 0;
     rc = write_used(fs, bytes, inodes, exact);
-    if (rc) {
-        mutex_lock(&fs->state);
-        u->stored_inodes = UINT64_MAX; /* try again */
-        mutex_unlock(&fs->state);
-    }
+    u->stored_bytes = bytes;
+    u->stored_inodes = rc ? UINT64_MAX : inodes; /* try again */
+    return rc;
+}
+
+int usage_write(struct fs *fs, bool last)
+{
+    int rc;
+
+    mutex_lock(&fs->usage.writing);
+    rc = write_locked(fs, last);
+    mutex_unlock(&fs->usage.writing);
     /* On a disk that has not even room for them they wait: no mark says that they are
      * exact, then. */
     return rc == -ENOSPC ? 0 : rc;

@@ -22,6 +22,7 @@ enum lock_rank {
     LOCK_FS_INODE = 110, /* several at once: see fs.h */
     LOCK_FS_TABLE = 120,
     LOCK_FS_NAMES = 122,
+    LOCK_FS_USAGE = 124,
     LOCK_FS_DEAD = 125,
     LOCK_FS_QUOTA = 127,
     LOCK_FS_STATE = 130,

@@ -317,6 +317,10 @@ static void fit_readers(struct session *s, struct worker *w, unsigned clients)
 static void go_near(struct session *s, struct worker *w, uint32_t client)
 {
     mutex_lock(&s->mu);
+    if (s->over) { /* no more threads: session_serve counts those that there are */
+        mutex_unlock(&s->mu);
+        return;
+    }
     if (!s->near)
         s->near = add_thread_locked(s, true);
     /* It makes no threads, and this one may have a request that waits: one in reserve. */

@@ -4,10 +4,13 @@
  * have, and what it makes is a snapshot only if the engine opens it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "files.h"
 #include "send.h"
@@ -22,6 +25,7 @@ struct receiving {
     char base[PATH_MAX]; /* "": none */
     struct files files; /* what came, unsorted until the end; no store is open */
     struct timespec made;
+    int claim; /* of part: who receives it; -1: nobody else could */
     struct env_file *file; /* whose bytes come; NULL: none */
     uint64_t at;
     XXH3_state_t *sum;
@@ -40,26 +44,55 @@ static int failed(struct receiving *j, int err, const char *what)
 
 /* ---- the beginning ---- */
 
-static int make_dirs(struct receiving *j)
+static int check_absent(struct receiving *j)
 {
-    struct env *env = env_for(j->r->store);
-    int err = env_mkdir(env, j->r->store), there;
+    int there = path_there(j->to);
 
-    if (!err || err == -EEXIST)
-        err = env_mkdir(env, j->dir);
-    if (!err || err == -EEXIST)
-        err = names_last(j->r->store, j->dir);
-    there = err ? err : path_there(j->to);
     if (there < 0)
         return why_set(j->why, there, "%s: %s", j->dir, strerror(-there));
     if (there)
         return why_set(j->why, -EEXIST,
                        "%s: has a snapshot \"%s\" already; delete it first", j->r->store,
                        j->r->name);
+    return 0;
+}
+
+/* Another that receives the same would write into the same files. On RADOS nobody is kept
+ * from it, nor on a filesystem without such locks. */
+static int claim_part(struct receiving *j)
+{
+    if (env_is_rados(j->part))
+        return 0;
+    j->claim = open(j->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (j->claim < 0)
+        return -errno;
+    if (flock(j->claim, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return why_set(j->why, -EBUSY,
+                       "%s: \"%s\" is being received already; wait until that ends",
+                       j->r->store, j->r->name);
+    return check_absent(j); /* it may have become that meanwhile */
+}
+
+static int make_dirs(struct receiving *j)
+{
+    struct env *env = env_for(j->r->store);
+    int err = env_mkdir(env, j->r->store);
+
+    if (!err || err == -EEXIST)
+        err = env_mkdir(env, j->dir);
+    if (!err || err == -EEXIST)
+        err = names_last(j->r->store, j->dir);
+    if (err)
+        return why_set(j->why, err, "%s: %s", j->dir, strerror(-err));
+    err = check_absent(j);
+    if (err)
+        return err;
     err = env_mkdir(env, j->part);
     if (!err || err == -EEXIST)
-        err = is_directory(j->part) ? remove_files(j->part) : -ENOTDIR;
-    return err ? failed(j, err, "") : 0;
+        err = is_directory(j->part) ? claim_part(j) : -ENOTDIR;
+    if (!err)
+        err = remove_files(j->part);
+    return err && !j->why->text[0] ? failed(j, err, "") : err;
 }
 
 /* When it was made, to the nanosecond, tells whether two of one name are the same. */
@@ -316,7 +349,7 @@ int receive_snapshot(struct receive *r, struct why *why)
     why->text[0] = '\0';
     if (!j)
         return why_set(why, -ENOMEM, "%s", strerror(ENOMEM));
-    *j = (struct receiving){.r = r, .why = why, .in.fd = r->fd};
+    *j = (struct receiving){.r = r, .why = why, .in.fd = r->fd, .claim = -1};
     j->sum = XXH3_createState();
     err = j->sum ? begin(j) : -ENOMEM;
     while (!err && !over)
@@ -326,6 +359,8 @@ int receive_snapshot(struct receive *r, struct why *why)
     if (err && !why->text[0])
         stream_why(j, err);
     env_file_close(j->file); /* of what is given up */
+    if (j->claim >= 0)
+        close(j->claim);
     XXH3_freeState(j->sum);
     free(j->files.file);
     stream_release(&j->in);

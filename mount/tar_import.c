@@ -284,8 +284,9 @@ static void take_acl(struct import *im, const char *path, uint64_t ino,
         forget_dir(im); /* it may be this one, and knew of no ACL */
 }
 
-static void take_attributes(struct import *im, const char *path, uint64_t ino,
-                            struct archive_entry *entry)
+/* only: the one of that name; whether it is one that can be is told when all are set. */
+static void take_xattrs(struct import *im, const char *path, uint64_t ino,
+                        struct archive_entry *entry, const char *only)
 {
     const char *name;
     const void *value;
@@ -294,13 +295,20 @@ static void take_attributes(struct import *im, const char *path, uint64_t ino,
 
     while (n-- > 0 && libarchive.archive_entry_xattr_next(entry, &name, &value, &len) ==
                           ARCHIVE_OK) {
-        if (!name || strncmp(name, "system.posix_acl_", 17) == 0)
-            continue; /* it comes as an ACL */
+        if (!name || strncmp(name, "system.posix_acl_", 17) == 0 ||
+            (only && strcmp(name, only) != 0))
+            continue; /* ACLs come as such */
         err = fs_setxattr(im->t->fs, &as_root, ino, name, slice_of(value, len), 0);
-        if (err)
+        if (err && !only)
             tar_problem(im->t, path, "attribute %s was not set: %s", name,
                         strerror(-err));
     }
+}
+
+static void take_attributes(struct import *im, const char *path, uint64_t ino,
+                            struct archive_entry *entry)
+{
+    take_xattrs(im, path, ino, entry, NULL);
     take_acl(im, path, ino, entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, TAR_ACL_ACCESS);
     if (libarchive.archive_entry_filetype(entry) == AE_IFDIR)
         take_acl(im, path, ino, entry, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, TAR_ACL_DEFAULT);
@@ -413,8 +421,10 @@ static int take_named(struct import *im, const char *path, struct archive_entry 
         err = make(im, last, entry, &attr);
     if (err)
         return err;
-    if (S_ISREG(attr.st.st_mode))
+    if (S_ISREG(attr.st.st_mode)) {
+        take_xattrs(im, path, attr.st.st_ino, entry, FS_COMPRESSION_NAME);
         err = take_contents(im, attr.st.st_ino, &written);
+    }
     if (!err)
         return take_rest(im, path, attr.st.st_ino, entry, written);
     fs_forget(im->t->fs, attr.st.st_ino, 1);

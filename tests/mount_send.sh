@@ -49,6 +49,20 @@ says "something else" 'not what .siltfs send' bash -c "exec '$SILTFS' receive '$
 says "nothing" 'ends too early' "$SILTFS" receive "$T/other"
 says "a full disk" 'No space left' bash -c "exec '$SILTFS' send '$MNT@two' >/dev/full"
 
+# Two at once would write into the same files.
+mkfifo "$T/slow"
+"$SILTFS" receive "$T/twice" <"$T/slow" >"$T/first" 2>&1 &
+first=$!
+exec 8>"$T/slow" && head -c 100000 "$T/full" >&8
+for ((i = 0; i < 1200 && ! $(ls "$T/twice/snapshots/.two-part" 2>/dev/null | grep -c .); i++)); do sleep 0.05; done
+says "the same, while another receives it" 'is being received already' bash -c "exec '$SILTFS' receive '$T/twice' <'$T/full' 8>&-"
+"$SILTFS" send "$MNT@one" >"$T/one-full"
+ok "one of another name is not in its way" bash -c "exec '$SILTFS' receive '$T/twice' <'$T/one-full' 8>&-"
+tail -c +100001 "$T/full" >&8 && exec 8>&-
+wait $first
+same "the first ends well" "$?" 0
+ok "... with all of it" "$SILTFS" fsck -c "$T/twice/snapshots/two"
+
 # A byte is changed, some are gone, frames are exchanged: nothing comes of it.
 ok "no damaged stream makes a snapshot" python3 - "$SILTFS" "$T/full" "$T/other" <<'END'
 import os, random, struct, subprocess, sys

@@ -88,6 +88,13 @@ rm -rf "$MNT/sub" && alike "an export, imported, is what was there" "$MNT"
 says "a mounted store is not imported into" 'mounted on .*tar -x' bash -c "exec '$SILTFS' import '$MNT' <'$T/gnu.tar'"
 rm -rf "$MNT/d" && echo other >"$MNT/a" && ln -s /etc "$MNT/d" && STORE=$T/cat down
 
+ok "a file of its own compression is packed" bash -c "'$SILTFS' mkfs '$T/own' && '$SILTFS' mount '$T/own' '$MNT' && : >'$MNT/f' &&
+    setfattr -n user.siltfs.compression -v none '$MNT/f' && yes siltfs | head -c 200000 >'$MNT/f' && '$SILTFS' export '$MNT' >'$T/own.tar'"
+STORE=$T/own down
+ok "... and unpacked" bash -c "rm -r '$T/own' && '$SILTFS' mkfs '$T/own' && '$SILTFS' import '$T/own' <'$T/own.tar' && '$SILTFS' mount '$T/own' '$MNT'"
+ok "... is stored so from its first byte on" bash -c "'$SILTFS' info '$MNT/f' | grep -q 'for 200000: 1.0'"
+STORE=$T/own down
+
 # ---- what is there already ----
 
 rm -rf "$T/e" && mkdir -p "$T/e/d" && echo f >"$T/e/d/f" && tar -C "$T/e" -cf "$T/d.tar" d/f
