@@ -401,6 +401,47 @@ static void *look_on(void *arg)
     return NULL;
 }
 
+static void *sync_often(void *arg)
+{
+    while (!atomic_load(&stop))
+        ck_ok(fs_sync(r->fs));
+    return NULL;
+}
+
+/* Of two who write the count at once, none leaves the older one. */
+START_TEST(the_count_that_stays_is_the_last_one)
+{
+    enum { ROUNDS = 60, FILES = 20 };
+    pthread_t other[2];
+    uint64_t stored;
+    int i, k;
+
+    start(0, 0);
+    for (i = 0; i < ROUNDS; i++) {
+        struct lsm_value v = {0};
+
+        atomic_store(&stop, false);
+        for (k = 0; k < 2; k++)
+            ck_assert_int_eq(pthread_create(&other[k], NULL, sync_often, NULL), 0);
+        for (k = 0; k < FILES; k++) {
+            char name[32];
+
+            snprintf(name, sizeof(name), "f%d-%d", i, k);
+            fs_forget(r->fs, rig_file(r, FS_ROOT, name), 1);
+        }
+        atomic_store(&stop, true);
+        for (k = 0; k < 2; k++)
+            pthread_join(other[k], NULL);
+        ck_ok(fs_sync(r->fs));
+        ck_ok(lsm_get(r->db, NULL, key_count(), &v));
+        ck_ok(counter_decode(v.value, &stored));
+        lsm_value_release(&v);
+        ck_assert_uint_eq(stored, 1 + (uint64_t)(i + 1) * FILES);
+    }
+    rig_release(r);
+}
+END_TEST
+
 /* What another thread has begun to delete is waited for. */
 START_TEST(room_is_there_even_when_others_delete_what_we_left)
 {
@@ -627,6 +668,7 @@ TEST_MAIN(
     TEST_CASE(orphans_of_a_crash_are_not_counted_any_more),
     TEST_CASE(a_limit_given_after_a_crash_counts_orphans_until_they_go),
     TEST_CASE(counting_and_changing_at_once_comes_out_right),
+    TEST_CASE(the_count_that_stays_is_the_last_one),
     TEST_CASE(room_is_there_even_when_others_delete_what_we_left),
     TEST_CASE(all_that_many_leave_at_once_is_deleted),
     TEST_CASE(a_store_that_says_it_holds_more_than_there_can_be_is_used_and_repaired),
