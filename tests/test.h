@@ -11,6 +11,7 @@
 
 #include <check.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "lsm/coding.h"
 #include "lsm/lock.h"
@@ -43,6 +44,20 @@
 #define ck_slice_str(s, text)                                                            \
     ck_assert_msg(slice_eq((s), slice_str(text)), "got \"%.*s\", not \"%s\"",            \
                   (int)(s).len, (const char *)(s).data, (text))
+
+/*
+ * Asserts that expr gets true by and by, by the work of other threads. No test may count
+ * on how soon that is: a machine may be busy, and the background is what gets the least
+ * of it. Two minutes are given, counted in tries, as a process may stand still.
+ */
+#define ck_soon(expr)                                                                    \
+    do {                                                                                 \
+        unsigned ck_soon_tries = 0;                                                      \
+        while (!(expr)) {                                                                \
+            ck_assert_msg(++ck_soon_tries < 24000, "not in two minutes: %s", #expr);     \
+            usleep(5000);                                                                \
+        }                                                                                \
+    } while (0)
 
 /* From SEED or the clock; printed once. */
 uint64_t test_seed(void);
@@ -79,7 +94,7 @@ int test_main(const char *name, const struct test_case *cases, int n);
 
 #define TEST_CASE(fn)                                                                    \
     {                                                                                    \
-        .tcase = fn, .timeout_s = 120                                                    \
+        .tcase = fn, .timeout_s = 300                                                    \
     }
 #define TEST_CASE_SLOW(fn, s)                                                            \
     {                                                                                    \

@@ -280,11 +280,18 @@ START_TEST(share_refers_to_a_part)
 }
 END_TEST
 
+static uint64_t segments(struct lsm *db)
+{
+    struct lsm_stats s;
+
+    lsm_get_stats(db, &s);
+    return s.segments;
+}
+
 START_TEST(segments_without_references_are_deleted)
 {
     struct lsm_options o = small_options();
     struct lsm *db = open_at("a", &o);
-    struct lsm_stats s;
     uint8_t *p = pattern(50000, 3);
     int i;
 
@@ -296,8 +303,7 @@ START_TEST(segments_without_references_are_deleted)
         ck_ok(lsm_put(db, slice_str(key), slice_of(p, 50000)));
     }
     ck_ok(lsm_flush(db));
-    lsm_get_stats(db, &s);
-    ck_assert_uint_gt(s.segments, 5);
+    ck_assert_uint_gt(segments(db), 5);
     for (i = 0; i < 40; i++) {
         char key[16];
 
@@ -308,8 +314,7 @@ START_TEST(segments_without_references_are_deleted)
     ck_ok(lsm_close(db));
     db = open_at("a", &o);
     ck_ok(lsm_compact(db, true));
-    lsm_get_stats(db, &s);
-    ck_assert_uint_eq(s.segments, 0);
+    ck_soon(segments(db) == 0); /* somebody else may be deleting them */
     free(p);
     ck_ok(lsm_close(db));
 }

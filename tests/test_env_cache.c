@@ -643,20 +643,6 @@ START_TEST(it_takes_no_more_than_it_may)
 }
 END_TEST
 
-static bool is_empty(void *arg)
-{
-    return stats(arg).bytes == 0;
-}
-
-static void wait_for(bool is(void *), void *arg)
-{
-    unsigned tries = 2000;
-
-    while (!is(arg) && tries--)
-        usleep(5000);
-    ck_assert(is(arg));
-}
-
 START_TEST(it_gives_room_back_that_others_want)
 {
     struct world w;
@@ -666,7 +652,7 @@ START_TEST(it_gives_room_back_that_others_want)
     w.o.keep_free = INT64_MAX;
     w.o.look_ms = 5;
     reopen_cache(&w);
-    wait_for(is_empty, &w);
+    ck_soon(stats(&w).bytes == 0);
     read_all(&w);
     read_all(&w);
     close_cache(&w);
@@ -682,9 +668,9 @@ START_TEST(it_gives_room_back_that_others_want)
 }
 END_TEST
 
-static bool is_off(void *arg)
+static bool is_off(const struct world *w)
 {
-    return stats(arg).limit_bytes == 0;
+    return stats(w).limit_bytes == 0;
 }
 
 START_TEST(a_removed_directory_turns_it_off)
@@ -700,7 +686,7 @@ START_TEST(a_removed_directory_turns_it_off)
     snprintf(command, sizeof(command), "rm -rf %s", w.dir);
     ck_assert(system(command) == 0);
     read_all(&w);
-    wait_for(is_off, &w);
+    ck_soon(is_off(&w));
     read_all(&w);
     read_randomly(&w, 50);
     ck_assert(test_log_has("turned off"));
@@ -720,7 +706,7 @@ START_TEST(a_failing_disk_turns_it_off)
     signal(SIGXFSZ, SIG_IGN);
     ck_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     read_all(&w);
-    wait_for(is_off, &w);
+    ck_soon(is_off(&w));
     read_all(&w);
     read_randomly(&w, 50);
     ck_assert(test_log_has("File too large"));

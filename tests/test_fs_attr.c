@@ -274,7 +274,6 @@ START_TEST(the_thread_writes_atimes)
 {
     struct timespec now;
     uint64_t f;
-    int i;
 
     rig_init(r, "s");
     r->options.writeback_ms = 20;
@@ -282,9 +281,7 @@ START_TEST(the_thread_writes_atimes)
     f = old_file("f");
     clock_gettime(CLOCK_REALTIME, &now);
     read_a_byte(f);
-    for (i = 0; i < 500 && stamp_cmp(stored_atime(f), now) < 0; i++)
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    ck_assert_int_ge(stamp_cmp(stored_atime(f), now), 0);
+    ck_soon(stamp_cmp(stored_atime(f), now) >= 0);
     rig_release(r);
 }
 END_TEST

@@ -401,8 +401,8 @@ static enum fs_taken note_lost(void *arg, const char *name, const struct fs_attr
     return FS_TAKEN;
 }
 
-/* By getattr, by name, and in a listing. */
-static bool lost_name(uint64_t ino)
+/* How many tell it of those three: getattr, by name, and in a listing. */
+static int lost_name(uint64_t ino)
 {
     bool listed = false;
     struct fs_attr a;
@@ -410,32 +410,51 @@ static bool lost_name(uint64_t ino)
     ck_ok(fs_lookup(r->fs, FS_ROOT, "f", &a));
     fs_forget(r->fs, ino, 1);
     ck_ok(fs_readdir(r->fs, FS_ROOT, 0, true, note_lost, &listed));
-    ck_assert_int_eq(listed, a.lost_name);
-    ck_assert_int_eq(rig_attr(r, ino).lost_name, a.lost_name);
-    return a.lost_name;
+    return listed + a.lost_name + rig_attr(r, ino).lost_name;
+}
+
+/* It is told for a second, in which a busy machine may not come to ask. */
+static bool is_over(uint64_t since)
+{
+    return env_now_ns(env_posix()) - since > 900000000;
+}
+
+static bool link_again(uint64_t f)
+{
+    struct fs_attr a;
+
+    ck_ok(fs_link(r->fs, f, FS_ROOT, "g", &a));
+    fs_forget(r->fs, f, 1);
+    return true;
 }
 
 START_TEST(attributes_tell_that_a_name_just_went)
 {
     struct stat st = {.st_mode = 04755};
     struct fs_attr a;
-    uint64_t f;
+    uint64_t f, since;
+    int told, still;
 
     rig_init(r, "s");
     f = rig_file(r, FS_ROOT, "f");
     ck_ok(fs_link(r->fs, f, FS_ROOT, "g", &a));
-    ck_assert(!lost_name(f));
-    ck_ok(fs_unlink(r->fs, FS_ROOT, "g"));
-    ck_assert(lost_name(f));
-    ck_ok(fs_setattr(r->fs, &r->cred, f, FS_SET_MODE, &st, &a));
-    ck_assert(lost_name(f));
+    ck_assert_int_eq(lost_name(f), 0);
+    do {
+        since = env_now_ns(env_posix());
+        ck_ok(fs_unlink(r->fs, FS_ROOT, "g"));
+        told = lost_name(f);
+        ck_ok(fs_setattr(r->fs, &r->cred, f, FS_SET_MODE, &st, &a));
+        still = lost_name(f);
+    } while (is_over(since) && link_again(f));
+    ck_assert_int_eq(told, 3);
+    ck_assert_int_eq(still, 3);
     /* The user has to hear of a mode that he did not ask for. */
     ck_ok(fs_write(r->fs, f, 0, slice_str("x"), true));
     ck_assert_uint_eq(rig_attr(r, f).st.st_mode, S_IFREG | 0755);
-    ck_assert(!lost_name(f));
+    ck_assert_int_eq(lost_name(f), 0);
     st.st_mode = 0600;
     ck_ok(fs_setattr(r->fs, &r->cred, f, FS_SET_MODE, &st, &a));
-    ck_assert(!lost_name(f));
+    ck_assert_int_eq(lost_name(f), 0);
     ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
     ck_assert(!rig_attr(r, f).lost_name);
     fs_forget(r->fs, f, 2);
@@ -446,14 +465,19 @@ END_TEST
 START_TEST(a_rename_over_a_name_tells_it_too)
 {
     struct fs_attr a;
-    uint64_t f;
+    uint64_t f, since;
+    int told;
 
     rig_init(r, "s");
     f = rig_file(r, FS_ROOT, "f");
-    ck_ok(fs_link(r->fs, f, FS_ROOT, "g", &a));
-    rig_file(r, FS_ROOT, "h");
-    ck_ok(fs_rename(r->fs, &r->cred, FS_ROOT, "h", FS_ROOT, "g", 0));
-    ck_assert(lost_name(f));
+    do {
+        ck_ok(fs_link(r->fs, f, FS_ROOT, "g", &a));
+        rig_file(r, FS_ROOT, "h");
+        since = env_now_ns(env_posix());
+        ck_ok(fs_rename(r->fs, &r->cred, FS_ROOT, "h", FS_ROOT, "g", 0));
+        told = lost_name(f);
+    } while (is_over(since) && fs_unlink(r->fs, FS_ROOT, "g") == 0);
+    ck_assert_int_eq(told, 3);
     rig_release(r);
 }
 END_TEST

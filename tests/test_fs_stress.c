@@ -282,12 +282,19 @@ static void *work(void *arg)
     return NULL;
 }
 
+static uint64_t live_inodes(void)
+{
+    struct fs_stats s;
+
+    fs_get_stats(r->fs, &s);
+    return s.live_inodes;
+}
+
 /* One round: all threads step for a while, and leave a whole tree of which only the root
  * and `live` more are referred to. */
 static void run_round(struct soak *soak, struct worker *w, void (*step)(struct worker *w),
                       unsigned live)
 {
-    struct fs_stats s;
     unsigned i;
 
     atomic_store(&stop, false);
@@ -303,8 +310,7 @@ static void run_round(struct soak *soak, struct worker *w, void (*step)(struct w
         pthread_join(w[i].thread, NULL);
     soak->operations += atomic_load(&done_ops);
     rig_check(r);
-    fs_get_stats(r->fs, &s);
-    ck_assert_uint_eq(s.live_inodes, 1 + live);
+    ck_soon(live_inodes() == 1 + live); /* the lazy thread may just have one */
 }
 
 START_TEST(threads_over_few_names_leave_a_whole_tree)

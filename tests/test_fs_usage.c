@@ -40,6 +40,21 @@ static uint64_t used(void)
     return s.used_bytes;
 }
 
+/* A sync deletes what waits to be deleted. */
+static uint64_t used_after_sync(void)
+{
+    ck_ok(fs_sync(r->fs));
+    return used();
+}
+
+static uint64_t blocks_free(void)
+{
+    struct fs_statfs s;
+
+    ck_ok(fs_statfs(r->fs, FS_ROOT, &s));
+    return s.blocks_free;
+}
+
 static int write_block(uint64_t ino, uint64_t off, size_t len)
 {
     static uint8_t data[1 << 20];
@@ -376,11 +391,7 @@ START_TEST(counting_and_changing_at_once_comes_out_right)
         pthread_join(a, NULL);
         pthread_join(b, NULL);
     }
-    for (i = 0; i < 1000 && used() != 3001 * NAME; i++) {
-        env_sleep_ns(env_posix(), 10000000);
-        ck_ok(fs_sync(r->fs)); /* deletes what waits to be deleted */
-    }
-    ck_assert_uint_eq(used(), 3001 * NAME);
+    ck_soon(used_after_sync() == 3001 * NAME);
     rig_remount(r);
     rig_remount(r);
     ck_assert_uint_eq(used(), 3001 * NAME);
@@ -632,13 +643,7 @@ START_TEST(without_a_limit_the_disk_is_the_limit_and_the_store_is_what_is_used)
     ck_ok(fs_sync(r->fs));
     ck_ok(lsm_compact(r->db, true));
     /* The segments that are still appended to stay. Others may take a moment. */
-    for (i = 0; i < 1000; i++) {
-        ck_ok(fs_statfs(r->fs, FS_ROOT, &after));
-        if (before.blocks_free <= after.blocks_free + (20 << 20) / BLOCK)
-            break;
-        env_sleep_ns(env_posix(), 10000000);
-    }
-    ck_assert_uint_lt(i, 1000);
+    ck_soon(before.blocks_free <= blocks_free() + (20 << 20) / BLOCK);
     rig_release(r);
 }
 END_TEST

@@ -26,7 +26,7 @@ enum {
     READERS = 2,
     ALL = AREAS * AREA,
     RUN_MS = 2000,
-    SLOW_MS = 30000,
+    SLOW_MS = 120000,
 };
 
 /* begun and done count the writes of a key: odd is a put, even a delete. */

@@ -357,7 +357,7 @@ START_TEST(damage_at_the_end_of_a_log_is_told_once_the_store_has_rested)
     ck_ok(lsm_put(db, slice_str("k"), slice_str("synced")));
     ck_ok(lsm_sync(db));
     path = find(FILE_LOG, 0, NULL);
-    for (i = 0; i < 100 && !rc; i++) {
+    for (i = 0; i < 1200 && !rc; i++) { /* two minutes */
         size_t at;
 
         usleep(100000);

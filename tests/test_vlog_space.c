@@ -19,8 +19,7 @@ enum {
     MOST = 500,
     ENTRY = 48, /* bytes of a key, its pointer and its part of index and filter */
     LOOK_EVERY = 16,
-    PASSED = 3000,     /* writes, after which compaction has passed */
-    EFFECT_MS = 20000, /* in which garbage that was not known is gone */
+    PASSED = 3000, /* writes, after which compaction has passed */
 };
 
 struct store {
@@ -123,12 +122,13 @@ static void look(struct store *s)
     must_be_within(s, "at work");
 }
 
-/* Without a write of ours. */
+/* Without a write of ours. Garbage that was not known goes in a while, however long: the
+ * machine may be busy. */
 static void wait_within(struct store *s, const char *what)
 {
     unsigned ms = 0;
 
-    while (!within(s) && ms++ < EFFECT_MS)
+    while (!within(s) && ms++ < 120000)
         usleep(1000);
     must_be_within(s, what);
 }
@@ -670,7 +670,7 @@ START_TEST(a_value_that_cannot_be_read_stays_until_it_is_overwritten)
     put(s, damaged);
     ck_ok(lsm_compact(s->db, true));
     wait_within(s, "the damaged value overwritten");
-    ck_err(env_stat(s->env, path, &size), ENOENT);
+    ck_soon(env_stat(s->env, path, &size) == -ENOENT);
     ck_ok(lsm_verify(s->db));
     check_all(s);
     close_store(s);

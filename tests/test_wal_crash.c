@@ -280,6 +280,8 @@ static void check_beside(struct env *env)
         ck_ok(wal_append(s.w, &(struct slice){payload.data, payload.len}, 1, &end));
         __atomic_store_n(&s.appended, i, __ATOMIC_RELEASE);
         p.appended = i;
+        if (i == 100)
+            ck_soon(__atomic_load_n(&s.synced, __ATOMIC_ACQUIRE)); /* it has begun */
         if (i % 100 == 0) {
             p.synced = __atomic_load_n(&s.synced, __ATOMIC_ACQUIRE);
             after = env_mem_crash_clone(env, i, ENV_MEM_KEEP_RANDOM);
