@@ -44,21 +44,31 @@ static uint64_t tag_of(uint64_t hash)
     return hash >> HASH_AT << HASH_AT;
 }
 
-void key_index_add(struct key_index *x, uint64_t hash, const struct skip_node *node)
+static bool is_of(uint64_t slot, uint64_t tag, struct slice user)
 {
-    uint64_t want = (uint64_t)(uintptr_t)node | tag_of(hash), i;
+    const struct skip_node *n = (void *)(uintptr_t)(slot ^ tag);
+
+    return tag_of(slot) == tag && key_eq(ikey_user(skip_node_key(n)), user);
+}
+
+const struct skip_node *key_index_add(struct key_index *x, uint64_t hash,
+                                      const struct skip_node *node)
+{
+    struct slice user = ikey_user(skip_node_key(node));
+    uint64_t tag = tag_of(hash), want = (uint64_t)(uintptr_t)node | tag, i;
 
     for (i = 0; i < NEAR; i++) {
         _Atomic uint64_t *slot = &x->slot[(hash + i) & x->mask];
-        uint64_t is = atomic_load_explicit(slot, memory_order_relaxed);
+        uint64_t is = atomic_load_explicit(slot, memory_order_acquire);
 
         if (!is && atomic_compare_exchange_strong_explicit(
-                       slot, &is, want, memory_order_release, memory_order_relaxed))
-            return;
-        if (is == want)
-            return;
+                       slot, &is, want, memory_order_release, memory_order_acquire))
+            return node;
+        if (is_of(is, tag, user))
+            return (void *)(uintptr_t)(is ^ tag);
     }
     atomic_store_explicit(&x->full, true, memory_order_relaxed);
+    return NULL;
 }
 
 void key_index_fetch_node(const struct key_index *x, uint64_t hash)
@@ -82,12 +92,11 @@ const struct skip_node *key_index_find(const struct key_index *x, uint64_t hash,
     for (i = 0; i < NEAR; i++) {
         uint64_t is =
             atomic_load_explicit(&x->slot[(hash + i) & x->mask], memory_order_acquire);
-        const struct skip_node *n = (void *)(uintptr_t)(is ^ tag);
 
         if (!is)
             return NULL;
-        if (tag_of(is) == tag && key_eq(ikey_user(skip_node_key(n)), user))
-            return n;
+        if (is_of(is, tag, user))
+            return (void *)(uintptr_t)(is ^ tag);
     }
     return NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * key_index.h - where the first node of each user key of a skiplist is, by the key's
- * hash: one cache miss tells that a key is not there, two find it.
+ * key_index.h - where the node of each user key of a skiplist is, by the key's hash: one
+ * cache miss tells that a key is not there, two find it.
  *
  * Of fixed size. A key that finds no room near its place is not in it, and from then on
  * not to be found says nothing: is_full. Any number of threads add and look at once.
@@ -21,9 +21,10 @@ int key_index_init(struct key_index *x, uint64_t keys);
 void key_index_release(struct key_index *x);
 size_t key_index_bytes(const struct key_index *x);
 
-/* node: the first of its key, whoever inserted it; one that is there already stays alone.
- * hash: hash_key. */
-void key_index_add(struct key_index *x, uint64_t hash, const struct skip_node *node);
+/* The node of node's key that is in the index now: this one, or another that came first;
+ * NULL: there is no room. hash: hash_key. */
+const struct skip_node *key_index_add(struct key_index *x, uint64_t hash,
+                                      const struct skip_node *node);
 /* NULL: it is not there, unless *x is full. */
 const struct skip_node *key_index_find(const struct key_index *x, uint64_t hash,
                                        struct slice user);

@@ -37,6 +37,7 @@ enum lock_rank {
     LOCK_DB_STATE = 240,
     LOCK_SNAPSHOTS = 250,
     LOCK_MEMTABLE = 260,
+    LOCK_SKIP_LATER = 262,
     LOCK_TABLE_CACHE = 270,
     LOCK_CACHE = 280,
     LOCK_ARENA = 290,
@@ -107,6 +108,15 @@ static inline void mutex_lock(struct mutex *m)
 {
     lock_note_take(LOCK_RANK(m), 0);
     pthread_mutex_lock(&m->m);
+}
+
+/* False: another has it. */
+static inline bool mutex_trylock(struct mutex *m)
+{
+    if (pthread_mutex_trylock(&m->m))
+        return false;
+    lock_note_take(LOCK_RANK(m), 0);
+    return true;
 }
 
 static inline void mutex_unlock(struct mutex *m)

@@ -10,6 +10,7 @@
 #include "hash.h"
 #include "key_index.h"
 #include "memtable_ranges.h"
+#include "skip_later.h"
 #include "vlog.h"
 
 enum {
@@ -22,6 +23,8 @@ struct memtable {
     struct arena arena;
     struct skiplist list;
     struct key_index index;
+    struct skip_later later; /* nodes that are in the index, and not in the list yet */
+    _Atomic bool has_stragglers; /* what came after a newer version of its key */
     _Atomic uint64_t entries;
     _Atomic uint64_t keys;
     _Atomic uint64_t deletes;
@@ -61,6 +64,7 @@ struct memtable *memtable_new(size_t budget_bytes)
     atomic_init(&m->refs, 1);
     arena_init(&m->arena, chunk_bytes(budget_bytes));
     mutex_init(&m->mu, LOCK_MEMTABLE);
+    skip_later_init(&m->later, &m->list);
     if (skiplist_init(&m->list, &m->arena) ||
         memtable_ranges_init(&m->ranges, &m->arena)) {
         memtable_unref(m);
@@ -102,6 +106,7 @@ void memtable_unref(struct memtable *m)
     key_index_release(&m->index);
     free(m->segments);
     arena_release(&m->arena);
+    skip_later_release(&m->later);
     mutex_release(&m->mu);
     memory_give(m->memory, MEMORY_MEMTABLES, atomic_load(&m->counted));
     free(m);
@@ -166,29 +171,42 @@ static int insert_range(struct memtable *m, struct slice start, uint64_t seq,
     return rc;
 }
 
-/* A version of a key that is known to be there has its place without a search. */
+/* An older version than the one that the index leads to. */
+static int insert_straggler(struct memtable *m, const struct memtable_entry *e)
+{
+    atomic_store_explicit(&m->has_stragglers, true, memory_order_relaxed);
+    return skiplist_insert(&m->list, e->key, ikey_pack(e->seq, e->type), e->value);
+}
+
+static int add_version(struct memtable *m, const struct skip_node *known,
+                       const struct memtable_entry *e)
+{
+    int rc = skiplist_add_version(&m->list, known, ikey_pack(e->seq, e->type), e->value);
+
+    return rc == -ESTALE ? insert_straggler(m, e) : rc;
+}
+
+/*
+ * A version of a key that is known to be there has its place without a search. The node
+ * of a new one can be found by the index at once, and is put into the list at leisure.
+ */
 static int insert_point(struct memtable *m, const struct memtable_entry *e)
 {
-    const struct skip_node *known = key_index_find(&m->index, e->hash, e->key), *first;
-    uint64_t trailer = ikey_pack(e->seq, e->type);
-    int rc = -ESTALE;
+    const struct skip_node *known = key_index_find(&m->index, e->hash, e->key);
+    struct skip_node *n;
 
     if (known)
-        rc = skiplist_add_version(&m->list, known, trailer, e->value);
-    if (rc != -ESTALE)
-        return rc;
-    rc = skiplist_insert(&m->list, e->key, trailer, e->value, &first);
-    if (rc || known)
-        return rc;
-    if (first)
+        return add_version(m, known, e);
+    n = skiplist_make(&m->list, e->key, ikey_pack(e->seq, e->type), e->value);
+    if (!n)
+        return -ENOMEM;
+    known = key_index_add(&m->index, e->hash, n);
+    if (known && known != n) /* another thread's, made meanwhile */
+        return add_version(m, known, e);
+    if (known && !skiplist_link_near(&m->list, n))
+        skip_later_put(&m->later, n);
+    if (known || skiplist_link(&m->list, n))
         atomic_fetch_add_explicit(&m->keys, 1, memory_order_relaxed);
-    /* Another put the first one there and is about to add it, perhaps. What it inserted
-     * is newer, then, and does not keep readers from seeing this one. */
-    else if (!key_index_is_full(&m->index))
-        first = skiplist_first_of(&m->list, e->key);
-    /* Before anybody may see the key: that waits for publish(). */
-    if (first)
-        key_index_add(&m->index, e->hash, first);
     return 0;
 }
 
@@ -243,10 +261,15 @@ static const struct skip_node *find(const struct memtable *m, struct slice key,
     if (!memtable_entries(m)) /* what the reader may see was counted before */
         return NULL;
     n = key_index_find(&m->index, hash, key);
-    if (n)
-        return skip_node_version(n, trailer);
-    if (!key_index_is_full(&m->index))
+    if (n) {
+        const struct skip_node *v = skip_node_version(n, trailer);
+
+        /* Whoever's straggler the reader may see has said so before. */
+        if (v || !atomic_load_explicit(&m->has_stragglers, memory_order_relaxed))
+            return v;
+    } else if (!key_index_is_full(&m->index)) {
         return NULL;
+    }
     n = skiplist_seek(&m->list, key, trailer);
     return n && key_eq(ikey_user(skip_node_key(n)), key) ? n : NULL;
 }
@@ -341,35 +364,42 @@ static void stand_on(struct memtable_iter *mi, const struct skip_node *n)
     }
 }
 
+/* All that the iterator's reader may see has been inserted when it asks for a place. */
+static struct skiplist *list_of(const struct memtable_iter *mi)
+{
+    skip_later_all(&mi->m->later);
+    return &mi->m->list;
+}
+
 static void mi_first(struct iter *it)
 {
     struct memtable_iter *mi = (struct memtable_iter *)it;
 
-    stand_on(mi, skiplist_first(&mi->m->list));
+    stand_on(mi, skiplist_first(list_of(mi)));
 }
 
 static void mi_last(struct iter *it)
 {
     struct memtable_iter *mi = (struct memtable_iter *)it;
 
-    stand_on(mi, skiplist_last(&mi->m->list));
+    stand_on(mi, skiplist_last(list_of(mi)));
 }
 
 static void mi_seek(struct iter *it, struct slice ikey)
 {
     struct memtable_iter *mi = (struct memtable_iter *)it;
 
-    stand_on(mi, skiplist_seek(&mi->m->list, ikey_user(ikey), ikey_trailer(ikey)));
+    stand_on(mi, skiplist_seek(list_of(mi), ikey_user(ikey), ikey_trailer(ikey)));
 }
 
 static void mi_seek_prev(struct iter *it, struct slice ikey)
 {
     struct memtable_iter *mi = (struct memtable_iter *)it;
 
-    stand_on(mi, skiplist_seek(&mi->m->list, ikey_user(ikey), ikey_trailer(ikey)));
+    stand_on(mi, skiplist_seek(list_of(mi), ikey_user(ikey), ikey_trailer(ikey)));
     if (mi->node && ikey_cmp(it->key, ikey) == 0)
         return;
-    stand_on(mi, skiplist_before(&mi->m->list, ikey_user(ikey), ikey_trailer(ikey)));
+    stand_on(mi, skiplist_before(list_of(mi), ikey_user(ikey), ikey_trailer(ikey)));
 }
 
 static void mi_next(struct iter *it)
@@ -393,8 +423,7 @@ static void mi_prev(struct iter *it)
 {
     struct memtable_iter *mi = (struct memtable_iter *)it;
 
-    stand_on(mi,
-             skiplist_before(&mi->m->list, ikey_user(it->key), ikey_trailer(it->key)));
+    stand_on(mi, skiplist_before(list_of(mi), ikey_user(it->key), ikey_trailer(it->key)));
 }
 
 static void mi_free(struct iter *it)

@@ -3,8 +3,8 @@
  * keys, the range deletes, and the value-log segments that the points refer to.
  *
  * Any number of threads insert and read at once. What was inserted is visible
- * at once to those who ask with its sequence; the commit order (db_write.c)
- * decides which sequence that is.
+ * at once to those who ask with its sequence, and to iterators when they are asked for a
+ * place; the commit order (db_write.c) decides which sequence that is.
  */
 #ifndef LSM_MEMTABLE_H
 #define LSM_MEMTABLE_H
@@ -62,8 +62,8 @@ void memtable_iter_next_key(struct iter *it);
 
 size_t memtable_bytes(struct memtable *m);
 uint64_t memtable_entries(const struct memtable *m);
-uint64_t memtable_keys(const struct memtable *m);    /* user keys of points */
-uint64_t memtable_deletes(struct memtable *m); /* points and ranges */
+uint64_t memtable_keys(const struct memtable *m); /* user keys of points */
+uint64_t memtable_deletes(struct memtable *m);    /* points and ranges */
 /* Bytes of the value log that its points refer to. */
 uint64_t memtable_ref_bytes(struct memtable *m);
 /* More than MEMTABLE_RANGES_MAX range deletes, too many to stay cheap: time to flush. */

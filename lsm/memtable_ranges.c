@@ -153,7 +153,7 @@ int memtable_ranges_insert(struct memtable_ranges *r, struct slice start, uint64
     if (slice_cmp(start, end) < 0)
         rc = is_apart(r, start, end)
                  ? skiplist_insert(&r->apart, start, ikey_pack(seq, IKEY_RANGE_DELETE),
-                                   end, NULL)
+                                   end)
                  : insert_overlapping(r, start, seq, end);
     if (!rc)
         atomic_fetch_add_explicit(&r->n, 1, memory_order_release);

@@ -12,7 +12,9 @@
  * older version comes after its first one, which only happens when threads insert at
  * once: then those follow each other, and what hangs on one of them is newer than it and
  * older than the one before. So what comes newer than a key's first node goes into that
- * one's chain, and the first one to be there stays the first in order.
+ * one's chain, and the first one to be there stays the first in order. One that is found
+ * otherwise than by the list (key_index.h) is the first from when it can be found, and
+ * comes before those that are in the list when it does (skip_later.h).
  *
  * A version also leads to one further down the chain, so that one is found in steps that
  * are logarithmic in its depth (Myers, Applicative random-access stacks). `rank` says how
@@ -22,69 +24,19 @@
 
 #include <errno.h>
 
-#include "skip_mark.h"
+#include "skiplist_impl.h"
 
-typedef _Atomic uint64_t skip_link;
-
-struct skip_node {
-    skip_link next0; /* level i: (&next0)[-i]; of a version the one before it */
-    union {
-        _Atomic(struct skip_node *) newest;     /* of a node: version, or itself */
-        _Atomic(const struct skip_node *) jump; /* of a version */
-    };
-    uint32_t key_len : 24; /* internal key */
-    uint32_t rank : 7;     /* of a version; of a node 0 */
-    uint32_t version : 1;
-    uint32_t value_len;
-    uint8_t bytes[]; /* internal key, value */
+enum {
+    HINTS = ARENA_STREAMS,
+    NEAR_LEVELS = 4, /* of a remembered place: what is found there costs no long search */
 };
-
-/* The neighbours found by the last insert: level i between prev[i] and next[i]. */
-struct splice {
-    uint64_t list;
-    int height;
-    struct skip_node *prev[SKIPLIST_LEVELS + 1];
-    struct skip_node *next[SKIPLIST_LEVELS + 1];
-};
-
-enum { HINTS = ARENA_STREAMS };
 static __thread struct splice hints[HINTS];
 static __thread uint64_t rng;
 static _Atomic uint64_t next_id = 1;
 
-static inline skip_link *link_at(const struct skip_node *n, int level)
-{
-    return (skip_link *)&n->next0 - level;
-}
-
-static inline uint64_t load_link(const struct skip_node *n, int level)
-{
-    return atomic_load_explicit(link_at(n, level), memory_order_acquire);
-}
-
-static inline struct skip_node *link_node(uint64_t link)
-{
-    return (struct skip_node *)(uintptr_t)(link & ((1ull << SKIP_MARK_SHIFT) - 1));
-}
-
-static inline unsigned link_mark(uint64_t link)
-{
-    return (unsigned)(link >> SKIP_MARK_SHIFT);
-}
-
-static inline uint64_t link_to(const struct skip_node *n, unsigned mark)
-{
-    return (uint64_t)(uintptr_t)n | (uint64_t)mark << SKIP_MARK_SHIFT;
-}
-
 static inline struct skip_node *next_at(const struct skip_node *n, int level)
 {
     return link_node(load_link(n, level));
-}
-
-static inline struct slice node_user(const struct skip_node *n)
-{
-    return slice_of(n->bytes, n->key_len - IKEY_TRAILER);
 }
 
 struct slice skip_node_key(const struct skip_node *n)
@@ -95,11 +47,6 @@ struct slice skip_node_key(const struct skip_node *n)
 struct slice skip_node_value(const struct skip_node *n)
 {
     return slice_of(n->bytes + n->key_len, n->value_len);
-}
-
-static inline uint64_t node_trailer(const struct skip_node *n)
-{
-    return load_le64(n->bytes + n->key_len - IKEY_TRAILER);
 }
 
 /* The first in order of a node and its versions. */
@@ -142,25 +89,15 @@ const struct skip_node *skip_node_last(const struct skip_node *n)
     return n;
 }
 
-/* Order of node n against (user, trailer): negative when n comes first. */
-static inline int compare(const struct skip_node *n, struct slice user, uint64_t trailer)
-{
-    size_t len = n->key_len - IKEY_TRAILER;
-    int c = key_bytes_cmp(n->bytes, user.data, len < user.len ? len : user.len);
-    uint64_t t;
-
-    if (c)
-        return c;
-    if (len != user.len)
-        return len < user.len ? -1 : 1;
-    t = load_le64(n->bytes + len);
-    return (t < trailer) - (t > trailer);
-}
-
 /* Keys that begin alike are of one kind, as a rule; hints and memory go by that. */
 static unsigned kind_of(struct slice user)
 {
     return user.len ? user.data[0] % HINTS : 0;
+}
+
+struct splice *skip_hint(struct slice user)
+{
+    return &hints[kind_of(user)];
 }
 
 static struct skip_node *node_alloc(struct skiplist *l, unsigned kind, int height,
@@ -224,22 +161,6 @@ static int random_height(void)
         x >>= 1;
     }
     return h;
-}
-
-/* Is the node at the end of link before t? *at is the first bit in which t differs from
- * the node that link is of; then, if so, from the one that it leads to. */
-static inline bool goes_before(uint64_t link, const struct skip_target *t, unsigned *at)
-{
-    unsigned mark = link_mark(link), mine;
-    const struct skip_node *n = link_node(link);
-
-    if (*at != skip_mark_place(mark))
-        return *at < skip_mark_place(mark);
-    mine = skip_mark(t, *at);
-    if (mine < mark || (mine == mark && compare(n, t->user, t->trailer) >= 0))
-        return false;
-    *at = skip_diff(node_user(n), t);
-    return true;
 }
 
 /*
@@ -335,8 +256,7 @@ static void splice_find(const struct skiplist *l, struct splice *s, int from,
     }
 }
 
-/* Make the list at least `height` high; the splice covers the new levels. */
-static void raise(struct skiplist *l, struct splice *s, int height)
+void skip_raise(struct skiplist *l, struct splice *s, int height)
 {
     int have = atomic_load_explicit(&l->height, memory_order_relaxed);
     int i;
@@ -373,13 +293,8 @@ static inline bool is_of_key(const struct skip_node *n, const struct skip_target
     return key_eq(node_user(n), t->user);
 }
 
-/*
- * Put n, whose key is t's, between its neighbours at one level; the node before it. NULL:
- * at the lowest level, where the one behind it is of the same key, and older: n is to be
- * a version of that one.
- */
-static struct skip_node *link_level(struct splice *s, struct skip_node *n, int level,
-                                    const struct skip_target *t)
+struct skip_node *skip_link_level(struct splice *s, struct skip_node *n, int level,
+                                  const struct skip_target *t, enum skip_place place)
 {
     bool look = level > 0; /* what is remembered may be loose */
     unsigned at = skip_diff(node_user(s->prev[level]), t);
@@ -394,8 +309,8 @@ static struct skip_node *link_level(struct splice *s, struct skip_node *n, int l
         if (link_node(link) != s->next[level])
             continue;
         /* Where the marks differ the keys do, and the node need not be looked at. */
-        if (!level && link_mark(link) == skip_mark(t, at) && s->next[0] &&
-            is_of_key(s->next[0], t))
+        if (!level && place == SKIP_VERSION && link_mark(link) == skip_mark(t, at) &&
+            s->next[0] && is_of_key(s->next[0], t))
             return NULL;
         atomic_store_explicit(link_at(n, level),
                               link_to(s->next[level], mark_after(t, at, link)),
@@ -492,51 +407,91 @@ int skiplist_add_version(struct skiplist *l, const struct skip_node *node,
 
 const struct skip_node *skip_node_version(const struct skip_node *node, uint64_t trailer)
 {
-    const struct skip_node *v, *after;
+    const struct skip_node *after, *v = version_at(node, trailer, &after);
 
-    for (;;) {
-        v = version_at(node, trailer, &after);
-        if (v->version || node_trailer(v) <= trailer)
-            return v;
-        v = next_at(node, 0);
-        if (!v || !key_eq(node_user(v), node_user(node)))
-            return NULL;
-        node = v;
-    }
+    return v->version || node_trailer(v) <= trailer ? v : NULL;
 }
 
 /* ---- inserting and looking ---- */
 
-int skiplist_insert(struct skiplist *l, struct slice user, uint64_t trailer,
-                    struct slice value, const struct skip_node **first)
+struct skip_node *skiplist_make(struct skiplist *l, struct slice user, uint64_t trailer,
+                                struct slice value)
 {
-    unsigned kind = kind_of(user);
-    struct splice *s = &hints[kind];
-    int height = random_height(), i;
+    int height = random_height();
     struct skip_node *n =
-        node_alloc(l, kind, height, user.len + IKEY_TRAILER + value.len);
-    struct skip_node *prev;
-    struct skip_target t;
+        node_alloc(l, kind_of(user), height, user.len + IKEY_TRAILER + value.len);
 
-    if (first)
-        *first = NULL;
     if (!n)
-        return -ENOMEM;
+        return NULL;
     node_fill(n, user, trailer, value);
-    skip_target_init(&t, node_user(n), trailer);
-    splice_find(l, s, splice_level(l, s, user, trailer), &t);
+    /* Of no link that leads anywhere: until it is in the list it tells its height. */
+    atomic_init(&n->next0, link_to(NULL, (unsigned)height));
+    return n;
+}
+
+/* Of a place that s holds from level `from` on. */
+static bool link_from(struct skiplist *l, struct splice *s, int from, struct skip_node *n,
+                      const struct skip_target *t, enum skip_place place)
+{
+    int height = skip_made_height(n), i;
+    struct skip_node *prev;
+    bool is_first;
+
+    splice_find(l, s, from, t);
     if (height > s->height)
-        raise(l, s, height);
-    prev = link_level(s, n, 0, &t);
+        skip_raise(l, s, height);
+    prev = skip_link_level(s, n, 0, t, place);
     if (!prev) {
         add_version(s->next[0], n);
-        return 0;
+        return false;
     }
-    if (first && (prev == l->head || !is_of_key(prev, &t)))
-        *first = n;
+    is_first = prev == l->head || !is_of_key(prev, t);
     for (i = 1; i < height; i++)
-        link_level(s, n, i, &t);
+        skip_link_level(s, n, i, t, place);
+    return is_first;
+}
+
+bool skiplist_link(struct skiplist *l, struct skip_node *n)
+{
+    struct slice user = node_user(n);
+    struct splice *s = skip_hint(user);
+    uint64_t trailer = node_trailer(n);
+    struct skip_target t;
+
+    skip_target_init(&t, user, trailer);
+    return link_from(l, s, splice_level(l, s, user, trailer), n, &t, SKIP_VERSION);
+}
+
+int skiplist_insert(struct skiplist *l, struct slice user, uint64_t trailer,
+                    struct slice value)
+{
+    struct skip_node *n = skiplist_make(l, user, trailer, value);
+
+    if (!n)
+        return -ENOMEM;
+    skiplist_link(l, n);
     return 0;
+}
+
+bool skiplist_link_near(struct skiplist *l, struct skip_node *n)
+{
+    struct slice user = node_user(n);
+    struct splice *s = skip_hint(user);
+    uint64_t trailer = node_trailer(n);
+    struct skip_target t;
+    int level, skip;
+
+    if (s->list != l->id ||
+        s->height != atomic_load_explicit(&l->height, memory_order_relaxed))
+        return false;
+    for (level = 0; level < NEAR_LEVELS && level < s->height; level += skip) {
+        if (!splice_holds(l, s, level, user, trailer, &skip))
+            continue;
+        skip_target_init(&t, user, trailer);
+        link_from(l, s, level, n, &t, SKIP_NODE);
+        return true;
+    }
+    return false;
 }
 
 /* The neighbours of (user, trailer) at level 0: *prev before it, *next not. */
@@ -568,14 +523,6 @@ const struct skip_node *skiplist_seek(const struct skiplist *l, struct slice use
     if (!key_eq(node_user(next), user))
         return newest_of(next);
     return version_at(next, trailer, &after);
-}
-
-const struct skip_node *skiplist_first_of(const struct skiplist *l, struct slice user)
-{
-    struct skip_node *prev, *next;
-
-    find(l, user, UINT64_MAX, &prev, &next);
-    return next && key_eq(node_user(next), user) ? next : NULL;
 }
 
 const struct skip_node *skiplist_before(const struct skiplist *l, struct slice user,

@@ -27,25 +27,29 @@ struct skiplist {
 /* -ENOMEM. Frees nothing later: the arena owns the nodes. */
 int skiplist_init(struct skiplist *l, struct arena *arena);
 
-/*
- * Copies both. The internal key must not be there yet. *first is the new node if it is
- * the first of its user key to be there, and stays so; else NULL. first may be NULL.
- * -ENOMEM.
- */
+/* Copies both. The internal key must not be there yet. -ENOMEM. */
 int skiplist_insert(struct skiplist *l, struct slice user, uint64_t trailer,
-                    struct slice value, const struct skip_node **first);
-/* The first node of that user key to be there, which stays so; NULL: there is none. */
-const struct skip_node *skiplist_first_of(const struct skiplist *l, struct slice user);
+                    struct slice value);
 /*
- * A newer version of the key of which `first` is the first node. -ESTALE, and nothing was
- * done, when that is newer itself: insert it as any other. -ENOMEM.
+ * A newer version of the key of which n is the first node, whether that is in the list
+ * yet or not. -ESTALE, and nothing was done, when n is newer itself: insert it as any
+ * other. -ENOMEM.
  */
-int skiplist_add_version(struct skiplist *l, const struct skip_node *first,
-                         uint64_t trailer, struct slice value);
-/* The newest version of the key of which `first` is the first node, at or before trailer;
- * NULL when there is none. */
-const struct skip_node *skip_node_version(const struct skip_node *first,
-                                          uint64_t trailer);
+int skiplist_add_version(struct skiplist *l, const struct skip_node *n, uint64_t trailer,
+                         struct slice value);
+/* Of n, likewise, and the versions that were added to it, the newest at or before
+ * trailer; NULL when there is none. */
+const struct skip_node *skip_node_version(const struct skip_node *n, uint64_t trailer);
+
+/* A node that is in no list yet: for one of the calls below, or skip_later.h. NULL: no
+ * memory. */
+struct skip_node *skiplist_make(struct skiplist *l, struct slice user, uint64_t trailer,
+                                struct slice value);
+/* Put it in. True: it is the first of its user key. */
+bool skiplist_link(struct skiplist *l, struct skip_node *n);
+/* Put it in if that costs no search, because its place is near where this thread put its
+ * last one; else false. The list has no node of its key that is newer. */
+bool skiplist_link_near(struct skiplist *l, struct skip_node *n);
 
 /* First node at or after (user, trailer) in ikey order; NULL at the end. */
 const struct skip_node *skiplist_seek(const struct skiplist *l, struct slice user,

@@ -145,24 +145,30 @@ START_TEST(stepping_from_key_to_key_meets_the_newest_of_each)
 }
 END_TEST
 
-START_TEST(an_iterator_sees_what_is_inserted_ahead_of_it)
+START_TEST(an_iterator_that_asks_for_a_place_finds_what_was_inserted_until_then)
 {
     struct memtable *m = memtable_new(4096);
     struct iter *it = memtable_iter_new(m);
+    struct buf seek = {0};
 
+    ikey_append_seek(&seek, slice_str("c"), IKEY_SEQ_MAX);
     ck_ok(memtable_insert(m, IKEY_PUT, slice_str("b"), 1, slice_str("")));
     iter_first(it);
-    ck_ok(memtable_insert(m, IKEY_PUT, slice_str("c"), 2, slice_str("")));
-    ck_ok(memtable_insert(m, IKEY_PUT, slice_str("a"), 3, slice_str("")));
-    iter_next(it);
-    ck_assert(it->valid);
+    ck_slice_str(ikey_user(it->key), "b");
+    ck_ok(memtable_insert(m, IKEY_PUT, slice_str("d"), 2, slice_str("")));
+    iter_last(it);
+    ck_slice_str(ikey_user(it->key), "d");
+    ck_ok(memtable_insert(m, IKEY_PUT, slice_str("c"), 3, slice_str("")));
+    iter_seek(it, buf_slice(&seek));
     ck_slice_str(ikey_user(it->key), "c");
     iter_prev(it);
+    ck_ok(memtable_insert(m, IKEY_PUT, slice_str("a"), 4, slice_str("")));
     iter_prev(it);
     ck_slice_str(ikey_user(it->key), "a");
     iter_prev(it);
     ck_assert(!it->valid);
     iter_free(it);
+    buf_release(&seek);
     memtable_unref(m);
 }
 END_TEST
@@ -797,7 +803,7 @@ TEST_MAIN(
     TEST_CASE_ALONE(get_finds_the_newest_version_at_a_sequence),
     TEST_CASE_ALONE(iterators_walk_both_ways),
     TEST_CASE_ALONE(stepping_from_key_to_key_meets_the_newest_of_each),
-    TEST_CASE_ALONE(an_iterator_sees_what_is_inserted_ahead_of_it),
+    TEST_CASE_ALONE(an_iterator_that_asks_for_a_place_finds_what_was_inserted_until_then),
     TEST_CASE_ALONE(misses_are_answered_and_memory_is_counted),
     TEST_CASE_ALONE(the_last_reference_frees),
     TEST_CASE_ALONE(each_segment_referred_to_is_told_once),

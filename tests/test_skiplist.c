@@ -1,11 +1,13 @@
 /*
- * test_skiplist.c - lsm/arena.h and lsm/skiplist.h. The reference is a sorted
- * array. What threads do at once is meant for TSan as much as for the checks.
+ * test_skiplist.c - lsm/arena.h, lsm/skiplist.h, lsm/skip_later.h. The reference is a
+ * sorted array. What threads do at once is meant for TSan as much as for the checks.
  */
 #include "test.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "lsm/skip_later.h"
 #include "lsm/skiplist.h"
 
 #include "entries.h"
@@ -33,13 +35,22 @@ static void insert(struct list *l, const struct entry *e)
     struct slice ikey = buf_slice(&e->ikey);
 
     ck_ok(skiplist_insert(&l->skip, ikey_user(ikey), ikey_trailer(ikey),
-                          buf_slice(&e->value), NULL));
+                          buf_slice(&e->value)));
 }
 
 static void insert_str(struct list *l, const char *key, uint64_t seq)
 {
     ck_ok(skiplist_insert(&l->skip, slice_str(key), ikey_pack(seq, IKEY_PUT),
-                          slice_str(key), NULL));
+                          slice_str(key)));
+}
+
+static struct skip_node *make(struct list *l, const char *key, uint64_t seq)
+{
+    struct skip_node *n =
+        skiplist_make(&l->skip, slice_str(key), ikey_pack(seq, IKEY_PUT), slice_str(key));
+
+    ck_assert_ptr_nonnull(n);
+    return n;
 }
 
 static struct slice user_of(const struct skip_node *n)
@@ -278,24 +289,23 @@ END_TEST
 START_TEST(of_many_versions_each_is_found_and_has_its_neighbours)
 {
     enum { N = 30000 };
-    const struct skip_node *first, *none, *n;
+    struct skip_node *first;
+    const struct skip_node *n;
     uint64_t r = test_seed(), i;
     struct list l;
 
     list_init(&l, 64 << 10);
     insert_str(&l, "a", 1);
-    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(2, IKEY_PUT), slice_str(""),
-                          &first));
+    first = make(&l, "k", 2);
+    ck_assert(skiplist_link(&l.skip, first));
     insert_str(&l, "z", 1);
-    ck_assert_ptr_nonnull(first);
     for (i = 2; i <= N; i++) {
         if (i % 10) {
             ck_ok(skiplist_add_version(&l.skip, first, ikey_pack(2 * i, IKEY_PUT),
                                        slice_str("")));
         } else {
             ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(2 * i, IKEY_PUT),
-                                  slice_str(""), &none));
-            ck_assert_ptr_null(none);
+                                  slice_str("")));
         }
     }
     ck_err(skiplist_add_version(&l.skip, first, ikey_pack(1, IKEY_PUT), slice_str("")),
@@ -326,28 +336,27 @@ END_TEST
 
 START_TEST(the_first_node_of_a_key_is_told_and_stays_first)
 {
-    const struct skip_node *first, *second;
+    struct skip_node *first, *older;
+    const struct skip_node *n;
     struct list l;
 
     list_init(&l, 4096);
-    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(5, IKEY_PUT), slice_str(""),
-                          &first));
-    ck_assert_ptr_nonnull(first);
-    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(3, IKEY_PUT), slice_str(""),
-                          &second)); /* older: a node behind it */
-    ck_assert_ptr_null(second);
-    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(4, IKEY_PUT), slice_str(""),
-                          &second));
-    ck_assert_ptr_null(second);
+    first = make(&l, "k", 5);
+    ck_assert(skiplist_link(&l.skip, first));
+    older = make(&l, "k", 3); /* a node behind it */
+    ck_assert(!skiplist_link(&l.skip, older));
+    ck_assert(!skiplist_link(&l.skip, make(&l, "k", 4))); /* a version of that */
     ck_ok(skiplist_add_version(&l.skip, first, ikey_pack(9, IKEY_PUT), slice_str("")));
     ck_ok(skiplist_add_version(&l.skip, first, ikey_pack(7, IKEY_PUT), slice_str("")));
     for (uint64_t seq = 3; seq < 12; seq++) {
         static const uint64_t want[] = {3, 4, 5, 5, 7, 7, 9, 9, 9};
-        const struct skip_node *n = skip_node_version(first, seq << 8 | 0xff);
 
+        n = skiplist_seek(&l.skip, slice_str("k"), seq << 8 | 0xff);
         ck_assert_uint_eq(ikey_seq(skip_node_key(n)), want[seq - 3]);
+        ck_assert_ptr_eq(skip_node_version(seq < 5 ? older : first, seq << 8 | 0xff), n);
     }
-    ck_assert_ptr_null(skip_node_version(first, 2 << 8 | 0xff));
+    ck_assert_ptr_null(skip_node_version(first, 4 << 8 | 0xff));
+    ck_assert_ptr_null(skip_node_version(older, 2 << 8 | 0xff));
     list_release(&l);
 }
 END_TEST
@@ -359,11 +368,11 @@ START_TEST(types_of_one_sequence_stand_greatest_first)
 
     list_init(&l, 4096);
     ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_DELETE),
-                          slice_str(""), NULL));
+                          slice_str("")));
     ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_PUT_REF),
-                          slice_str(""), NULL));
-    ck_ok(skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_PUT), slice_str(""),
-                          NULL));
+                          slice_str("")));
+    ck_ok(
+        skiplist_insert(&l.skip, slice_str("k"), ikey_pack(7, IKEY_PUT), slice_str("")));
     n = skiplist_first(&l.skip);
     ck_assert_int_eq(ikey_type(skip_node_key(n)), IKEY_PUT_REF);
     n = skip_node_next(n);
@@ -387,7 +396,7 @@ START_TEST(keys_and_values_of_any_size_are_kept_whole)
     list_init(&l, 4096);
     for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         ck_ok(skiplist_insert(&l.skip, slice_of(bytes + i, sizes[i]), i << 8,
-                              slice_of(bytes, i % 2 ? sizes[i] : (1 << 20) - i), NULL));
+                              slice_of(bytes, i % 2 ? sizes[i] : (1 << 20) - i)));
     for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         const struct skip_node *n =
             skiplist_seek(&l.skip, slice_of(bytes + i, sizes[i]), UINT64_MAX);
@@ -493,6 +502,74 @@ START_TEST(runs_may_meet_and_overtake_each_other)
 }
 END_TEST
 
+START_TEST(what_waits_is_in_the_list_when_somebody_asks_for_all_of_it)
+{
+    enum { N = 3000 };
+    uint64_t r = test_seed();
+    struct skip_later later;
+    struct list l;
+
+    list_init(&l, 64 << 10);
+    skip_later_init(&later, &l.skip);
+    for (unsigned i = 1; i <= N; i++) {
+        char key[20];
+        const struct skip_node *n;
+        unsigned count = 0;
+
+        snprintf(key, sizeof(key), "%016" PRIx64, test_random(&r));
+        if (i % 3)
+            skip_later_put(&later, make(&l, key, i));
+        else
+            insert_str(&l, key, i); /* beside those that wait */
+        if (test_below(&r, 100))
+            continue;
+        skip_later_all(&later);
+        n = skiplist_seek(&l.skip, slice_str(key), UINT64_MAX);
+        ck_slice_str(user_of(n), key);
+        for (n = skiplist_first(&l.skip); n; n = skip_node_next(n), count++) {
+            const struct skip_node *next = skip_node_next(n);
+
+            ck_assert(slice_eq(skip_node_value(n), user_of(n)));
+            ck_assert(!next || slice_cmp(user_of(n), user_of(next)) < 0);
+        }
+        ck_assert_uint_eq(count, i);
+    }
+    skip_later_release(&later);
+    list_release(&l);
+}
+END_TEST
+
+START_TEST(a_node_that_waits_has_versions_and_comes_before_older_ones_of_its_key)
+{
+    static const uint64_t want[] = {8, 7, 5, 4, 2};
+    struct skip_later later;
+    struct skip_node *n;
+    const struct skip_node *at;
+    struct list l;
+
+    list_init(&l, 4096);
+    skip_later_init(&later, &l.skip);
+    insert_str(&l, "a", 1);
+    n = make(&l, "k", 5);
+    skip_later_put(&later, n);
+    ck_ok(skiplist_add_version(&l.skip, n, ikey_pack(8, IKEY_PUT), slice_str("")));
+    insert_str(&l, "k", 2);
+    insert_str(&l, "k", 4);
+    ck_err(skiplist_add_version(&l.skip, n, ikey_pack(3, IKEY_PUT), slice_str("")),
+           ESTALE);
+    ck_assert_uint_eq(ikey_seq(skip_node_key(skip_node_version(n, 7 << 8))), 5);
+    ck_assert_ptr_null(skip_node_version(n, 5 << 8));
+    skip_later_all(&later);
+    ck_ok(skiplist_add_version(&l.skip, n, ikey_pack(7, IKEY_PUT), slice_str("")));
+    at = skip_node_next(skiplist_first(&l.skip));
+    for (unsigned i = 0; i < 5; i++, at = skip_node_next(at))
+        ck_assert_uint_eq(ikey_seq(skip_node_key(at)), want[i]);
+    ck_assert_ptr_null(at);
+    skip_later_release(&later);
+    list_release(&l);
+}
+END_TEST
+
 START_TEST(a_place_in_another_list_is_not_used)
 {
     uint64_t r = test_seed();
@@ -527,6 +604,7 @@ enum { TOTAL = 32000 };
  * insert between the same two nodes. */
 struct shared {
     struct list l;
+    struct skip_later later;
     _Atomic unsigned next;
     _Atomic bool done[TOTAL]; /* is inserted */
     _Atomic bool stop;
@@ -551,19 +629,29 @@ static void *write_keys(void *arg)
     while ((i = atomic_fetch_add(&s->next, 1)) < TOTAL) {
         struct slice user = key_of(s, i, key);
 
+        struct skip_node *n =
+            skiplist_make(&s->l.skip, user, ikey_pack(i + 1, IKEY_PUT), user);
+
         /* Not ck_ok, whose bookkeeping would keep the threads apart. */
-        if (skiplist_insert(&s->l.skip, user, ikey_pack(i + 1, IKEY_PUT), user, NULL))
+        if (!n)
             ck_abort_msg("no memory");
+        if (i % 4 == 0)
+            skiplist_link(&s->l.skip, n);
+        else if (i % 4 == 1 || !skiplist_link_near(&s->l.skip, n))
+            skip_later_put(&s->later, n);
         atomic_store_explicit(&s->done[i], true, memory_order_release);
     }
     return NULL;
 }
 
 /* In strict order from end to end, and whole. */
-static size_t walk(const struct shared *s)
+static size_t walk(struct shared *s)
 {
-    const struct skip_node *n = skiplist_first(&s->l.skip), *prev = NULL;
+    const struct skip_node *n, *prev = NULL;
     size_t count = 0;
+
+    skip_later_all(&s->later);
+    n = skiplist_first(&s->l.skip);
 
     for (; n; prev = n, n = skip_node_next(n), count++) {
         if (!slice_eq(user_of(n), skip_node_value(n)))
@@ -585,6 +673,7 @@ static void find_one(struct shared *s, uint64_t *r)
     if (!atomic_load_explicit(&s->done[i], memory_order_acquire))
         return;
     user = key_of(s, i, key);
+    skip_later_all(&s->later);
     n = skiplist_seek(&s->l.skip, user, UINT64_MAX);
     if (!n || !slice_eq(user_of(n), user))
         ck_abort_msg("key %u is inserted and not found", i);
@@ -620,6 +709,7 @@ static void write_and_read(bool ascending)
 
     s->ascending = ascending;
     list_init(&s->l, 16 << 10);
+    skip_later_init(&s->later, &s->l.skip);
     pthread_barrier_init(&s->start, NULL, THREADS + READERS);
     for (i = 0; i < READERS; i++)
         ck_ok(pthread_create(&reader[i], NULL, read_keys, s));
@@ -634,6 +724,7 @@ static void write_and_read(bool ascending)
     for (i = 0; i < 5000; i++)
         find_one(s, &r);
     pthread_barrier_destroy(&s->start);
+    skip_later_release(&s->later);
     list_release(&s->l);
     free(s);
 }
@@ -665,5 +756,8 @@ TEST_MAIN("skiplist", TEST_CASE_ALONE(arena_pieces_are_aligned_and_do_not_overla
           TEST_CASE_ALONE(runs_may_meet_and_overtake_each_other),
           TEST_CASE_ALONE(keys_that_differ_in_one_bit_or_in_zeros_are_in_order),
           TEST_CASE_ALONE(a_place_in_another_list_is_not_used),
+          TEST_CASE_ALONE(what_waits_is_in_the_list_when_somebody_asks_for_all_of_it),
+          TEST_CASE_ALONE(
+              a_node_that_waits_has_versions_and_comes_before_older_ones_of_its_key),
           TEST_CASE(threads_insert_spread_keys_while_others_read),
           TEST_CASE(threads_insert_at_one_end_while_others_read))
