@@ -13,7 +13,13 @@ void env_set_block_hook(env_block_fn *fn)
 void env_about_to_block(void)
 {
     if (block_hook)
-        block_hook();
+        block_hook(ENV_WAIT_ANY);
+}
+
+void env_about_to_read(void)
+{
+    if (block_hook)
+        block_hook(ENV_WAIT_READ);
 }
 
 struct env *env_for(const char *path)

@@ -91,12 +91,15 @@ struct env *env_posix(void);
 /*
  * Called on a thread about to wait for a disk or for other threads (a read not
  * in the page cache, a sync, a write stall), never with engine locks that
- * others need. A server uses it to let another thread take over. Process-wide;
- * set before the first store is opened. NULL: none.
+ * others need. A server uses it to let another thread take over, which a read from
+ * a fast disk may not be worth. Process-wide; set before the first store is opened.
+ * NULL: none.
  */
-typedef void env_block_fn(void);
+enum env_wait { ENV_WAIT_ANY, ENV_WAIT_READ };
+typedef void env_block_fn(enum env_wait what);
 void env_set_block_hook(env_block_fn *fn);
 void env_about_to_block(void);
+void env_about_to_read(void);
 
 /* How many files this process may have open. */
 unsigned env_files_max(void);

@@ -89,7 +89,7 @@ static int posix_pread(struct env_file *file, uint64_t off, void *to, size_t len
             n = read_cached(f, at, len - done, off + done);
             if (n < 0 && n != -EINTR) {
                 may_block = true;
-                env_about_to_block();
+                env_about_to_read();
             }
         }
         if (n == 0)

@@ -34,6 +34,9 @@ struct piece {
 /* Room for a header and one frame: most reads need no more. */
 enum { SMALL_PIECE = RECORD_AT_FRAMES + 2 * RECORD_FRAME_ENTRY + VLOG_FRAME };
 
+/* So much room on both sides of where a frame is expected. */
+enum { MISSED_BY = 2048 };
+
 /* Into small, if it fits there. -ENODATA when the segment ends before. */
 static int read_piece(struct segment *seg, const struct vptr *p, uint64_t at, size_t len,
                       uint8_t small[SMALL_PIECE], struct piece *out)
@@ -112,20 +115,41 @@ static int read_frames(struct segment *seg, const struct reading *r,
     return ok ? 0 : -EUCLEAN;
 }
 
+/* Where frame i begins in the record, if all of the value shrank alike. */
+static uint64_t expected_at(const struct vptr *p, uint32_t i)
+{
+    const uint64_t header = record_header_bytes(p->raw);
+
+    return header + (p->stored - header) * i / record_frames(p->raw);
+}
+
+/* Have the disk look for the frames meanwhile: the header, which tells where they are,
+ * may have to be waited for. */
+static void ask_frames(struct segment *seg, const struct reading *r)
+{
+    uint64_t from = expected_at(r->p, r->first) - MISSED_BY;
+    uint64_t to = expected_at(r->p, r->last + 1) + MISSED_BY;
+
+    to = to < r->p->stored ? to : r->p->stored;
+    if (from < to) /* a value may shrink to less than that */
+        env_file_readahead(seg->file, r->p->offset + from, (size_t)(to - from));
+}
+
 /*
- * One read when the part lies near the header, two (header, frames) when not.
- * Up to one frame is read in vain: cheaper than a second trip to the disk.
+ * One read when the part lies near the header, two (header, frames) at once when not.
+ * What is read in vain is cheaper than a second trip to the disk.
  */
 static int read_part(struct segment *seg, const struct reading *r)
 {
-    uint64_t header = record_header_bytes(r->p->raw);
-    uint64_t upto = header;
+    uint64_t upto = record_header_bytes(r->p->raw);
     uint8_t small[SMALL_PIECE];
     struct piece piece;
     int rc;
 
     if (r->first <= 1)
-        upto += (uint64_t)(r->last + 1) * VLOG_FRAME;
+        upto = expected_at(r->p, r->last + 1) + MISSED_BY;
+    else
+        ask_frames(seg, r);
     if (upto > r->p->stored)
         upto = r->p->stored;
     rc = read_piece(seg, r->p, 0, (size_t)upto, small, &piece);

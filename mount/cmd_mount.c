@@ -229,7 +229,7 @@ static int serve(struct launch *l, void *arg)
     heap_configure();
     if (session_catch_signals(&why))
         return launch_failed(l, &why);
-    env_set_block_hook(session_about_to_block);
+    env_set_block_hook(session_about_to_wait);
     open_cache(job);
     rc = serve_store(l, job);
     env_cache_close(job->cache);

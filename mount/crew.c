@@ -138,6 +138,39 @@ void session_about_to_block(void)
     give_place(w->session, w);
 }
 
+/* To pass the role on wakes a thread for the next request, mostly on another processor:
+ * for a lone client, which sends none before this one is answered, that is no gain. */
+static bool stays_hot(struct worker *w)
+{
+    bool stays;
+
+    mutex_lock(&w->session->mu);
+    stays = w->alone && patience_has(&w->session->patience);
+    mutex_unlock(&w->session->mu);
+    return stays;
+}
+
+void session_about_to_wait(enum env_wait what)
+{
+    struct worker *w = self;
+
+    if (w && w->busy && what == ENV_WAIT_READ) {
+        w->read_ns = w->read_ns ? w->read_ns : now_ns();
+        if (w->hot && stays_hot(w))
+            return;
+    }
+    session_about_to_block();
+}
+
+static void note_read(struct session *s, struct worker *w)
+{
+    const uint64_t waited_ns = now_ns() - w->read_ns;
+
+    mutex_lock(&s->mu);
+    patience_note(&s->patience, waited_ns);
+    mutex_unlock(&s->mu);
+}
+
 /*
  * Wait for a place, or that all is over; false when there was none for long. Whoever
  * finds nobody parked stays however long that takes: the near thread relies on one
@@ -231,12 +264,15 @@ static void answer(struct session *s, struct worker *w)
 {
     w->busy = true;
     w->put_off = false;
+    w->read_ns = 0;
     w->begun_ns = meter_begin();
     fuse_session_process_buf(s->fuse, &w->request);
     if (!w->put_off)
         meter_end(&s->config->ops->meter, w->begun_ns, w->request.mem, w->request.size,
                   ops_take_error());
     w->busy = false;
+    if (w->read_ns)
+        note_read(s, w);
 }
 
 struct session *session_one_waits(uint64_t *begun_ns)
@@ -361,6 +397,7 @@ static void look_around(struct session *s, struct worker *w,
     uint64_t now = now_ns(), window_ns = now - w->window_ns;
 
     w->window_ns = now;
+    w->alone = seen->lone != 0;
     fit_readers(s, w, seen->clients);
     if (!w->hot)
         return;
@@ -423,6 +460,7 @@ static enum near_state serve_client(struct session *s, struct worker *w, uint32_
     enum near_state state = NEAR_WELL;
 
     w->traffic = (struct traffic){0};
+    w->alone = true;
     if (!near_begin(&w->near, client, now_ns()))
         return NEAR_FAILED;
     while (w->hot && state == NEAR_WELL && await_request(s) && receive(s, w)) {

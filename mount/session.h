@@ -5,7 +5,7 @@
  * A *hot* thread reads requests from the kernel and answers them, with no other thread to
  * wake. There is one, or one for each of several clients (crew.c). About to wait for a
  * disk, it passes the role on and parks after its request (env.h's block hook is
- * session_about_to_block).
+ * session_about_to_wait).
  */
 #ifndef MOUNT_SESSION_H
 #define MOUNT_SESSION_H
@@ -40,6 +40,8 @@ void session_free(struct session *s);
 
 /* On any thread: the request at hand is going to wait. Cheap when not hot. */
 void session_about_to_block(void);
+/* The same, for what; a lone client's read from a fast disk is waited for in the role. */
+void session_about_to_wait(enum env_wait what);
 /* The request this thread works on, as the kernel sent it; NULL: not ours. */
 const void *session_request(void);
 

@@ -21,6 +21,8 @@ struct worker {
     bool hot, busy, bound;
     bool put_off;      /* the request at hand is answered by another thread (later.h) */
     uint64_t begun_ns; /* when it was begun */
+    uint64_t read_ns;  /* when it first waited for a read; 0: it has not */
+    bool alone;        /* who sends is a lone client, as far as was seen */
     unsigned place, bound_place; /* while hot: which of the hot ones */
     struct traffic traffic;
     uint64_t window_ns; /* when the last window of it ended */
@@ -51,6 +53,7 @@ struct session {
     uint32_t near_client; /* it is to be hot, for this one; 0: it is, or is not to be */
     pthread_cond_t near_wake;
     struct trial trial;
+    struct patience patience; /* with reads */
     unsigned waiting; /* requests to be answered later */
     pthread_cond_t answered;
     bool over;

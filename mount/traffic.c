@@ -7,7 +7,9 @@
 
 enum {
     BRISK_US = 200,  /* a request: slower ones gain little, as most of it is work */
-    JUDGED_AFTER = 8 /* windows */
+    JUDGED_AFTER = 8, /* windows */
+    PATIENT_US = 400, /* a wait: what others may have to wait then, too */
+    WAITS = 8,        /* that count as `lately` */
 };
 
 static const uint64_t pause_least_ns = 20 * MS, pause_most_ns = 2000 * MS;
@@ -96,4 +98,18 @@ void trial_end(struct trial *t, uint64_t now_ns, bool failed)
 void trial_cut_short(struct trial *t, uint64_t now_ns)
 {
     trial_end(t, now_ns, t->windows < JUDGED_AFTER);
+}
+
+void patience_note(struct patience *p, uint64_t waited_ns)
+{
+    /* Nothing known: long ones are expected. */
+    if (!p->lately_ns)
+        p->lately_ns = 2 * PATIENT_US * 1000;
+    p->lately_ns -= p->lately_ns / WAITS;
+    p->lately_ns += waited_ns / WAITS + 1;
+}
+
+bool patience_has(const struct patience *p)
+{
+    return p->lately_ns && p->lately_ns <= PATIENT_US * 1000;
 }

@@ -59,4 +59,13 @@ void trial_end(struct trial *t, uint64_t now_ns, bool failed);
 /* It ends because a request waits; failed when that came too soon to gain anything. */
 void trial_cut_short(struct trial *t, uint64_t now_ns);
 
+/* Is waiting for the disk done sooner than another thread is there for others? */
+struct patience {
+    uint64_t lately_ns; /* what a request waited of late; 0: none did */
+};
+
+/* A request was done so long after it began to wait. */
+void patience_note(struct patience *p, uint64_t waited_ns);
+bool patience_has(const struct patience *p);
+
 #endif

@@ -382,8 +382,9 @@ static _Thread_local int who;
 static _Atomic bool begun, queued, go_on;
 
 /* The first one stays in its sync; the second one is to be next. */
-static void about_to_block(void)
+static void about_to_block(enum env_wait what)
 {
+    (void)what;
     if (who == SECOND)
         atomic_store(&queued, true);
     if (who != FIRST)

@@ -380,10 +380,12 @@ FACT(clock_goes_on_and_sleep_moves_it)
 }
 
 static unsigned blocks;
+static enum env_wait block;
 
-static void note_block(void)
+static void note_block(enum env_wait what)
 {
     blocks++;
+    block = what;
 }
 
 FACT(hook_is_called_before_a_sync)
@@ -393,6 +395,7 @@ FACT(hook_is_called_before_a_sync)
     env_set_block_hook(note_block);
     ck_ok(env_file_sync(f));
     ck_assert_uint_eq(blocks, 1);
+    ck_assert_int_eq(block, ENV_WAIT_ANY);
     ck_ok(env_sync_dir(p->env, p->dir));
     ck_assert_uint_eq(blocks, 2);
     env_set_block_hook(NULL);
@@ -639,6 +642,7 @@ static void hook_on_cold_read(const struct place *p)
     close(fd);
     ck_ok(env_file_pread(f, 0, back, sizeof(back), &got));
     ck_assert_uint_eq(got, sizeof(back));
+    ck_assert(blocks == 0 || block == ENV_WAIT_READ);
     ck_assert_uint_le(blocks, 1); /* 0 where the cache cannot be dropped */
     printf("cold read: hook called %u times\n", blocks);
     env_set_block_hook(NULL);

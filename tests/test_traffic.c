@@ -142,6 +142,27 @@ START_TEST(failures_one_after_the_other_make_the_pauses_longer_up_to_seconds)
 }
 END_TEST
 
+START_TEST(short_waits_are_borne_once_some_were_seen_and_long_ones_never)
+{
+    struct patience fast = {0}, slow = {0};
+    unsigned n;
+
+    ck_assert(!patience_has(&fast));
+    for (n = 0; n < 100; n++) {
+        patience_note(&fast, MS / 10);
+        patience_note(&slow, 8 * MS);
+        ck_assert(!patience_has(&slow));
+        ck_assert(n < 20 || patience_has(&fast));
+    }
+    /* One long one in between is forgotten; several are not. */
+    patience_note(&fast, 2 * MS);
+    ck_assert(patience_has(&fast));
+    for (n = 0; n < 8; n++)
+        patience_note(&fast, 2 * MS);
+    ck_assert(!patience_has(&fast));
+}
+END_TEST
+
 TEST_MAIN("traffic", TEST_CASE(one_thread_that_sends_all_is_lone),
           TEST_CASE(a_stray_request_now_and_then_leaves_a_client_lone),
           TEST_CASE(several_at_once_are_counted_and_none_is_lone),
@@ -150,4 +171,5 @@ TEST_MAIN("traffic", TEST_CASE(one_thread_that_sends_all_is_lone),
           TEST_CASE(the_kernels_own_requests_do_not_count),
           TEST_CASE(slow_requests_are_not_worth_a_trial),
           TEST_CASE(a_trial_that_is_slower_than_before_does_not_pay),
+          TEST_CASE(short_waits_are_borne_once_some_were_seen_and_long_ones_never),
           TEST_CASE(failures_one_after_the_other_make_the_pauses_longer_up_to_seconds))

@@ -2,6 +2,7 @@
  * test_vlog.c - lsm/vlog.h. Bytes: lsm/FORMAT.md, "Value log". Crashes, threads
  * and hostile bytes: test_vlog_crash.c.
  */
+#include "env_count.h"
 #include "env_mem.h"
 #include "test.h"
 
@@ -20,10 +21,11 @@ static uint64_t next_number(void *arg)
     return ++numbers;
 }
 
-static struct vlog *open_vlog(uint64_t segment_bytes, enum compression compression)
+static struct vlog *open_vlog_in(struct env *in, uint64_t segment_bytes,
+                                 enum compression compression)
 {
     struct vlog_options o = {
-        .env = env,
+        .env = in,
         .dir = "/d",
         .segment_bytes = segment_bytes,
         .compression = compression,
@@ -34,6 +36,11 @@ static struct vlog *open_vlog(uint64_t segment_bytes, enum compression compressi
 
     ck_ok(vlog_open(&o, &v));
     return v;
+}
+
+static struct vlog *open_vlog(uint64_t segment_bytes, enum compression compression)
+{
+    return open_vlog_in(env, segment_bytes, compression);
 }
 
 static struct vlog *begin(uint64_t segment_bytes, enum compression compression)
@@ -336,6 +343,31 @@ START_TEST(reads_are_few)
     p = append(v, buf_slice(&value));
     ck_assert_uint_eq(count_reads(v, &p, 0, 131072), 2); /* frames, header: no copy */
     ck_assert_uint_eq(count_reads(v, &p, 4096, 4096), 1);
+    buf_release(&value);
+    end(v);
+}
+END_TEST
+
+START_TEST(frames_far_from_their_header_are_asked_for_before_it_is_read)
+{
+    struct vlog *v = begin(1 << 30, COMPRESS_LZ4);
+    struct env_count counts;
+    struct buf value = {0};
+    uint8_t to[4096];
+    struct vptr p;
+
+    ck_ok(vlog_close(v));
+    env_count_init(&counts, env);
+    v = open_vlog_in(&counts.base, 1 << 30, COMPRESS_LZ4);
+    make_value(&value, 131072, 4);
+    p = append(v, buf_slice(&value));
+    ck_ok(vlog_read(v, &p, 20000, sizeof(to), to));
+    ck_assert_uint_eq(counts.readaheads, 0);
+    ck_assert_uint_eq(counts.preads, 1);
+    ck_ok(vlog_read(v, &p, 100000, sizeof(to), to));
+    ck_assert_uint_eq(counts.readaheads, 1);
+    ck_assert_uint_eq(counts.preads, 3);
+    ck_assert_int_eq(memcmp(to, value.data + 100000, sizeof(to)), 0);
     buf_release(&value);
     end(v);
 }
@@ -808,7 +840,8 @@ TEST_MAIN("vlog", TEST_CASE(pointer_golden_bytes),
           TEST_CASE(values_compressed_with_lz4_come_back),
           TEST_CASE(values_compressed_with_zstd_come_back),
           TEST_CASE(frames_that_shrink_are_compressed_and_random_ones_stay_raw),
-          TEST_CASE(reads_are_few), TEST_CASE(value_over_a_gibibyte_is_refused),
+          TEST_CASE(reads_are_few),
+          TEST_CASE(frames_far_from_their_header_are_asked_for_before_it_is_read), TEST_CASE(value_over_a_gibibyte_is_refused),
           TEST_CASE(record_golden_bytes),
           TEST_CASE(flipped_byte_is_found_by_what_reads_it),
           TEST_CASE(check_is_quiet_when_asked),

@@ -364,10 +364,11 @@ static struct vptr beside_first; /* what the hook appended to the segment under 
 static unsigned beside_calls;
 
 /* Called in the middle of a sync of a new segment: what other threads may do then. */
-static void append_beside(void)
+static void append_beside(enum env_wait what)
 {
     static const uint8_t large[60];
     struct vptr p;
+    (void)what;
 
     switch (++beside_calls) {
     case 2: /* its bytes are synced, its name not: more bytes, and a new segment */
