@@ -109,6 +109,7 @@ FUZZ_FLAGS =
 
 $(B)/tests/fuzz_names: $(B)/mount/options.o $(B)/mount/option_table.o $(B)/mount/say.o
 $(B)/tests/test_traffic: $(B)/mount/traffic.o
+$(B)/tests/test_near: $(B)/mount/near.o $(B)/mount/cpus.o
 
 $(FUZZERS): $(B)/tests/fuzz_%: $(B)/tests/fuzz_%.o $(FUZZ_MAIN) $(TEST_OBJ) $(B)/libfs.a $(B)/liblsm.a
 	@echo "  LD $@"

@@ -17,7 +17,6 @@
  * whom a burst of waiting requests wanted are not called any more, and end: each has some
  * 2 MiB of buffers.
  */
-#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -25,7 +24,7 @@
 #include "session_impl.h"
 #include "wire.h"
 
-enum { NEAR_IDLE_MS = 20, READERS_MOST = 32 };
+enum { READERS_MOST = 32 };
 
 static const uint64_t PARKED_NS =
     5000000000; /* then a thread ends, if there is another */
@@ -133,8 +132,10 @@ void session_about_to_block(void)
 
     if (!w || !w->hot)
         return;
-    if (w->is_near)
+    if (w->is_near) {
+        near_end(&w->near);
         trial_cut_short(&w->session->trial, now_ns());
+    }
     give_place(w->session, w);
 }
 
@@ -241,13 +242,16 @@ static bool take_place(struct session *s, struct worker *w)
     return w->hot;
 }
 
-/* The next request; false when there will be no more. */
+/* The next request; false when there will be no more, or none came to the near thread
+ * for long. */
 static bool receive(struct session *s, struct worker *w)
 {
     int n;
 
     do {
         n = fuse_session_receive_buf(s->fuse, &w->request);
+        if (n == -EINTR && w->is_near && near_idle(&w->near, now_ns()))
+            return false;
     } while ((n == -EINTR || n == -EAGAIN) && !fuse_session_exited(s->fuse));
     if (n > 0 && !fuse_session_exited(s->fuse))
         return true;
@@ -432,14 +436,6 @@ static bool take_client(struct session *s, uint32_t *client)
     return *client != 0;
 }
 
-/* A request is there, or a reason to look why not; false: there was none for long. */
-static bool await_request(const struct session *s)
-{
-    struct pollfd device = {.fd = fuse_session_fd(s->fuse), .events = POLLIN};
-
-    return poll(&device, 1, NEAR_IDLE_MS) != 0;
-}
-
 /* With a request at hand: how does it go? */
 static enum near_state look_near(struct session *s, struct worker *w)
 {
@@ -463,16 +459,17 @@ static enum near_state serve_client(struct session *s, struct worker *w, uint32_
     w->alone = true;
     if (!near_begin(&w->near, client, now_ns()))
         return NEAR_FAILED;
-    while (w->hot && state == NEAR_WELL && await_request(s) && receive(s, w)) {
+    while (w->hot && state == NEAR_WELL && receive(s, w)) {
         state = look_near(s, w);
         answer(s, w);
     }
+    near_end(&w->near);
     return state;
 }
 
 static void near_main(struct session *s, struct worker *w)
 {
-    const bool able = near_become();
+    const bool able = near_become(&w->near, SESSION_KICK);
     uint32_t client;
     enum near_state state;
 
@@ -488,6 +485,8 @@ static void near_main(struct session *s, struct worker *w)
             give_place(s, w);
         }
     }
+    if (able)
+        near_retire(&w->near);
 }
 
 /* ---- a thread's life ---- */

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,12 @@ enum {
     HELD_UP_NS = 500000, /* between two looks, by others than the client */
     HELD_UP_MOST = 2,    /* such looks one after the other */
     MOVES_MOST = 6,      /* the same: the client does not settle */
+    IDLE_NS = 20000000,
 };
+
+#ifndef sigev_notify_thread_id /* glibc has no name for it */
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
 
 /* ---- /proc ---- */
 
@@ -106,12 +112,24 @@ static void shorten_slice(void)
     (void)syscall(SYS_sched_setattr, 0, &attr, 0); /* older ones: longer waits */
 }
 
-bool near_become(void)
+bool near_become(struct near *n, int kick)
 {
+    struct sigevent to_me = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = kick};
     struct sched_param none = {0};
 
+    to_me.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
+    if (timer_create(CLOCK_MONOTONIC, &to_me, &n->alarm) < 0)
+        return false;
     shorten_slice();
-    return sched_setscheduler(0, SCHED_IDLE, &none) == 0;
+    if (sched_setscheduler(0, SCHED_IDLE, &none) == 0)
+        return true;
+    timer_delete(n->alarm);
+    return false;
+}
+
+void near_retire(struct near *n)
+{
+    timer_delete(n->alarm);
 }
 
 void near_not(void)
@@ -125,11 +143,32 @@ void near_not(void)
 
 /* ---- a client ---- */
 
+static bool set_alarm(struct near *n, long every_ns)
+{
+    const struct itimerspec t = {{0, every_ns}, {0, every_ns}};
+
+    return timer_settime(n->alarm, 0, &t, NULL) == 0;
+}
+
 bool near_begin(struct near *n, uint32_t client, uint64_t now_ns)
 {
-    *n = (struct near){.client = client, .cpu = cpu_of(client)};
-    n->next_ns = now_ns + LOOK_EVERY_NS;
-    return cpus_bind(n->cpu) && times(n, &n->waited_ns, &n->client_ns);
+    *n = (struct near){.alarm = n->alarm,
+                       .last_ns = now_ns,
+                       .client = client,
+                       .cpu = cpu_of(client),
+                       .next_ns = now_ns + LOOK_EVERY_NS};
+    return cpus_bind(n->cpu) && times(n, &n->waited_ns, &n->client_ns) &&
+           set_alarm(n, IDLE_NS);
+}
+
+void near_end(struct near *n)
+{
+    (void)set_alarm(n, 0);
+}
+
+bool near_idle(const struct near *n, uint64_t now_ns)
+{
+    return now_ns - n->last_ns >= IDLE_NS;
 }
 
 /* Did we wait for a processor for longer than the client was on it? */
@@ -147,6 +186,7 @@ enum near_state near_look(struct near *n, uint64_t now_ns)
     uint64_t waited, client;
     int cpu;
 
+    n->last_ns = now_ns;
     if (now_ns < n->next_ns)
         return NEAR_WELL;
     n->next_ns = now_ns + LOOK_EVERY_NS;

@@ -18,24 +18,37 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 struct near {
-    uint32_t client; /* a thread's id */
+    timer_t alarm; /* interrupts the thread's read, so that it does not wait for ever */
+    uint64_t last_ns; /* when the last request came */
+    uint32_t client;  /* a thread's id */
     int cpu;
     unsigned moves, held_up;       /* looks, one after the other, at which it was so */
     uint64_t next_ns;              /* when to look again */
     uint64_t waited_ns, client_ns; /* for a processor, and on one: until the last look */
 };
 
-/* Once, on the thread that is to be near. False: not possible here. */
-bool near_become(void);
+/* Once, on the thread that is to be near; `kick` is a signal whose handler does nothing.
+ * False: not possible here. */
+bool near_become(struct near *n, int kick);
+/* Before that thread ends, if it became near. */
+void near_retire(struct near *n);
 /* Are half of the processors without work, or more? On the thread that asks. */
 bool near_has_room(void);
 
-/* Go to the client; false: it cannot be found, or told what it does. */
+/*
+ * Go to the client; false: it cannot be found, or told what it does. Until near_end the
+ * thread is sent its signal now and then: a read that it waits in ends with EINTR.
+ */
 bool near_begin(struct near *n, uint32_t client, uint64_t now_ns);
-/* How it goes; cheap until it is time to look. Restless: the client does not settle on a
- * processor. That costs little, and it may well the next time. */
+void near_end(struct near *n);
+/* Was there no request for long? */
+bool near_idle(const struct near *n, uint64_t now_ns);
+/* With a request at hand: how it goes; cheap until it is time to look. Restless: the
+ * client does not settle on a processor. That costs little, and it may well the next
+ * time. */
 enum near_state { NEAR_WELL, NEAR_GONE, NEAR_RESTLESS, NEAR_FAILED };
 enum near_state near_look(struct near *n, uint64_t now_ns);
 

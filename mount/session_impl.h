@@ -6,6 +6,7 @@
 
 #include <fuse_lowlevel.h>
 #include <pthread.h>
+#include <signal.h>
 
 #include "near.h"
 #include "session.h"
@@ -80,7 +81,9 @@ void session_stop(struct session *s, int error);
 /* Is our mount the one to be seen at its mount point? */
 bool session_is_mounted(const struct session *s);
 
-/* signals.c: whom the signals end; NULL: nobody any more. */
+/* signals.c: a signal that only interrupts what a thread waits in. */
+enum { SESSION_KICK = SIGUSR1 };
+/* Whom the signals end; NULL: nobody any more. */
 void session_signals_to(struct session *s);
 
 #endif

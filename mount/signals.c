@@ -15,7 +15,7 @@
 #include "mountpoint.h"
 #include "session_impl.h"
 
-enum { KICK = SIGUSR1, KICK_EVERY_MS = 10 };
+enum { KICK_EVERY_MS = 10 };
 
 enum stage {
     STARTING, /* nothing is mounted: a signal kills, which a store survives */
@@ -46,7 +46,7 @@ static bool kick_workers(struct session *s)
     mutex_lock(&s->mu);
     for (struct worker *w = s->workers; w; w = w->next) {
         if (!w->ended) {
-            pthread_kill(w->thread, KICK);
+            pthread_kill(w->thread, SESSION_KICK);
             any = true;
         }
     }
@@ -118,7 +118,7 @@ int session_catch_signals(struct why *why)
     sigaddset(&caught, SIGINT);
     sigaddset(&caught, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
-    sigaction(KICK, &kick, NULL);
+    sigaction(SESSION_KICK, &kick, NULL);
     pthread_sigmask(SIG_BLOCK, &caught, NULL);
     err = -pthread_create(&thread, NULL, wait_for_signals, NULL);
     if (err)
