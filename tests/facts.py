@@ -131,7 +131,7 @@ def one(f):
     os.mkdir(f.__name__)
     os.chmod(f.__name__, 0o777)
     os.chdir(f.__name__)
-    signal.alarm(120)
+    signal.alarm(300)
     f()
 
 

@@ -197,9 +197,11 @@ def who_has_a_file_open_may_go_on_when_its_mode_changes():
     os.chmod(".", 0o777)
     put("f", b"content", 0o666), os.chmod("f", 0o666)
     r, w = os.pipe()
+    has_it, have_it = os.pipe()
 
     def user():
         fd = os.open("f", os.O_RDWR)
+        os.write(have_it, b"x")
         os.read(r, 1)
         assert os.pread(fd, 7, 0) == b"content"
         os.pwrite(fd, b"C", 0)
@@ -216,7 +218,7 @@ def who_has_a_file_open_may_go_on_when_its_mode_changes():
     pid = os.fork()
     if not pid:
         os._exit(in_child(user, uid=1000))
-    time.sleep(0.2)
+    os.read(has_it, 1)
     os.chmod("f", 0)
     os.write(w, b"x")
     assert os.waitpid(pid, 0)[1] == 0

@@ -113,8 +113,8 @@ def what_was_stored_beyond_the_end_in_the_last_page_is_never_content():
 def an_executable_runs_from_the_mount_and_cannot_be_written_meanwhile():
     shutil.copy("/bin/sleep", "prog")
     os.chmod("prog", 0o755)
-    p = subprocess.Popen(["./prog", "5"])
-    for i in range(100):
+    p = subprocess.Popen(["./prog", "500"])
+    for i in range(12000):
         if os.readlink("/proc/%d/exe" % p.pid).endswith("/prog"):
             break
         time.sleep(0.01)

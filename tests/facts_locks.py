@@ -106,6 +106,15 @@ def any_close_drops_a_processs_locks_and_a_child_has_none():
     assert in_child(lambda: [1 / 0 for _ in [0] if not blocked(a, WR)]) == 0
 
 
+def until_it_waits(pid):
+    for i in range(12000):
+        with open("/proc/locks") as f:
+            if any("->" in line and " %d " % pid in line for line in f):
+                return
+        time.sleep(0.01)
+    assert False, "nobody waits"
+
+
 @fact
 def a_lock_that_would_wait_for_itself_is_a_deadlock():
     r, w = os.pipe()
@@ -123,7 +132,7 @@ def a_lock_that_would_wait_for_itself_is_a_deadlock():
         other()
         os._exit(0)
     os.read(r, 1)
-    time.sleep(0.1)
+    until_it_waits(pid)
     fails(EDEADLK, lock, fd, WR, 1, 1, fcntl.F_SETLKW)
     lock(fd, UN, 0, 1)
     assert os.waitpid(pid, 0)[1] == 0

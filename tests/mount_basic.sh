@@ -192,7 +192,7 @@ END
 requests() {
     : >"$T/strace"
     strace -f -e trace=read -xx -s 8 -o "$T/trace" -p "$(daemon_pid)" 2>"$T/strace" &
-    wait_until 10 grep -q attached "$T/strace"
+    wait_until 120 grep -q attached "$T/strace"
     "$@" >"$T/null"
     kill $! # an INT it would ignore, in the background
     wait $!
@@ -337,7 +337,7 @@ same "... leaves nothing" "$(ls -A "$MNT")" ""
 shrunk() { [ "$(du -s --apparent-size "$STORE" | cut -f 1)" -lt $((full / 2)) ]; }
 "$SILTFS" umount "$MNT"
 "$SILTFS" mount "$STORE" "$MNT"
-ok "the store shrinks (from $full KiB)" wait_until 60 shrunk
+ok "the store shrinks (from $full KiB)" wait_until 120 shrunk
 ok "unmount" "$SILTFS" umount "$MNT"
 ok "fsck is clean" "$SILTFS" fsck "$STORE"
 

@@ -194,7 +194,7 @@ says "stats of another directory says so" "not a siltfs store" "$SILTFS" stats "
 ok "mount" "$SILTFS" mount "$STORE" "$MNT"
 pid=$(daemon_pid)
 kill -9 "$pid"
-wait_until 10 gone "$pid"
+wait_until 120 gone "$pid"
 not "a killed daemon's mount is dead" stat "$MNT"
 says "stats says so" "daemon has died" "$SILTFS" stats "$MNT"
 out=$("$SILTFS" mount "$STORE" "$MNT" 2>&1)
@@ -203,7 +203,7 @@ same "a new mount clears it, with a note" "$? $out" \
 ok "and works" stat "$MNT/file"
 pid=$(daemon_pid)
 kill -9 "$pid"
-wait_until 10 gone "$pid"
+wait_until 120 gone "$pid"
 ok "umount clears one too" "$SILTFS" umount "$MNT"
 ok "mount" "$SILTFS" mount "$STORE" "$MNT"
 stat "$MNT" >"$T/null" # the kernel has the root's attributes now
@@ -228,7 +228,7 @@ sync "$MNT/late"
 echo more >"$MNT/after" # what follows tells that the rest was synced
 pid=$(daemon_pid)
 kill -9 "$pid"
-wait_until 10 gone "$pid"
+wait_until 120 gone "$pid"
 umount -l "$MNT"
 cp -a "$STORE" "$T/good"
 

@@ -18,7 +18,7 @@ mkdir -p "$MNT"
 # In the foreground: its log is stderr.
 serve() {
     "$SILTFS" mount -f "$STORE" "$MNT" </dev/null >/dev/null 2>"$T/log" &
-    wait_until 30 mounted
+    wait_until 120 mounted
 }
 ok "it mounts" serve
 
@@ -75,30 +75,30 @@ ok "its statistics say so" sh -c "'$SILTFS' stats '$MNT' | grep -q 'DISK FULL: o
 forget 10
 whole "what was not deleted is whole"
 writes() { dd if=/dev/urandom of="$MNT/again" bs=1M count=20 conv=fsync status=none 2>/dev/null; }
-ok "writing resumes without a new mount" wait_until 60 writes
+ok "writing resumes without a new mount" wait_until 120 writes
 ok "... and the log says so" grep -q "there is room again: writing goes on" "$T/log"
 not "... and the statistics say nothing more" \
     sh -c "'$SILTFS' stats '$MNT' | grep -qE 'DISK FULL|READ-ONLY|FAILING'"
 shrunk() { [ "$(du -sm "$STORE" | cut -f1)" -lt 120 ]; }
-ok "the store shrank" wait_until 30 shrunk
+ok "the store shrank" wait_until 120 shrunk
 rm "$MNT/again"
 
 # Full again, and killed.
 fill g
 pid=$(daemon_pid)
 kill -9 "$pid"
-wait_until 20 gone "$pid"
+wait_until 120 gone "$pid"
 umount -l "$MNT"
 ok "killed while the disk is full: fsck is clean" "$SILTFS" fsck "$STORE"
 ok "... it mounts again" serve
 whole "... and has all that was acknowledged"
 forget 10
-ok "... and writing resumes" wait_until 60 writes
+ok "... and writing resumes" wait_until 120 writes
 whole "... and what was not deleted is whole"
 
 pid=$(daemon_pid)
 ok "it unmounts" "$SILTFS" umount "$MNT"
-wait_until 20 gone "$pid"
+wait_until 120 gone "$pid"
 ok "it is sound" "$SILTFS" fsck "$STORE"
 ok "it mounts again" "$SILTFS" mount "$STORE" "$MNT"
 whole "and has what it had"
@@ -107,10 +107,10 @@ ok "it unmounts again" "$SILTFS" umount "$MNT"
 # Killed while there was room, which others take before it is mounted again.
 ok "it serves" serve
 ok "a file" acknowledge late 20480
-wait_until 60 test -e "$STORE/RESERVE"
+wait_until 120 test -e "$STORE/RESERVE"
 pid=$(daemon_pid)
 kill -9 "$pid"
-wait_until 20 gone "$pid"
+wait_until 120 gone "$pid"
 umount -l "$MNT"
 dd if=/dev/zero of="$disk/others" bs=1M status=none 2>/dev/null
 dd if=/dev/zero of="$disk/others" bs=1k oflag=append conv=notrunc status=none 2>/dev/null
@@ -120,7 +120,7 @@ whole "... and has all that was acknowledged"
 ok "... and a file can be deleted" rm "$MNT/late"
 sed -i '/  late$/d' "$T/sums"
 has_room() { [ "$(df --output=avail "$disk" | tail -n 1)" -gt 10000 ]; }
-ok "... which makes room" wait_until 60 has_room
+ok "... which makes room" wait_until 120 has_room
 whole "... and the rest is whole"
 ok "... and it unmounts" "$SILTFS" umount "$MNT"
 
@@ -128,7 +128,7 @@ ok "... and it unmounts" "$SILTFS" umount "$MNT"
 rm -f "$disk/others"
 ok "it serves" serve
 ok "a file" acknowledge last 20480
-wait_until 60 test -e "$STORE/RESERVE"
+wait_until 120 test -e "$STORE/RESERVE"
 dd if=/dev/zero of="$disk/others" bs=1M status=none 2>/dev/null
 ok "it unmounts beside a full disk" "$SILTFS" umount "$MNT"
 dd if=/dev/zero of="$disk/others" bs=1k oflag=append conv=notrunc status=none 2>/dev/null
@@ -136,7 +136,7 @@ same "there is no room" "$(df --output=avail "$disk" | tail -n 1 | xargs)" 0
 ok "... it mounts" serve
 whole "... and has all that was acknowledged"
 ok "... and a file can be deleted" rm "$MNT/last"
-ok "... which makes room" wait_until 60 has_room
+ok "... which makes room" wait_until 120 has_room
 ok "... and it unmounts" "$SILTFS" umount "$MNT"
 umount "$disk"
 finish

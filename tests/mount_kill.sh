@@ -277,11 +277,11 @@ coproc python3 "$T/survivor" "$MNT"
 exec {from}<&"${COPROC[0]}" {to}>&"${COPROC[1]}" # which bash forgets when it ends
 read -r ready <&"$from"
 kill -9 "$(daemon_pid)"
-wait_until 20 sh -c "! stat -f '$MNT' 2>/dev/null" || fail "the mount is dead"
+wait_until 120 sh -c "! stat -f '$MNT' 2>/dev/null" || fail "the mount is dead"
 stat "$MNT" >/dev/null 2>&1 # the kernel may answer this from what it remembers
 ok "a new mount clears the dead one, though somebody is in it" "$SILTFS" mount "$STORE" "$MNT"
 echo >&"$to"
-told=$(timeout 20 cat <&"$from")
+told=$(timeout 120 cat <&"$from")
 exec {from}<&- {to}>&-
 same "who had files open gets errors for all that asks the daemon" "$(xargs <<<"$told")" \
     "write ENOTCONN read ENOTCONN truncate ENOTCONN fsync ENOTCONN create ENOTCONN unlink ENOTCONN list ENOTCONN"
@@ -297,7 +297,7 @@ mkdir "$MNT/copy"
 stdbuf -oL cp -av /usr/include "$MNT/copy" >"$T/log" 2>/dev/null &
 copier=$!
 copied() { [ -f "$T/log" ] && [ "$(wc -l <"$T/log")" -gt 500 ]; }
-wait_until 20 copied
+wait_until 120 copied
 finished=$(($(wc -l <"$T/log") - 1)) # cp names a file before it copies it
 kill -9 "$(daemon_pid)"
 wait $copier

@@ -100,19 +100,19 @@ much_at_once() {
     echo "SAW at most $((most_rss / 1024)) MiB, with $most_live inodes"
     if drop_caches 2; then
         forgotten() { [ "$(live_inodes)" -lt 20000 ]; }
-        ok "the kernel forgets" wait_until 60 forgotten
+        ok "the kernel forgets" wait_until 120 forgotten
         # A tenth stays: malloc gives back whole pages, and there is something of another
         # kind in some.
         holes=$((most_live * inode_bytes / 10240))
         given_back() { [ "$(rss_kib "$pid")" -le $(((memory_mib + itself_mib) * 1024 + holes)) ]; }
-        wait_until 30 given_back # fs/lazy.c has a thread for it
+        wait_until 120 given_back # fs/lazy.c has a thread for it
         most_live=$(live_inodes)
         within "$pid" $holes
         echo "SAW after the kernel forgot $(($(rss_kib "$pid") / 1024)) MiB with $(live_inodes) inodes"
     fi
     # One in reserve, one for a lone client, one for a second.
     few_threads() { [ "$(threads "$pid")" -le $((idle + 3)) ]; }
-    ok "threads that nobody needs end" wait_until 20 few_threads
+    ok "threads that nobody needs end" wait_until 120 few_threads
     down
     ok "fsck is clean" "$SILTFS" fsck "$STORE"
     ok "mount" "$SILTFS" mount "$STORE" "$MNT"

@@ -8,14 +8,14 @@ C=$MNT/.siltfs
 # ---- accesslog ----
 
 "$SILTFS" accesslog "$MNT" >"$T/log" 2>&1 & reader=$!
-ok "it begins" wait_until 10 bash -c "ls '$MNT/probe' 2>/dev/null; touch '$MNT/probe' && rm '$MNT/probe' && [ -s '$T/log' ]"
+ok "it begins" wait_until 120 bash -c "ls '$MNT/probe' 2>/dev/null; touch '$MNT/probe' && rm '$MNT/probe' && [ -s '$T/log' ]"
 mkdir "$MNT/dir" && echo hello >"$MNT/dir/a file" && mv "$MNT/dir/a file" "$MNT/dir/b" && cat "$MNT/dir/b" >/dev/null
 cat "$MNT/dir/none" 2>/dev/null
 mv "$MNT/dir/b" "$MNT/dir/$(printf 'new\nline"q\\')" 2>/dev/null
 touch "$C/stats" 2>/dev/null; cat "$C/stats" >/dev/null
 logged() { grep -qE "^20[0-9-]{8} [0-9:]{8}\.[0-9]{6} uid=$(id -u) pid=[0-9]+ $1: [A-Z]+ <[0-9]+\.[0-9]{6}>$" "$T/log"; }
 for line in 'mkdir \(1, "dir"\)' 'create \([0-9]+, "a file"\)' 'write \([0-9]+, 0, 6\)' 'rename2? \([0-9]+, "a file"\)' 'rename2? \([0-9]+, "b"\)'; do
-    ok "logged: $line" wait_until 10 logged "$line"
+    ok "logged: $line" wait_until 120 logged "$line"
 done
 ok "logged: the lookup of a name that is not there" grep -q 'lookup .*"none")' "$T/log"
 not "nothing of .siltfs is logged" grep -qE '"stats"|\(9223372' "$T/log"
@@ -27,9 +27,9 @@ says "no arguments" 'usage: siltfs accesslog' "$SILTFS" accesslog
 
 # A name with what would break a line is escaped.
 "$SILTFS" accesslog "$MNT" >"$T/log" 2>&1 & reader=$!
-wait_until 10 bash -c "touch '$MNT/probe' && rm '$MNT/probe' && [ -s '$T/log' ]"
+wait_until 120 bash -c "touch '$MNT/probe' && rm '$MNT/probe' && [ -s '$T/log' ]"
 mkdir "$MNT/$(printf 'a\nb"c')"
-ok "names are escaped" wait_until 10 grep -qF '"a\012b\042c"' "$T/log"
+ok "names are escaped" wait_until 120 grep -qF '"a\012b\042c"' "$T/log"
 kill $reader && wait $reader 2>/dev/null
 
 # ---- statistics ----
@@ -84,7 +84,7 @@ ok "by the store's name, too" "$SILTFS" top -n 1 -d 0.1 "$STORE"
 says "top of nothing" 'no such store' "$SILTFS" top -n 1 "$T/none"
 says "top of what is not mounted" 'not mounted' "$SILTFS" top -n 1 "$T"
 for bad in "-n 0" "-n x" "-d 0" "-d x" "-z"; do says "top $bad" 'usage: siltfs top' "$SILTFS" top $bad "$MNT"; done
-ok "on a terminal it ends with q" timeout 20 script -qec "'$SILTFS' top '$MNT'" /dev/null <<<qqq
+ok "on a terminal it ends with q" timeout 120 script -qec "'$SILTFS' top '$MNT'" /dev/null <<<qqq
 
 # ---- info ----
 
@@ -143,7 +143,7 @@ ok "the page, the metrics and the statistics are served" python3 - $port "$STORE
 import http.client, json, sys, urllib.error, urllib.request
 at = "http://127.0.0.1:" + sys.argv[1]
 def get(path):
-    with urllib.request.urlopen(at + path, timeout=20) as r:
+    with urllib.request.urlopen(at + path, timeout=120) as r:
         return r.headers, r.read().decode()
 headers, page = get("/")
 assert headers["Content-Type"].startswith("text/html") and page.startswith("<!doctype html>") and page.endswith("</html>\n")
@@ -156,19 +156,19 @@ assert stats["store"] == sys.argv[2] and stats["requests"]["create"]["count"] ==
 for path in "/none", "/../etc/passwd", "/metrics/x":
     try: get(path); raise SystemExit(path + " was served")
     except urllib.error.HTTPError as e: assert e.code == 404, e
-c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=20)
+c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=120)
 c.request("POST", "/metrics", b"x" * 100000); assert c.getresponse().status == 405; c.close()
 c.request("HEAD", "/metrics"); r = c.getresponse(); assert r.status == 200 and not r.read(); c.close()
 END
 ok "many at once, and slow ones, do not hold it up" python3 - $port "$MNT" <<'END'
 import os, socket, sys
-open_ones = [socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) for _ in range(40)]
+open_ones = [socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=120) for _ in range(40)]
 for s in open_ones: s.sendall(b"GET /me")
 open(sys.argv[2] + "/written", "w").write("x")
 assert os.stat(sys.argv[2] + "/written").st_size == 1
 END
 ok "it is unmounted beside them" "$SILTFS" umount "$MNT"
-not "and nobody listens any more" python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), timeout=5)"
+not "and nobody listens any more" python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), timeout=120)"
 
 # ---- an order that is called off ----
 
@@ -180,11 +180,22 @@ for i in range(6000):
 "$SILTFS" mount "$STORE" "$MNT" && slow_files && "$SILTFS" compact "$MNT" >"$T/said"
 ok "mounted so that a compaction takes long" remount -o background_rate=1M
 slow_files
-"$SILTFS" compact "$MNT" >"$T/said" 2>&1 & compact=$! # some 15 s
-sleep 0.5
-ok "it takes long" alive $compact
-{ kill -9 $compact; wait $compact; } 2>/dev/null
-ok "whose asker was killed is called off" timeout 8 "$SILTFS" umount "$MNT"
+# Three times at most: on a busy machine an unmounting takes its time, too. One that was
+# not called off would be done after the first.
+call_off() {
+    local i compact
+    for i in 1 2 3; do
+        "$SILTFS" compact "$MNT" >"$T/said" 2>&1 & compact=$! # some 15 s
+        sleep 0.5
+        alive $compact || { echo "it does not take long"; return 1; }
+        { kill -9 $compact; wait $compact; } 2>/dev/null
+        timeout 8 "$SILTFS" umount "$MNT" && return
+        unmounted || "$SILTFS" umount "$MNT"
+        "$SILTFS" mount "$STORE" "$MNT" -o background_rate=1M
+    done
+    return 1
+}
+ok "whose asker was killed is called off" call_off
 ok "... and harmed nothing" "$SILTFS" fsck -c "$STORE"
 
 finish

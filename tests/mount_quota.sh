@@ -125,10 +125,10 @@ same "the figures are the same" "$(figures)" "$before"
 for i in $(seq 30); do echo $i >"$MNT/full/5/more$i"; done
 mkdir -p "$MNT/full/x/y/z"
 kill -9 "$(daemon_pid)"
-wait_until 10 gone "$(daemon_pid)"
+wait_until 120 gone "$(daemon_pid)"
 ok "after kill -9 it mounts" "$SILTFS" mount "$STORE" "$MNT"
 counted() { [ "$(rfiles "$MNT/full")" = "$(inodes "$MNT/full")" ]; }
-ok "and counts anew" wait_until 20 counted
+ok "and counts anew" wait_until 120 counted
 ok "bytes, too" as_walked "$MNT/full"
 "$SILTFS" snapshot create "$MNT" one
 ok "unmount" "$SILTFS" umount "$MNT"

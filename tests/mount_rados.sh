@@ -49,7 +49,7 @@ two=$SERVING
 same "who takes over has what was written" "$(cat "$T/mnt2/before")" before
 lines=$(wc -l <"$T/mnt2/lines")
 kill -CONT "$one"
-wait_until 10 gone "$writer" || kill "$writer"
+wait_until 120 gone "$writer" || kill "$writer"
 ok "the first one's users get errors" grep -q "rror" "$T/writer"
 not "and can write nothing more" sh -c "echo x >'$MNT/after'"
 same "nothing that it wrote afterwards is there" "$(wc -l <"$T/mnt2/lines") $(ls "$T/mnt2" | grep -c after)" "$lines 0"
@@ -149,7 +149,7 @@ writer=$!
 sleep 1
 kill -9 "${OSD_PID[1]}"
 wait "${OSD_PID[1]}" 2>/dev/null
-ok "an OSD is killed: who writes waits, and goes on" wait_until 60 gone "$writer"
+ok "an OSD is killed: who writes waits, and goes on" wait_until 120 gone "$writer"
 rm -rf "$C/osd1" && mkdir "$C/osd1"
 ceph-osd -c "$C/ceph.conf" -i 1 --mkfs --osd-uuid "$(ceph_do osd dump | awk '$1 == "osd.1" {print $NF}')" >>"$C/osd1.out" 2>&1
 osd_start 1
@@ -159,7 +159,7 @@ sleep 1
 kill -STOP "$MON_PID"
 sleep 5
 kill -CONT "$MON_PID"
-ok "the monitor is stopped for a while: who writes goes on" wait_until 30 gone "$writer"
+ok "the monitor is stopped for a while: who writes goes on" wait_until 120 gone "$writer"
 kill_daemon "$one" "$MNT"
 serve "$S" "$MNT"
 same "nothing is lost" "$(cat "$MNT"/o{1..100} | sort -n | md5sum)" "$(seq 100 | md5sum)"

@@ -141,7 +141,7 @@ ok "... until it is unmounted" siltfs umount "$MNT"
 ok "mounted by its mount point" mount "$MNT"
 same "... everything is there" "$(cat "$MNT/file")" word
 ok "umount again" umount "$MNT"
-wait_until 20 gone "$(daemon_pid "$T/s")"
+wait_until 120 gone "$(daemon_pid "$T/s")"
 ok "fsck, as at boot" fsck.siltfs -a "$T/s"
 same "the manual is there" "$(man -w siltfs 5 siltfs 8 mount.fuse.siltfs 2>/dev/null | wc -l)" 3
 if command -v systemd-analyze >/dev/null; then

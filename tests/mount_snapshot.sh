@@ -68,7 +68,7 @@ same "... and shows what was" "$(tree "$B2")" "$(cat "$T/first")"
 not "... read only" touch "$B2/x"
 mkdir "$T/mnt3" && ok "... twice" "$SILTFS" mount -o snapshot=first "$STORE" "$T/mnt3"
 says "... and is not deleted meanwhile" 'in use' "$SILTFS" snapshot delete "$MNT" first
-ok "one is unmounted" timeout 20 "$SILTFS" umount "$T/mnt3"
+ok "one is unmounted" timeout 120 "$SILTFS" umount "$T/mnt3"
 ok "the other goes on" cat "$B2/numbers"
 ok "and is unmounted" "$SILTFS" umount "$B2"
 ok "a clone of a mount" "$SILTFS" clone "$MNT" "$T/clone"
@@ -234,7 +234,7 @@ while not os.path.exists("stop"):
 END
 mkdir "$MNT/w" && echo 0 >"$MNT/w/a" && echo 0 >"$MNT/w/b"
 python3 "$T/turns.py" "$MNT/w" & turns=$!
-wait_until 10 [ -e "$MNT/w/n3" ]
+wait_until 120 [ -e "$MNT/w/n3" ]
 for i in $(seq 5); do snap create "$MNT" "load$i" || fail "a snapshot under load"; sleep 0.1; done
 touch "$MNT/w/stop" && wait $turns
 for i in $(seq 5); do

@@ -9,7 +9,7 @@ replies() { awk '/^syscw/ {print $2}' "/proc/$(daemon_pid)/io"; }
 asks() {
     local most=$1 before
     shift
-    remount || { fail "mounts anew"; return; }
+    remount 6>&- || { fail "mounts anew"; return; }
     before=$(replies)
     (cd "$MNT" && "$@" >/dev/null) || fail "$*"
     before=$(($(replies) - before))
@@ -26,6 +26,7 @@ for name, n in ("few", 500), ("many", 12000):
         os.close(os.open("file%05d" % i, os.O_CREAT | os.O_WRONLY, dir_fd=d))
 END
 
+keep_caches
 asks 20 find few -newermt 2100-01-01
 asks 20 du -s few
 asks 530 ls -l few # for their ACLs, which the kernel then knows
@@ -37,6 +38,7 @@ live=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["filesys
 [ "$live" -le 10500 ] && pass || fail "a plain listing of 12,000 names leaves $live inodes"
 # Each UNLINK makes the kernel ask for the directory's attributes before the next.
 asks 27000 rm -r many
+let_caches_go
 
 # The kernel's pages of a large file are not let go by who removes it: processor time of
 # unlink(2), of rename(2) over it, of an unlink(2) while it is open.
@@ -62,7 +64,15 @@ def unlink_open():
     os.unlink("large")
     assert f.read(5) == b"begin" and os.fstat(f.fileno()).st_nlink == 0
     open("large", "x").close()
-spent = [ms_of(os.unlink, "large"), ms_of(os.rename, "few/file00000", "large"), ms_of(unlink_open)]
+def least_of(call, *args): # a processor that others had in between is slow
+    spent = 99
+    for i in range(3):
+        spent = min(spent, ms_of(call, *args)) if spent >= 8 else spent
+    return spent
+def rename_over():
+    os.rename("few/file%05d" % drawn.pop(), "large")
+drawn = [0, 1, 2]
+spent = [least_of(os.unlink, "large"), least_of(rename_over), least_of(unlink_open)]
 os.unlink("large")
 print("%.0f" % max(spent))
 END

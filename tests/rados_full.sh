@@ -22,7 +22,7 @@ fill() {
     return 1
 }
 sums() { (cd "$MNT" && md5sum $(cat "$T/$1")); }
-room_again() { wait_until 20 random "$1"; }
+room_again() { wait_until 120 random "$1"; }
 
 ceph_do osd pool set-quota silt max_bytes 262144000 >/dev/null
 serve "$S" "$MNT"

@@ -159,7 +159,7 @@ serve() {
     ${SERVE_IN:-} "$SILTFS" mount -f -o "rados_lease=3${3:+,$3}" "$1" "$2" >>"$T/log" 2>&1 &
     SERVING=$!
     DAEMONS="$DAEMONS $SERVING"
-    wait_until 20 mounted "$2" || fail "$1 is mounted" "$(tail -n 5 "$T/log")"
+    wait_until 120 mounted "$2" || fail "$1 is mounted" "$(tail -n 5 "$T/log")"
 }
 # A process that is killed leaves its mount behind.
 kill_daemon() { kill -9 "$1"; wait "$1" 2>/dev/null; umount -l "$2"; }
