@@ -6,7 +6,7 @@
 #define MS 1000000ull
 
 enum {
-    BRISK_US = 200,  /* a request: slower ones gain little, as most of it is work */
+    BRISK_US = 200,   /* a request: slower ones gain little, as most of it is work */
     JUDGED_AFTER = 8, /* windows */
     PATIENT_US = 400, /* a wait: what others may have to wait then, too */
     WAITS = 8,        /* that count as `lately` */
