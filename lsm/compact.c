@@ -593,7 +593,5 @@ int compact_make_durable(struct lsm *db, bool moved)
 
     if (rc)
         return db_fail(db, rc, "syncing the value log"); /* nothing can go there again */
-    rc = env_sync_dir(db->env, db->dir);
-    /* It stood for all names made so far, logs' too: not to be tried again. */
-    return rc ? db_fail(db, rc, "syncing the directory") : 0;
+    return db_sync_names(db);
 }

@@ -40,6 +40,19 @@ int db_fail(struct lsm *db, int rc, const char *what)
     return rc;
 }
 
+int db_sync_names(struct lsm *db)
+{
+    int rc;
+
+    env_about_to_block();
+    mutex_lock(&db->names_mu);
+    rc = atomic_load(&db->error);
+    if (!rc && (rc = env_sync_dir(db->env, db->dir)))
+        db_fail(db, rc, "syncing the directory");
+    mutex_unlock(&db->names_mu);
+    return rc;
+}
+
 int db_writable(struct lsm *db)
 {
     return db->o.read_only || atomic_load_explicit(&db->error, memory_order_relaxed)
@@ -123,6 +136,7 @@ static void init_locks(struct lsm *db)
     mutex_init(&db->write_mu, LOCK_DB_WRITE);
     gaps_init(&db->gaps);
     mutex_init(&db->sync_mu, LOCK_DB_SYNC);
+    mutex_init(&db->names_mu, LOCK_DB_NAMES);
     mutex_init(&db->state_mu, LOCK_DB_STATE);
     mutex_init(&db->snap_mu, LOCK_SNAPSHOTS);
     mutex_init(&db->dead_mu, LOCK_DB_DEAD);
@@ -139,6 +153,11 @@ static void init_locks(struct lsm *db)
 static uint64_t number_for_vlog(void *arg)
 {
     return db_new_number(arg);
+}
+
+static int names_for_vlog(void *arg)
+{
+    return db_sync_names(arg);
 }
 
 /* Without slashes at its end, so that the parent is what it looks like. */
@@ -226,6 +245,7 @@ static void db_free(struct lsm *db)
     mutex_release(&db->write_mu);
     gaps_release(&db->gaps);
     mutex_release(&db->sync_mu);
+    mutex_release(&db->names_mu);
     mutex_release(&db->state_mu);
     mutex_release(&db->snap_mu);
     mutex_release(&db->dead_mu);
@@ -379,6 +399,7 @@ static int open_files(struct lsm *db)
         .segment_bytes = db->o.segment_bytes,
         .compression = (enum compression)db->o.vlog,
         .next_number = number_for_vlog,
+        .sync_names = names_for_vlog,
         .arg = db,
     };
     int rc = 0;
@@ -489,7 +510,7 @@ static int close_clean(struct lsm *db)
     KILL_POINT("close-flushed");
     rc = vlog_seal(db->vlog);
     if (!rc)
-        rc = env_sync_dir(db->env, db->dir);
+        rc = db_sync_names(db);
     if (rc)
         return db_fail(db, rc, "sealing the value log");
     KILL_POINT("close-sealed");

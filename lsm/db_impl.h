@@ -9,6 +9,8 @@
  *   write_mu     the commit order: sequence numbers, log appends, which memtable
  *                and log are active. Held over a log append, not over a sync.
  *   sync_mu      what is synced; the list of logs.
+ *   names_mu     held while the store's directory is synced, and until a failure is
+ *                known: see db_sync_names.
  *   state_mu     the current view, the work queue of the background threads.
  *   snap_mu      the list of snapshots.
  *   dead_mu      files to delete.
@@ -162,6 +164,8 @@ struct lsm {
     struct log *logs;   /* oldest first */
     uint64_t spare_log; /* an obsolete log kept for recycling; 0: none */
 
+    struct mutex names_mu;
+
     struct mutex state_mu;
     pthread_cond_t work; /* for the background threads */
     pthread_cond_t room; /* for writers, and waiters for quiet */
@@ -311,6 +315,12 @@ uint64_t db_new_number(struct lsm *db);
 struct memtable *db_memtable_new(struct lsm *db, size_t budget_bytes);
 /* Note a failure after which nothing may be written; logged once. Returns rc. */
 int db_fail(struct lsm *db, int rc, const char *what);
+/*
+ * Make the names of the store's files last. A sync of the directory stands for all names
+ * made so far, whoever made them, and who syncs it next is not told that it failed: so
+ * nobody does before that is noted, nor after.
+ */
+int db_sync_names(struct lsm *db);
 /* Why writing is refused now: 0, -EROFS. */
 int db_writable(struct lsm *db);
 

@@ -155,6 +155,21 @@ int db_snapshot_edit(struct lsm *db, const struct version *v, uint64_t log_numbe
     return rc ? rc : add_logs(db, log_number, true, e);
 }
 
+/* It syncs the directory, as db_sync_names does. */
+static int make_manifest(struct lsm *db, const struct edit *e, struct manifest **m)
+{
+    int rc;
+
+    mutex_lock(&db->names_mu);
+    rc = atomic_load(&db->error);
+    if (!rc)
+        rc = manifest_create(db->env, db->dir, db_new_number(db), e, m);
+    if (rc && rc != -ENOSPC)
+        db_fail(db, rc, "beginning a manifest");
+    mutex_unlock(&db->names_mu);
+    return rc;
+}
+
 /* A new manifest when the old one has grown by many edits. */
 static int roll_manifest(struct lsm *db, const struct version *v, uint64_t log_number)
 {
@@ -165,7 +180,7 @@ static int roll_manifest(struct lsm *db, const struct version *v, uint64_t log_n
     int rc = db_snapshot_edit(db, v, log_number, &e);
 
     if (!rc)
-        rc = manifest_create(db->env, db->dir, db_new_number(db), &e, &m);
+        rc = make_manifest(db, &e, &m);
     edit_release(&e);
     if (rc)
         return rc;

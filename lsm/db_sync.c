@@ -83,7 +83,7 @@ static int sync_all(struct lsm *db, uint64_t end, struct wal *active, bool dir_d
         log[i]->synced = rc == 0;
     }
     if (!rc && dir_dirty)
-        rc = env_sync_dir(db->env, db->dir);
+        rc = db_sync_names(db);
     return rc ? rc : wal_sync_upto(active, end);
 }
 

@@ -13,14 +13,19 @@ enum { PIECE = 1 << 20 };
 void doubt_note(struct env *env, const char *dir)
 {
     char *path = file_path(dir, FILE_DOUBT, 0);
+    char *reserve = file_path(dir, FILE_RESERVE, 0);
     struct env_file *f = NULL;
-    int rc = path ? 0 : -ENOMEM;
+    int rc = path && reserve ? 0 : -ENOMEM;
 
     if (!rc && !env->appends_in_memory)
         rc = env_open(env, path, ENV_CREATE, 0, &f);
+    /* Want of room, which may be why the sync failed, is no reason to do without. */
+    if (rc && rc != -EEXIST && reserve && env_rename(env, reserve, path) == 0)
+        rc = 0;
     if (rc && rc != -EEXIST)
         err_log("%s: it cannot be noted that a sync failed: %s", dir, strerror(-rc));
-    env_file_close(f); /* nothing is in it */
+    env_file_close(f); /* what is in it says nothing */
+    free(reserve);
     free(path);
 }
 

@@ -13,8 +13,9 @@
 
 #include "env.h"
 
-/* Leave the note. Not where bytes that are not synced end with the process. If it cannot
- * be made (logged), nothing else can be written there. */
+/* Leave the note. Not where bytes that are not synced end with the process. Where there is no
+ * room for it, the store's reserve becomes it (reserve.c). If it cannot be made (logged),
+ * nothing else can be written there. */
 void doubt_note(struct env *env, const char *dir);
 bool doubt_is_noted(struct env *env, const char *dir);
 

@@ -32,6 +32,7 @@ enum lock_rank {
     LOCK_DB_WRITE = 210,
     LOCK_DB_SYNC = 220,
     LOCK_VLOG_SYNC = 228,
+    LOCK_DB_NAMES = 229,
     LOCK_VLOG = 230,       /* appends */
     LOCK_VLOG_FILES = 232, /* the list of segments; no I/O under it */
     LOCK_DB_STATE = 240,

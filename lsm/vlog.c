@@ -260,6 +260,12 @@ uint64_t vlog_newest_moved(struct vlog *v)
 
 /* ---- sync ---- */
 
+static int sync_names(struct vlog *v)
+{
+    return v->o.sync_names ? v->o.sync_names(v->o.arg)
+                           : env_sync_dir(v->o.env, v->dir);
+}
+
 /* Sync each segment of the stream that is not. Its sync_mu is held. */
 static int sync_segments(struct vlog *v, struct stream *s)
 {
@@ -272,7 +278,7 @@ static int sync_segments(struct vlog *v, struct stream *s)
         number = seg->number;
         rc = env_file_sync(seg->file);
         if (rc == 0 && !seg->named)
-            rc = env_sync_dir(v->o.env, v->dir);
+            rc = sync_names(v);
         if (rc == 0)
             segment_synced(&v->files, seg, size);
         segment_put(&v->files, seg);

@@ -56,6 +56,8 @@ struct vlog_options {
     enum compression compression;
     /* A fresh file number; called with the log's lock held. */
     uint64_t (*next_number)(void *arg);
+    /* Makes names in dir last. NULL: env_sync_dir does; nobody else has names there. */
+    int (*sync_names)(void *arg);
     void *arg;
 };
 

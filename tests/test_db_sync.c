@@ -434,6 +434,92 @@ START_TEST(who_waits_for_a_sync_is_told_of_what_failed_beside_it)
 }
 END_TEST
 
+/* ---- an env whose calls do something more ---- */
+
+static struct env_ops ops;
+static const struct env_ops *real;
+
+static void wrap(void)
+{
+    real = env->ops;
+    ops = *real;
+    env->ops = &ops;
+}
+
+static _Atomic int dir_syncs;
+static pthread_t beside;
+
+/* The first one fails; before its caller knows, another thread asks for the next one. */
+static int fail_first(struct env *e, const char *path)
+{
+    int i;
+
+    if (atomic_fetch_add(&dir_syncs, 1))
+        return real->sync_dir(e, path);
+    ck_assert_int_eq(pthread_create(&beside, NULL, sync_as, (void *)NOBODY), 0);
+    for (i = 0; i < 300 && atomic_load(&dir_syncs) < 2; i++)
+        env_sleep_ns(env_posix(), 1000000);
+    return -EIO;
+}
+
+START_TEST(a_sync_of_the_directory_that_failed_is_not_followed_by_one_that_succeeds)
+{
+    void *rc;
+
+    test_log_capture();
+    setup();
+    ck_ok(lsm_put(db, slice_str("a"), slice_str("in a log whose name is new")));
+    wrap();
+    ops.sync_dir = fail_first;
+    atomic_store(&dir_syncs, 0);
+    ck_err(lsm_flush(db), EIO);
+    pthread_join(beside, &rc);
+    ck_assert_int_eq((intptr_t)rc, -EIO);
+    env->ops = real;
+    ck_err(lsm_close(db), EIO);
+    env_mem_free(env);
+}
+END_TEST
+
+static int no_room(struct env *e, const char *path, enum env_mode mode,
+                   uint64_t preallocate, struct env_file **out)
+{
+    return mode == ENV_CREATE ? -ENOSPC : real->open(e, path, mode, preallocate, out);
+}
+
+/* The note is needed all the same: what the sync gave up is still in memory, and looks
+ * whole to who opens the store next. */
+START_TEST(that_a_sync_failed_for_want_of_room_is_noted)
+{
+    struct env *after;
+    int i;
+
+    test_log_capture();
+    setup();
+    for (i = 0; i < 3; i++)
+        put(i);
+    ck_ok(lsm_sync(db));
+    put(3);
+    wrap();
+    ops.open = no_room;
+    env_mem_fail_at(env, 1, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
+    ck_err(lsm_sync(db), EIO);
+    ck_err(lsm_close(db), EIO);
+    env->ops = real;
+    open_store();
+    put(4);
+    ck_ok(lsm_sync(db));
+    after = env_mem_crash_clone(env, 1, ENV_MEM_LOSE_UNSYNCED);
+    ck_ok(lsm_close(db));
+    env_mem_free(env);
+    env = after;
+    open_store();
+    for (i = 0; i < 5; i++)
+        check(i, value_of(i));
+    teardown();
+}
+END_TEST
+
 TEST_MAIN("db_sync", TEST_CASE(values_travel_in_the_log_while_syncs_are_near),
           TEST_CASE(a_value_that_is_to_be_synced_at_once_travels_in_the_log),
           TEST_CASE(between_rare_syncs_values_are_separated),
@@ -444,4 +530,6 @@ TEST_MAIN("db_sync", TEST_CASE(values_travel_in_the_log_while_syncs_are_near),
           TEST_CASE(closing_answers_who_is_left),
           TEST_CASE(after_a_failed_sync_nobody_is_told_that_it_is_durable),
           TEST_CASE(who_waits_for_a_sync_is_told_of_what_failed_beside_it),
+          TEST_CASE(a_sync_of_the_directory_that_failed_is_not_followed_by_one_that_succeeds),
+          TEST_CASE(that_a_sync_failed_for_want_of_room_is_noted),
           TEST_CASE(a_flush_ends_beside_threads_that_sync_without_pause))
