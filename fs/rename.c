@@ -490,7 +490,9 @@ int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const cha
     r.from.name = name;
     r.to.name = new_name;
     rc = inode_get(fs, parent, &r.from.dir);
-    if (!rc)
+    if (!rc && r.same_dir)
+        r.to.dir = r.from.dir;
+    else if (!rc)
         rc = inode_get(fs, new_parent, &r.to.dir);
     if (!rc)
         rc = lock_dirs(fs, &r);
@@ -502,7 +504,8 @@ int fs_rename(struct fs *fs, const struct fs_cred *c, uint64_t parent, const cha
     entry_release(fs, &r.to.e);
     inode_put(fs, r.to.in);
     inode_put(fs, r.from.in);
-    inode_put(fs, r.to.dir);
+    if (!r.same_dir)
+        inode_put(fs, r.to.dir);
     inode_put(fs, r.from.dir);
     return rc;
 }
