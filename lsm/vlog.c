@@ -262,8 +262,7 @@ uint64_t vlog_newest_moved(struct vlog *v)
 
 static int sync_names(struct vlog *v)
 {
-    return v->o.sync_names ? v->o.sync_names(v->o.arg)
-                           : env_sync_dir(v->o.env, v->dir);
+    return v->o.sync_names ? v->o.sync_names(v->o.arg) : env_sync_dir(v->o.env, v->dir);
 }
 
 /* Sync each segment of the stream that is not. Its sync_mu is held. */

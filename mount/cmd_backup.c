@@ -142,6 +142,11 @@ static int find_backup(const char *arg, char path[PATH_MAX], struct why *why)
         snprintf(name, sizeof(name), "%s", at + 1);
     }
     err = store_resolve(copy, dest, why);
+    if (err == -ENOENT)
+        return why_set(why, err,
+                       "%s: no such directory of backups; `siltfs backup` makes "
+                       "them",
+                       copy);
     if (!err && !name[0]) {
         err = snapshot_list(dest, newest, name);
         if (err || !name[0])

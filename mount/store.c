@@ -340,6 +340,20 @@ static int busy_why(const char *path, struct why *why)
     return why_set(why, -EBUSY, "%s: in use by another process", path);
 }
 
+static int no_store_why(const char *path, struct why *why)
+{
+    struct mountinfo m;
+
+    if (mountinfo_at(path, &m) == 0 && mountinfo_is_siltfs(&m))
+        return why_set(why, -ENOENT,
+                       "%s: where %s is mounted; `siltfs umount %s`, then give the store",
+                       path, m.source, path);
+    return why_set(why, -ENOENT,
+                   "%s: a directory, but not a siltfs store; `siltfs mkfs` makes one of "
+                   "an empty directory",
+                   path);
+}
+
 int store_why(const char *path, int err, struct why *why)
 {
     char line[1024];
@@ -361,11 +375,7 @@ int store_why(const char *path, int err, struct why *why)
             "are damaged, `-o verify=none` mounts it as it is",
             path, logged ? line : "no detail was given", path);
     case -ENOENT:
-        return why_set(
-            why, err,
-            "%s: a directory, but not a siltfs store; `siltfs mkfs` makes one of "
-            "an empty directory",
-            path);
+        return no_store_why(path, why);
     case -EROFS:
         return why_set(why, err, "%s: on a read-only disk; `siltfs mount -o ro` reads it",
                        path);

@@ -65,6 +65,7 @@ says "a name twice" 'already.*another name' "$SILTFS" backup "$STORE" "$D" two
 says "no backup of that name" 'has no snapshot' "$SILTFS" restore "$D@none" "$T/x"
 says "never over something" 'is there already' "$SILTFS" restore "$D" "$R"
 says "no backups" 'has no backups' "$SILTFS" restore "$MNT" "$T/x"
+says "no directory of backups" "no such directory of backups" "$SILTFS" restore "$T/nothing" "$T/x"
 says "no store" 'no such store' "$SILTFS" backup "$T/nothing" "$D"
 says "not a store" 'not a siltfs store' "$SILTFS" backup "$T/mnt2" "$D" x
 says "a bad name" 'no name for a snapshot' "$SILTFS" backup "$STORE" "$D" a/b

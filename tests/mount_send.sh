@@ -45,6 +45,7 @@ says "no such snapshot" 'has no snapshot' bash -c "exec '$SILTFS' send '$MNT@non
 says "no such base" 'has no snapshot' bash -c "exec '$SILTFS' send --from=none '$MNT@two' >'$T/x'"
 says "no arguments" 'usage: siltfs send' "$SILTFS" send
 says "too many" 'usage: siltfs receive' "$SILTFS" receive a b
+says "a mount point, for what wants a store at rest" 'where .*store is mounted; .siltfs umount' "$SILTFS" upgrade "$MNT"
 says "something else" 'not what .siltfs send' bash -c "exec '$SILTFS' receive '$T/other' <'$SILTFS'"
 says "nothing" 'ends too early' "$SILTFS" receive "$T/other"
 says "a full disk" 'No space left' bash -c "exec '$SILTFS' send '$MNT@two' >/dev/full"

@@ -520,16 +520,17 @@ START_TEST(that_a_sync_failed_for_want_of_room_is_noted)
 }
 END_TEST
 
-TEST_MAIN("db_sync", TEST_CASE(values_travel_in_the_log_while_syncs_are_near),
-          TEST_CASE(a_value_that_is_to_be_synced_at_once_travels_in_the_log),
-          TEST_CASE(between_rare_syncs_values_are_separated),
-          TEST_CASE(the_flush_separates_what_came_in_the_log),
-          TEST_CASE(a_part_of_a_value_in_the_log_is_shared),
-          TEST_CASE(a_value_synced_in_the_log_survives_power_loss),
-          TEST_CASE(who_does_not_wait_is_told_once_and_after_it_is_durable),
-          TEST_CASE(closing_answers_who_is_left),
-          TEST_CASE(after_a_failed_sync_nobody_is_told_that_it_is_durable),
-          TEST_CASE(who_waits_for_a_sync_is_told_of_what_failed_beside_it),
-          TEST_CASE(a_sync_of_the_directory_that_failed_is_not_followed_by_one_that_succeeds),
-          TEST_CASE(that_a_sync_failed_for_want_of_room_is_noted),
-          TEST_CASE(a_flush_ends_beside_threads_that_sync_without_pause))
+TEST_MAIN(
+    "db_sync", TEST_CASE(values_travel_in_the_log_while_syncs_are_near),
+    TEST_CASE(a_value_that_is_to_be_synced_at_once_travels_in_the_log),
+    TEST_CASE(between_rare_syncs_values_are_separated),
+    TEST_CASE(the_flush_separates_what_came_in_the_log),
+    TEST_CASE(a_part_of_a_value_in_the_log_is_shared),
+    TEST_CASE(a_value_synced_in_the_log_survives_power_loss),
+    TEST_CASE(who_does_not_wait_is_told_once_and_after_it_is_durable),
+    TEST_CASE(closing_answers_who_is_left),
+    TEST_CASE(after_a_failed_sync_nobody_is_told_that_it_is_durable),
+    TEST_CASE(who_waits_for_a_sync_is_told_of_what_failed_beside_it),
+    TEST_CASE(a_sync_of_the_directory_that_failed_is_not_followed_by_one_that_succeeds),
+    TEST_CASE(that_a_sync_failed_for_want_of_room_is_noted),
+    TEST_CASE(a_flush_ends_beside_threads_that_sync_without_pause))
