@@ -82,8 +82,7 @@ static bool is_bottom(const struct run *r, struct slice lo, struct slice hi, boo
 /* Can there be no older version of a key below? */
 static bool is_oldest(struct run *r, struct slice user)
 {
-    return r->job->c ? is_bottom(r, user, user, false)
-                     : !below_may_hold(&r->below, user);
+    return r->job->c ? is_bottom(r, user, user, false) : !below_may_hold(&r->below, user);
 }
 
 /* Does a range delete of the same stripe cover it? */
@@ -365,20 +364,8 @@ static int copy_value(struct run *r, struct vptr *p)
 {
     struct lsm *db = r->job->db;
     struct vptr to;
-    uint8_t *bytes;
-    int rc, kind;
+    int rc = vlog_move(db->vlog, p, &r->value, &to);
 
-    buf_clear(&r->value);
-    bytes = buf_reserve(&r->value, p->len + 1);
-    if (!bytes)
-        return -ENOMEM;
-    rc = vlog_read(db->vlog, p, 0, p->len, bytes);
-    if (!rc)
-        rc = vlog_kind(db->vlog, p, &kind);
-    if (rc == -EUCLEAN || rc == -EIO)
-        return -ENODATA;
-    if (!rc)
-        rc = vlog_append_moved(db->vlog, slice_of(bytes, p->len), kind, &to);
     KILL_POINT("value-moved");
     if (rc)
         return rc;

@@ -205,23 +205,34 @@ static void keep_spares(struct vlog *v, struct record *r, unsigned n)
         record_release(&r[i]);
 }
 
+int vlog_write_records(struct vlog *v, struct stream *s, struct record *r, unsigned n,
+                       struct vptr *out)
+{
+    unsigned i, done;
+    int rc = 0;
+
+    mutex_lock(&v->mu);
+    for (i = 0; i < n && !rc; i += done)
+        rc = write_locked(v, s, r + i, n - i, out + i, &done);
+    mutex_unlock(&v->mu);
+    return rc;
+}
+
 static int append(struct vlog *v, struct stream *s, const struct slice *value,
                   const int *kind, unsigned n, struct vptr *out)
 {
     struct record r[VLOG_SOME];
     struct vptr p[VLOG_SOME] = {{.segment = 0}};
     enum compression usual = __atomic_load_n(&v->o.compression, __ATOMIC_RELAXED);
-    unsigned i, done;
+    unsigned i;
     int rc = 0;
 
     take_spares(v, r, n);
     for (i = 0; i < n && !rc; i++)
         rc = record_build(&r[i], value[i],
                           kind[i] == VLOG_AS_OPENED ? usual : (enum compression)kind[i]);
-    mutex_lock(&v->mu);
-    for (i = 0; i < n && !rc; i += done)
-        rc = write_locked(v, s, r + i, n - i, p + i, &done);
-    mutex_unlock(&v->mu);
+    if (!rc)
+        rc = vlog_write_records(v, s, r, n, p);
     for (i = 0; i < n && !rc; i++) {
         p[i].stored = (uint32_t)r[i].stored;
         p[i].raw = p[i].len = (uint32_t)value[i].len;

@@ -81,7 +81,12 @@ int vlog_append_some(struct vlog *v, const struct slice *value, const int *kind,
                      unsigned n, struct vptr *out);
 /* As vlog_append, for a value that was in a segment before. */
 int vlog_append_moved(struct vlog *v, struct slice value, int kind, struct vptr *out);
-/* vlog_append_moved writes to this segment or to later ones. 0: to any. Cheap. */
+/* What p points to goes there, too, whether p is a part or all of a record. scratch is
+ * the caller's to use again. -ENODATA: it cannot be read, which is logged as vlog_read
+ * does. */
+int vlog_move(struct vlog *v, const struct vptr *p, struct buf *scratch,
+              struct vptr *out);
+/* Both write to this segment or to later ones. 0: to any. Cheap. */
 uint64_t vlog_newest_moved(struct vlog *v);
 
 /* What vlog_append wrote before this call survives power loss when it returns 0

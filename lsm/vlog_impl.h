@@ -52,6 +52,8 @@ struct record {
  * -ENOMEM, -EINVAL for a value too long. Release it in any case.
  */
 int record_build(struct record *r, struct slice value, enum compression want);
+/* A record of the bytes of one, checked, which it borrows. -ENOMEM. */
+int record_copy(struct record *r, struct slice bytes, uint32_t raw);
 void record_place(struct record *r, uint64_t segment, uint64_t offset);
 void record_release(struct record *r);
 
@@ -176,5 +178,13 @@ struct vlog {
     struct record spare[VLOG_SOME]; /* under mu */
     unsigned n_spare;
 };
+
+/* Of n records the places, in out; nothing else of it is set. */
+int vlog_write_records(struct vlog *v, struct stream *s, struct record *r, unsigned n,
+                       struct vptr *out);
+
+/* All of p's record, frames and header checked, into *bytes. *kind: as of vlog_kind, but
+ * of any record. Errors as of vlog_read, and -ENOMEM. */
+int vlog_read_record(struct vlog *v, const struct vptr *p, struct buf *bytes, int *kind);
 
 #endif

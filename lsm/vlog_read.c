@@ -257,6 +257,52 @@ static enum compression header_kind(const uint8_t *header, uint32_t raw)
     return f.type;
 }
 
+/* Of one in memory. */
+static bool is_sound(const uint8_t *record, const struct vptr *p)
+{
+    struct record_frame f;
+
+    if (!record_header_check(record, p))
+        return false;
+    if (p->raw == 0)
+        return true;
+    record_frame_first(record, p->raw, &f);
+    while (f.index < record_frames(p->raw)) {
+        if (!record_frame_sound(&f, record + f.at))
+            return false;
+        record_frame_next(record, p->raw, &f);
+    }
+    return true;
+}
+
+int vlog_read_record(struct vlog *v, const struct vptr *p, struct buf *bytes, int *kind)
+{
+    struct segment *seg;
+    size_t got;
+    uint8_t *to;
+    int rc = get_segment(v, p, &seg);
+
+    if (rc == 0) {
+        buf_clear(bytes);
+        to = buf_reserve(bytes, p->stored);
+        rc = to ? env_file_pread(seg->file, p->offset, to, p->stored, &got) : -ENOMEM;
+        if (rc == 0 && got < p->stored)
+            rc = -ENODATA;
+        if (rc == 0 && !is_sound(to, p)) {
+            rc = -EUCLEAN;
+            env_file_forget(seg->file, p->offset, p->stored); /* as vlog_read does */
+        }
+        segment_put(&v->files, seg);
+    }
+    if (rc == -ENODATA)
+        return corrupt(v, p, "missing");
+    if (rc)
+        return rc == -EUCLEAN ? corrupt(v, p, "checksum") : rc;
+    bytes->len = p->stored;
+    *kind = (int)header_kind(bytes->data, p->raw);
+    return 0;
+}
+
 int vlog_kind(struct vlog *v, const struct vptr *p, int *kind)
 {
     uint8_t small[SMALL_PIECE];

@@ -106,6 +106,21 @@ int record_build(struct record *r, struct slice value, enum compression want)
     return 0;
 }
 
+int record_copy(struct record *r, struct slice bytes, uint32_t raw)
+{
+    size_t header = (size_t)record_header_bytes(raw);
+
+    buf_assign(&r->header, slice_of(bytes.data, header));
+    r->parts = calloc(2, sizeof(*r->parts));
+    if (!r->parts || buf_error(&r->header))
+        return -ENOMEM;
+    r->parts[0] = buf_slice(&r->header);
+    r->parts[1] = slice_of(bytes.data + header, bytes.len - header);
+    r->n_parts = 2;
+    r->stored = bytes.len;
+    return 0;
+}
+
 static uint64_t header_checksum(const uint8_t *header, uint32_t raw, uint64_t segment,
                                 uint64_t offset)
 {

@@ -732,6 +732,124 @@ START_TEST(moved_values_go_to_segments_of_their_own)
 }
 END_TEST
 
+/* What moves is p; it reads as before, from segments of what moved. */
+static struct vptr move(struct vlog *v, const struct vptr *p, struct slice value)
+{
+    struct buf scratch = {0};
+    struct vptr to;
+
+    ck_ok(vlog_move(v, p, &scratch, &to));
+    ck_assert_uint_eq(to.segment, vlog_newest_moved(v));
+    ck_assert_uint_eq(to.len, p->len);
+    ck_assert_int_eq(to.chosen, p->chosen);
+    ck_ok(vlog_check(v, &to, false));
+    check_read(v, &to, slice_of(value.data + p->off, p->len), 0, p->len);
+    buf_release(&scratch);
+    return to;
+}
+
+static void ck_same_frames(const struct vptr *a, const struct vptr *b)
+{
+    size_t header = (size_t)record_header_bytes(a->raw), n = a->stored - header, got;
+    uint8_t *bytes = malloc(2 * n);
+    const struct vptr *p[] = {a, b};
+
+    ck_assert_uint_eq(a->stored, b->stored);
+    for (unsigned i = 0; i < 2; i++) {
+        struct env_file *f;
+        char path[32];
+
+        snprintf(path, sizeof(path), "/d/%06u.vlog", (unsigned)p[i]->segment);
+        ck_ok(env_open(env, path, ENV_READ, 0, &f));
+        ck_ok(env_file_pread(f, p[i]->offset + header, bytes + i * n, n, &got));
+        ck_assert_uint_eq(got, n);
+        ck_ok(env_file_close(f));
+    }
+    ck_assert_mem_eq(bytes, bytes + n, n);
+    free(bytes);
+}
+
+START_TEST(a_whole_record_moves_as_it_is_and_a_part_by_itself)
+{
+    struct vlog *v = begin(1 << 20, COMPRESS_LZ4);
+    int zstd = COMPRESS_ZSTD;
+    struct buf value = {0};
+    struct vptr p, to;
+
+    for (unsigned squeezable = 0; squeezable <= 4; squeezable++) {
+        make_value(&value, 5 * VLOG_FRAME + 77, squeezable);
+        p = append(v, buf_slice(&value));
+        to = move(v, &p, buf_slice(&value));
+        ck_same_frames(&p, &to);
+        to = move(v, &to, buf_slice(&value)); /* out of where it is now */
+        ck_same_frames(&p, &to);
+        p.off = VLOG_FRAME;
+        p.len = 100;
+        to = move(v, &p, buf_slice(&value));
+        ck_assert_uint_eq(to.raw, 100);
+        ck_ok(vlog_append(v, buf_slice(&value), zstd, &p));
+        to = move(v, &p, buf_slice(&value));
+        ck_same_frames(&p, &to);
+    }
+    p = append(v, slice_str(""));
+    move(v, &p, slice_str(""));
+    buf_release(&value);
+    end(v);
+}
+END_TEST
+
+START_TEST(what_moves_is_compressed_as_new_values_are)
+{
+    static const enum compression kinds[] = {COMPRESS_RAW, COMPRESS_LZ4, COMPRESS_ZSTD};
+    struct vlog *v = begin(1 << 20, COMPRESS_RAW);
+    struct buf value = {0};
+    unsigned i, k;
+
+    make_value(&value, 3 * VLOG_FRAME, 4);
+    for (i = 0; i < 3; i++) {
+        for (k = 0; k < 3; k++) {
+            struct vptr p, to, fresh;
+
+            vlog_set_compression(v, kinds[i]);
+            p = append(v, buf_slice(&value));
+            vlog_set_compression(v, kinds[k]);
+            to = move(v, &p, buf_slice(&value));
+            fresh = append(v, buf_slice(&value));
+            ck_assert_uint_eq(to.stored, fresh.stored);
+        }
+    }
+    buf_release(&value);
+    end(v);
+}
+END_TEST
+
+START_TEST(what_is_damaged_does_not_move)
+{
+    struct vlog *v = begin(1 << 20, COMPRESS_LZ4);
+    struct buf value = {0}, scratch = {0};
+    struct vptr p, to;
+    uint32_t at;
+
+    make_value(&value, 3 * VLOG_FRAME, 2);
+    p = append(v, buf_slice(&value));
+    ck_ok(vlog_sync(v));
+    for (at = 0; at < p.stored; at += 97) {
+        ck_ok(env_mem_flip(env, "/d/000001.vlog", p.offset + at, 0x10));
+        ck_err(vlog_move(v, &p, &scratch, &to), ENODATA);
+        ck_ok(env_mem_flip(env, "/d/000001.vlog", p.offset + at, 0x10));
+    }
+    ck_assert(test_log_has("/d/000001.vlog: damaged at offset 0"));
+    p.offset = 5;
+    ck_err(vlog_move(v, &p, &scratch, &to), ENODATA);
+    p.segment = 77;
+    ck_err(vlog_move(v, &p, &scratch, &to), ENODATA);
+    ck_assert_uint_eq(vlog_newest_moved(v), 0);
+    buf_release(&value);
+    buf_release(&scratch);
+    end(v);
+}
+END_TEST
+
 START_TEST(few_segments_are_open_at_a_time)
 {
     struct vlog *v = begin(10, COMPRESS_RAW);
@@ -852,6 +970,9 @@ TEST_MAIN("vlog", TEST_CASE(pointer_golden_bytes),
           TEST_CASE(seal_ends_the_active_segment), TEST_CASE(deleted_segment_is_gone),
           TEST_CASE(unsynced_full_segment_can_be_deleted),
           TEST_CASE(moved_values_go_to_segments_of_their_own),
+          TEST_CASE(a_whole_record_moves_as_it_is_and_a_part_by_itself),
+          TEST_CASE(what_moves_is_compressed_as_new_values_are),
+          TEST_CASE(what_is_damaged_does_not_move),
           TEST_CASE(few_segments_are_open_at_a_time),
           TEST_CASE(failed_append_leaves_no_trace),
           TEST_CASE(some_values_are_appended_as_each_would_be),
