@@ -78,7 +78,11 @@ const char *lsm_path(const struct lsm *db)
 
 int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail)
 {
-    return env_space(db->env, db->dir, total, avail);
+    int rc = env_space(db->env, db->dir, total, avail);
+
+    if (atomic_load(&db->low_space))
+        *avail = 0;
+    return rc;
 }
 
 static uint64_t log_disk_bytes(struct lsm *db)
@@ -454,7 +458,7 @@ int lsm_open(const char *path, const struct lsm_options *o, struct lsm **out)
     start = env_now_ns(db->env);
     rc = db->dir && db->cache ? open_files(db) : -ENOMEM;
     if (!rc && !o->read_only)
-        rc = db_space_begin(db);
+        rc = db_space_again(db);
     if (!rc && !o->read_only)
         db_reserve_take(db);
     if (!rc)

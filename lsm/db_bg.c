@@ -288,6 +288,18 @@ static void note_logs(struct lsm *db, bool resting)
         db_note_logs(db);
 }
 
+/* Which segments can be emptied depends on the room there is: so that is chosen anew,
+ * also when the disk is full no more. */
+static void look_for_room(struct lsm *db)
+{
+    db_reserve_take(db);
+    (void)db_space_again(db); /* if not now, then soon */
+    mutex_lock(&db->state_mu);
+    if (db->victims.n && atomic_load(&db->low_space))
+        db_bg_wake_locked(db);
+    mutex_unlock(&db->state_mu);
+}
+
 static void tick(struct lsm *db, struct timekeeping *t)
 {
     uint64_t seq = atomic_load(&db->publisher.visible), now = env_now_ns(db->env), synced;
@@ -320,7 +332,9 @@ static void tick(struct lsm *db, struct timekeeping *t)
     table_cache_tend(&db->tables);
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);
-    if (!db_writable(db))
+    if (atomic_load(&db->low_space) && !db_writable(db))
+        look_for_room(db);
+    else if (!db_writable(db))
         db_reserve_take(db);
 }
 
@@ -444,7 +458,7 @@ void db_bg_inline(struct lsm *db)
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);
     if (atomic_load(&db->low_space))
-        db_reserve_take(db);
+        look_for_room(db);
 }
 
 int lsm_flush(struct lsm *db)

@@ -400,8 +400,10 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     if (!rc && !c->move && !c->drop)
         db_took(db, LSM_TIME_COMPACTION, env_now_ns(db->env) - start);
     edit_release(&e);
-    if (rc == -ENOSPC)
+    if (rc == -ENOSPC) {
+        (void)vlog_retire_moved(db->vlog); /* else it is garbage until it is full */
         db_reserve_release(db);
+    }
     /* Of a table that is known to be the reason that is all: others go on at once. */
     if (rc == -EUCLEAN || rc == -EIO)
         known = db_find_damage(db, c) > 0;
@@ -455,11 +457,11 @@ static int choose_work(struct lsm *db, const struct version *v, bool full,
 
     if (full)
         return pick_full(v, &o, c);
-    if (!db->collecting)
+    if (!db->collecting && !db->victims_stale)
         rc = vlog_gc_pick(v, &o, &db->victims, c);
     /* Only damaged tables point to what is left of them, as it turned out after the last
      * account: nobody can empty them, and writers are not to wait for it. */
-    if (!rc && !c->reason && !db->compactions_running)
+    if (!rc && !c->reason && !db->compactions_running && !db->victims_stale)
         segment_set_release(&db->victims);
     return rc || c->reason ? rc : pick_compaction(v, &o, c);
 }
@@ -467,7 +469,8 @@ static int choose_work(struct lsm *db, const struct version *v, bool full,
 /* c moves values of what are victims now. */
 static int note_moving_locked(struct lsm *db, struct compaction *c)
 {
-    int rc = c->move ? 0 : segment_set_copy(&c->victims, &db->victims);
+    int rc =
+        c->move || db->victims_stale ? 0 : segment_set_copy(&c->victims, &db->victims);
 
     if (!rc && c->victims.n)
         rc = db_moving_begin_locked(db, &c->moving_floor);

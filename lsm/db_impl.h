@@ -177,6 +177,7 @@ struct lsm {
     struct split *splits;         /* large compactions whose parts are up for grabs */
     int flush_error;              /* of the last flush; 0 when it went well */
     struct segment_set victims;   /* segments to be emptied */
+    bool victims_stale;           /* chosen before the disk got full */
     struct segment_set unmovable; /* segments that hold a damaged value */
     bool collecting;              /* a compaction runs on the victims' account */
     uint64_t *moving_floor; /* each of a compaction that may move values: these are in
@@ -364,9 +365,11 @@ void db_drop_spare(struct lsm *db);
  */
 int db_space_account(struct lsm *db, const struct version *v, const struct view *view,
                      struct memtable *imm, struct segment_set *victims);
-/* The same for what was found at opening: nobody is to pay for garbage that is none until
- * the first flush. Before there are threads. */
-int db_space_begin(struct lsm *db);
+/* The same for the version that is there: at opening, as nobody is to pay for garbage that
+ * is none until the first flush; and on a full disk, where room decides. */
+int db_space_again(struct lsm *db);
+/* Something runs, or is about to, that may give space back. Under state_mu. */
+bool db_space_coming_locked(struct lsm *db);
 /* The value in segment cannot be read, so it stays where it is. */
 void db_note_unmovable(struct lsm *db, uint64_t segment);
 void db_purge_segments(struct lsm *db);
@@ -456,6 +459,9 @@ bool db_reserve_release(struct lsm *db);
 /* At a clean end; on a disk that is nearly full it is left there, for the next opening.
  */
 void db_reserve_drop(struct lsm *db);
+/* Bytes that may be moved before that gives any back: on a full disk, what there is but
+ * half of the reserve, which is for logs, for tables of what deletes, and the manifest. */
+uint64_t db_reserve_room(struct lsm *db);
 /* Is the batch one that is taken now? When the disk is full: one that deletes. */
 bool db_reserve_admits(const struct lsm *db, const struct lsm_batch *b);
 

@@ -237,6 +237,7 @@ static int swap_view(struct lsm *db, struct version *v, const struct memtable *i
         db_view_install_locked(db, new);
         segment_set_release(&db->victims);
         db->victims = *victims;
+        db->victims_stale = false;
         memset(victims, 0, sizeof(*victims));
         db_count_waiting_locked(db);
         db_set_delay_locked(db);

@@ -24,6 +24,7 @@ static uint64_t memtable_limit(const struct lsm_options *o, uint64_t live)
     return share > o->memtable_bytes ? share : o->memtable_bytes;
 }
 
+/* Bounds alone, as if the disk were never full. */
 static struct vlog_gc_options gc_options(const struct lsm_options *o)
 {
     return (struct vlog_gc_options){
@@ -31,6 +32,7 @@ static struct vlog_gc_options gc_options(const struct lsm_options *o)
         .memtables = (uint64_t)o->memtables * o->memtable_bytes,
         .memtable = o->memtable_bytes,
         .segment_bytes = o->segment_bytes,
+        .room = UINT64_MAX,
     };
 }
 
@@ -265,6 +267,7 @@ int db_space_account(struct lsm *db, const struct version *v, const struct view 
         atomic_store(&db->space_deleted, a.deleted);
         atomic_store(&db->space_stuck, stuck);
         vlog_set_segment_bytes(db->vlog, vlog_gc_segment_bytes(&o, live));
+        o.room = db_reserve_room(db);
         rc = vlog_gc_victims(&o, a.uses, n, live, vlog_gc_allowed(&o, live, hidden),
                              victims);
     }
@@ -272,17 +275,22 @@ int db_space_account(struct lsm *db, const struct version *v, const struct view 
     return rc;
 }
 
-int db_space_begin(struct lsm *db)
+int db_space_again(struct lsm *db)
 {
-    struct view *view = atomic_load(&db->view);
     struct segment_set victims;
+    struct view *view;
     int rc;
 
-    mutex_lock(&db->manifest_mu);
+    mutex_lock(&db->manifest_mu); /* the version stays */
+    view = db_view_ref(db);
     rc = db_space_account(db, view->version, view, NULL, &victims);
-    mutex_unlock(&db->manifest_mu);
+    mutex_lock(&db->state_mu);
     segment_set_release(&db->victims);
     db->victims = victims;
+    db->victims_stale = false;
+    mutex_unlock(&db->state_mu);
+    mutex_unlock(&db->manifest_mu);
+    db_view_unref(view);
     return rc;
 }
 
@@ -411,19 +419,19 @@ uint64_t db_space_price(struct lsm *db, const struct lsm_batch *b)
     return price * bytes / 1024;
 }
 
-/* Something runs, or is about to, that may give space back. */
-static bool is_busy_locked(struct lsm *db)
+bool db_space_coming_locked(struct lsm *db)
 {
     bool purging;
 
-    if (atomic_load(&db->error) || atomic_load(&db->closing) ||
-        env_now_ns(db->env) < db->retry_at_ns)
+    if (atomic_load(&db->error) || atomic_load(&db->closing))
         return false;
     mutex_lock(&db->dead_mu);
     purging = db->purging;
     mutex_unlock(&db->dead_mu);
-    return purging || db->victims.n || db->compactions_running ||
-           (atomic_load(&db->view)->n_imm && !db->flush_error);
+    if (purging || db->compactions_running)
+        return true;
+    return env_now_ns(db->env) >= db->retry_at_ns &&
+           (db->victims.n || (atomic_load(&db->view)->n_imm && !db->flush_error));
 }
 
 uint64_t db_space_wait(struct lsm *db)
@@ -437,7 +445,7 @@ uint64_t db_space_wait(struct lsm *db)
             start = env_now_ns(db->env);
         env_about_to_block();
         mutex_lock(&db->state_mu);
-        busy = is_busy_locked(db);
+        busy = db_space_coming_locked(db);
         if (busy)
             cond_wait_ns(&db->room, &db->state_mu, WAIT_NS);
         mutex_unlock(&db->state_mu);

@@ -14,7 +14,11 @@
 enum {
     LOG_CHUNK = 4 << 20,  /* preallocated at a time */
     SOME_BYTES = 1 << 20, /* of large values that are written together */
+    DELETE_PAUSE_NS = 20000000,
 };
+
+/* On a full disk, for room to delete, at most. */
+static const uint64_t DELETE_WAIT_NS = 10000000000;
 
 /* ---- logs and memtables ---- */
 
@@ -426,9 +430,26 @@ static int resolve_and_commit(struct lsm *db, struct lsm_batch *b, bool values,
 }
 
 /*
+ * The room that is left is in other hands for a while: of a compaction that gives back
+ * more than it takes, or fails and gives back that. False: of nobody's.
+ */
+static bool wait_for_room_to_delete(struct lsm *db, uint64_t until_ns)
+{
+    bool coming;
+
+    mutex_lock(&db->state_mu);
+    coming = db_space_coming_locked(db) && env_now_ns(db->env) < until_ns;
+    if (coming)
+        cond_wait_ns(&db->room, &db->state_mu, DELETE_PAUSE_NS);
+    mutex_unlock(&db->state_mu);
+    return coming;
+}
+
+/*
  * Nothing was applied after -ENOSPC: a batch that deletes gets a second chance, with the
- * room that was set aside. `values` is held over both tries: what the batch points to
- * since the first one must still be there in the second.
+ * room that was set aside, and further ones as long as more is coming. `values` is held
+ * over the first two: what the batch points to since the first one must still be there in
+ * the second. (Held any longer, it would keep those from purging who make room.)
  */
 static int write_values_and_commit(struct lsm *db, struct lsm_batch *b,
                                    enum lsm_durability d, uint64_t since, uint64_t *last)
@@ -443,6 +464,12 @@ static int write_values_and_commit(struct lsm *db, struct lsm_batch *b,
         rc = resolve_and_commit(db, b, values, in_log, since, last);
     if (values)
         rwlock_unlock(&db->values);
+    if (rc == -ENOSPC && !values && db_reserve_admits(db, b)) {
+        uint64_t until = env_now_ns(db->env) + DELETE_WAIT_NS;
+
+        while (rc == -ENOSPC && wait_for_room_to_delete(db, until))
+            rc = resolve_and_commit(db, b, values, in_log, since, last);
+    }
     return rc;
 }
 

@@ -151,6 +151,18 @@ static int store_rename(struct env *env, const char *from, const char *to)
     return rc;
 }
 
+/* Of a file, as far as this process knows. mu of its names is held. */
+static uint64_t stored_bytes(struct node *node)
+{
+    uint64_t bytes = node->rec.state == RADOS_OPEN ? 0 : node->rec.size;
+
+    mutex_lock(&node->mu);
+    if (node->w)
+        bytes = node->w->pos;
+    mutex_unlock(&node->mu);
+    return bytes;
+}
+
 static int do_unlink(struct names *n, void *arg)
 {
     struct change_of *c = arg;
@@ -162,9 +174,8 @@ static int do_unlink(struct names *n, void *arg)
     if (e->is.kind != RADOS_FILE)
         return -EISDIR;
     node = names_node(n, e->is.id);
-    if (atomic_load(&n->conn->full) && node && node->links == 1 &&
-        node->rec.state != RADOS_OPEN)
-        conn_give_credit(n->conn, node->rec.size);
+    if (atomic_load(&n->conn->full) && node && node->links == 1)
+        conn_give_credit(n->conn, stored_bytes(node));
     return names_drop_entry(n, c->at->dir, c->at->name);
 }
 

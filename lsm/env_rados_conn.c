@@ -131,7 +131,8 @@ static int connect_to(struct conn *c)
         rc = ra.getaddrs(c->cluster, &c->addrs);
     if (rc)
         ra.shutdown(c->cluster);
-    return rc == -ENOENT ? -ENOTCONN : rc; /* no configuration, or no key; not: no store */
+    return rc == -ENOENT ? -ENOTCONN
+                         : rc; /* no configuration, or no key; not: no store */
 }
 
 int conn_get(struct conn **out)
@@ -209,6 +210,11 @@ void conn_note_full(struct conn *c)
     atomic_store(&c->full_ns, conn_now_ns());
 }
 
+uint64_t conn_credit(struct conn *c)
+{
+    return (uint64_t)atomic_load(&c->credit);
+}
+
 void conn_give_credit(struct conn *c, uint64_t bytes)
 {
     if (atomic_load(&c->credit) < CREDIT_MAX)
@@ -248,12 +254,14 @@ bool conn_has_room(struct names *n)
 int conn_admit(struct names *n, uint64_t bytes)
 {
     struct conn *c = n->conn;
+    long long had = atomic_load(&c->credit);
 
     if (!atomic_load(&c->full))
         return 0;
-    if (atomic_fetch_sub(&c->credit, (long long)bytes) >= (long long)bytes)
-        return 0;
-    atomic_fetch_add(&c->credit, (long long)bytes);
+    /* Never below zero: who takes too much must not refuse another who needs little. */
+    while (had >= (long long)bytes)
+        if (atomic_compare_exchange_weak(&c->credit, &had, had - (long long)bytes))
+            return 0;
     return conn_has_room(n) ? 0 : -ENOSPC;
 }
 

@@ -431,6 +431,8 @@ static int file_truncate(struct env_file *file, uint64_t size)
     mutex_lock(&node->mu);
     node->w->pos = size;
     mutex_unlock(&node->mu);
+    if (atomic_load(&node->names->conn->full))
+        conn_give_credit(node->names->conn, pos - size);
     return 0;
 }
 
@@ -439,7 +441,11 @@ static int fill(struct node *node, uint64_t bytes)
 {
     static const char zeros[64 << 10];
     uint64_t at;
-    int rc = allow_objects(node, bytes);
+    int rc = conn_admit(node->names, bytes), flags;
+
+    flags = atomic_load(&node->names->conn->full) ? FULL_FORCE : FULL_TRY;
+    if (!rc)
+        rc = allow_objects(node, bytes);
 
     for (at = 0; at < bytes && !rc; at += RADOS_OBJECT_BYTES) {
         uint64_t len = bytes - at < RADOS_OBJECT_BYTES ? bytes - at : RADOS_OBJECT_BYTES;
@@ -453,7 +459,7 @@ static int fill(struct node *node, uint64_t bytes)
         ra.write_op_create(op, LIBRADOS_CREATE_EXCLUSIVE, NULL);
         if (len)
             ra.write_op_writesame(op, zeros, sizeof(zeros), len, 0);
-        rc = ra.write_op_operate2(op, node->names->io, oid, NULL, FULL_TRY);
+        rc = ra.write_op_operate2(op, node->names->io, oid, NULL, flags);
         ra.release_write_op(op);
         node->w->pos = at + len;
     }

@@ -119,6 +119,8 @@ uint64_t conn_now_ns(void);
 void conn_note_full(struct conn *c);
 /* So many bytes more. */
 void conn_give_credit(struct conn *c, uint64_t bytes);
+/* What there is: all the room that a full pool has for us. */
+uint64_t conn_credit(struct conn *c);
 /* Errors as the engine's users know them. */
 int conn_errno(int rc);
 
@@ -211,6 +213,7 @@ struct names {
     uint64_t session;  /* 0: none; ids are made of it */
     uint32_t counter;
     _Atomic uint64_t quota, quota_ns; /* of the pool, and when that was asked */
+    _Atomic uint64_t total;           /* bytes, as they were last known */
     int error; /* sticky: fenced, or in disagreement with what others did */
     struct held *held;
 };

@@ -46,7 +46,7 @@ static void apply_quota(struct names *n, uint64_t *total, uint64_t *avail)
 
 /* A cluster without a manager knows nothing of its room: then there is much, until a
  * write is refused. */
-int rados_space(struct names *n, uint64_t *total, uint64_t *avail)
+static int ask(struct names *n, uint64_t *total, uint64_t *avail)
 {
     struct rados_cluster_stat_t s;
     int rc = ra.cluster_stat(n->conn->cluster, &s);
@@ -56,9 +56,23 @@ int rados_space(struct names *n, uint64_t *total, uint64_t *avail)
     *total = s.kb ? s.kb << 10 : (uint64_t)1 << UNKNOWN_SPACE_BITS;
     *avail = s.kb ? s.kb_avail << 10 : *total;
     apply_quota(n, total, avail);
-    if (!conn_has_room(n))
-        *avail = 0;
     return 0;
+}
+
+int rados_space(struct names *n, uint64_t *total, uint64_t *avail)
+{
+    bool room = conn_has_room(n);
+    int rc = 0;
+
+    *total = atomic_load(&n->total);
+    if (room || !*total) {
+        rc = ask(n, total, avail);
+        if (!rc)
+            atomic_store(&n->total, *total);
+    }
+    if (!room)
+        *avail = conn_credit(n->conn);
+    return rc;
 }
 
 #endif

@@ -612,7 +612,8 @@ int lsm_repair(const char *path, const struct lsm_options *o, lsm_repair_fn *rep
  */
 uint64_t lsm_space_bound(const struct lsm_options *o, uint64_t values, uint64_t tables);
 
-/* Bytes of the filesystem that the store is on. */
+/* Bytes of the filesystem that the store is on; none is available when what is left is
+ * for deleting. */
 int lsm_space(struct lsm *db, uint64_t *total, uint64_t *avail);
 /* Bytes that the store itself takes there: tables, segments, and logs and the reserve
  * as they are preallocated. Garbage counts until it is gone. Cheap. */

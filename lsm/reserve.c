@@ -5,8 +5,9 @@
  * the tombstones, the outputs of the compaction that drops what they delete. So
  * a preallocated file RESERVE lies in the open store. At the first ENOSPC it is
  * deleted, and until there is room again only batches that delete are taken:
- * they and the background live on what it left. (RocksDB latches instead; its
- * users delete files and then have to reopen.)
+ * they and the background live on what it left. What is moved to empty segments takes
+ * half of it at most, and one that deletes waits for who has the rest for a while.
+ * (RocksDB latches instead; its users delete files and then have to reopen.)
  */
 #include <stdlib.h>
 
@@ -82,6 +83,12 @@ bool db_reserve_release(struct lsm *db)
     char *path;
     bool had = atomic_exchange(&db->has_reserve, false);
 
+    /* Chosen as if there were room: what they move would take all that there is, fail for
+     * the rest, and leave nothing to delete with. Before low_space, so that whoever looks
+     * for room then chooses anew. */
+    mutex_lock(&db->state_mu);
+    db->victims_stale = true;
+    mutex_unlock(&db->state_mu);
     if (!atomic_exchange(&db->low_space, true))
         err_log("%s: the disk is full; only deleting is possible until there is room",
                 db->dir);
@@ -108,6 +115,17 @@ void db_reserve_drop(struct lsm *db)
         env_unlink(db->env, path); /* if not now, the next close does */
     }
     free(path);
+}
+
+uint64_t db_reserve_room(struct lsm *db)
+{
+    uint64_t total, avail, keep = db_reserve_bytes(&db->o) / 2;
+
+    if (!atomic_load(&db->low_space))
+        return UINT64_MAX;
+    if (env_space(db->env, db->dir, &total, &avail))
+        return 0;
+    return avail > keep ? avail - keep : 0;
 }
 
 bool db_reserve_admits(const struct lsm *db, const struct lsm_batch *b)

@@ -334,6 +334,16 @@ uint64_t vlog_unsynced(struct vlog *v)
     return __atomic_load_n(&s->written, __ATOMIC_RELAXED) - synced;
 }
 
+int vlog_retire_moved(struct vlog *v)
+{
+    int rc;
+
+    mutex_lock(&v->mu);
+    rc = retire_locked(v, &v->stream[VLOG_MOVED]);
+    mutex_unlock(&v->mu);
+    return rc;
+}
+
 int vlog_seal(struct vlog *v)
 {
     int rc = 0, i;

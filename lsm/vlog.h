@@ -97,6 +97,9 @@ int vlog_sync_moved(struct vlog *v);
 /* Bytes that vlog_append wrote and that are not yet synced. */
 uint64_t vlog_unsynced(struct vlog *v);
 
+/* End the active segment of vlog_append_moved: what it was to be good for failed, and
+ * nobody may ever point to what is there. */
+int vlog_retire_moved(struct vlog *v);
 /* End the active segments, if any, and sync. */
 int vlog_seal(struct vlog *v);
 

@@ -169,7 +169,7 @@ int vlog_gc_victims(const struct vlog_gc_options *o, const struct segment_use *u
     for (i = 0; i < n && (double)garbage > STOP * (double)allowed &&
                 moved < round_bytes(o, live) && fullness(&sorted[i]) < full;
          i++) {
-        if (!sorted[i].live)
+        if (!sorted[i].live || moved + sorted[i].live > o->room)
             continue;
         out->number[out->n++] = sorted[i].number;
         garbage -= garbage_of(&sorted[i]);

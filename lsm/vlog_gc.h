@@ -29,6 +29,7 @@ struct vlog_gc_options {
     uint64_t memtables; /* bytes of all memtables, values that they point to included */
     uint64_t memtable;  /* of one of them */
     uint64_t segment_bytes; /* of a segment, at most */
+    uint64_t room;          /* for what a round moves, before it gives any back */
 };
 
 /* Segments are a small part of the live bytes each, so that choosing between them
@@ -56,7 +57,8 @@ uint64_t vlog_gc_price(const struct vlog_gc_options *o, uint64_t live, uint64_t 
 
 /*
  * Choose victims so that garbage stays within `allowed`; the emptiest first, and no
- * more than a round of moderate size. *out is malloc'ed, ascending; may be empty.
+ * more than a round of moderate size for which there is room. *out is malloc'ed,
+ * ascending; may be empty.
  * -ENOMEM.
  */
 int vlog_gc_victims(const struct vlog_gc_options *o, const struct segment_use *uses,

@@ -15,6 +15,7 @@ static const struct vlog_gc_options options = {
     .memtables = 3ull * 64 * MB,
     .memtable = 64 * MB,
     .segment_bytes = 64 * MB,
+    .room = UINT64_MAX,
 };
 
 START_TEST(segments_are_a_small_part_of_what_is_live)
@@ -138,10 +139,30 @@ START_TEST(what_is_shared_beyond_its_size_and_what_is_full_is_no_victim)
 }
 END_TEST
 
+START_TEST(what_there_is_no_room_for_is_not_moved)
+{
+    struct vlog_gc_options o = options;
+    struct segment_use use[] = {
+        {1, 20 * MB, 6 * MB}, {2, 10 * MB, 4 * MB}, {3, 9 * MB, 4 * MB}};
+    struct segment_set set;
+
+    o.room = 5 * MB;
+    ck_ok(vlog_gc_victims(&o, use, 3, 1000ull * MB, 0, &set));
+    ck_assert_uint_eq(set.n, 1);
+    ck_assert_uint_eq(set.number[0], 2);
+    segment_set_release(&set);
+    o.room = 4 * MB - 1;
+    ck_ok(vlog_gc_victims(&o, use, 3, 1000ull * MB, 0, &set));
+    ck_assert_uint_eq(set.n, 0);
+    segment_set_release(&set);
+}
+END_TEST
+
 TEST_MAIN("vlog gc", TEST_CASE(segments_are_a_small_part_of_what_is_live),
           TEST_CASE(the_limit_is_the_ratio_the_memtables_and_one_round),
           TEST_CASE(what_is_hidden_beyond_the_memtables_is_not_allowed_as_garbage),
           TEST_CASE(the_price_rises_smoothly_to_the_limit),
           TEST_CASE(without_a_ratio_nothing_is_paid_or_emptied),
           TEST_CASE(the_emptiest_are_emptied_in_rounds),
-          TEST_CASE(what_is_shared_beyond_its_size_and_what_is_full_is_no_victim))
+          TEST_CASE(what_is_shared_beyond_its_size_and_what_is_full_is_no_victim),
+          TEST_CASE(what_there_is_no_room_for_is_not_moved))
