@@ -51,7 +51,7 @@ static void leave(const int *entered)
 
 /* Until the end of the function. */
 #define ALONE                                                                            \
-    __attribute__((cleanup(leave))) const int entered = pthread_mutex_lock(&mu) == 0
+    __attribute__((cleanup(leave), unused)) const int entered = pthread_mutex_lock(&mu) == 0
 
 /* ---- memory ---- */
 

@@ -36,7 +36,7 @@ static const struct tool tree_tools[] = {
     {"git add", "git -C copy init -q && git -C copy add -A", WRITES, "git"},
     {"git status", "git -C copy status --short", READS, "git"},
     {"rm -rf", "rm -rf tree copy", WRITES, NULL},
-    {NULL},
+    {0},
 };
 
 static const struct tool many_tools[] = {
@@ -46,7 +46,7 @@ static const struct tool many_tools[] = {
     {"grep -r", "grep -r -c no_such_word_in_here . || true", READS, NULL},
     {"tar", "tar -cf - . | cat", READS, NULL},
     {"rm -rf", "rm -rf *", REMOVES, NULL},
-    {NULL},
+    {0},
 };
 
 /* Seconds of each tool in each round: [cold]. */

@@ -153,7 +153,7 @@ static void put_any(void)
         put_entry();
         break;
     case 5:
-        harm_put_extent(&h, any_number(), below(25), "0123456789" + below(10));
+        harm_put_extent(&h, any_number(), below(25), &"0123456789"[below(10)]);
         break;
     case 6:
         if (below(2))
