@@ -234,7 +234,8 @@ while not os.path.exists("stop"):
 END
 mkdir "$MNT/w" && echo 0 >"$MNT/w/a" && echo 0 >"$MNT/w/b"
 python3 "$T/turns.py" "$MNT/w" & turns=$!
-wait_until 120 [ -e "$MNT/w/n3" ]
+turned() { [ "$(cat "$MNT/w/a")" -ge 3 ]; }
+wait_until 120 turned || fail "names turn"
 for i in $(seq 5); do snap create "$MNT" "load$i" || fail "a snapshot under load"; sleep 0.1; done
 touch "$MNT/w/stop" && wait $turns
 for i in $(seq 5); do
