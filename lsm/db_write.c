@@ -437,6 +437,7 @@ static bool wait_for_room_to_delete(struct lsm *db, uint64_t until_ns)
 {
     bool coming;
 
+    env_about_to_block();
     mutex_lock(&db->state_mu);
     coming = db_space_coming_locked(db) && env_now_ns(db->env) < until_ns;
     if (coming)
