@@ -210,7 +210,7 @@ static void *worker(void *arg)
             mutex_lock(&db->state_mu);
             continue;
         }
-        if (!db_choose_locked(db, false, &v, &c)) {
+        if (db_paused_locked(db) || !db_choose_locked(db, false, &v, &c)) {
             cond_wait_ns(&db->work, &db->state_mu, RETRY_NS);
             continue;
         }
@@ -406,9 +406,10 @@ void db_bg_stop(struct lsm *db)
 
 /* ---- without threads, and on demand ---- */
 
-/* Who asks for a compaction, and may call it off. */
+/* Who asks for a compaction, and may call it off; zeroed: nobody did, it is due. */
 struct asker {
-    bool (*go_on)(void *arg); /* NULL: nobody */
+    bool asked;               /* also right after one that failed */
+    bool (*go_on)(void *arg); /* NULL: nobody calls it off */
     void *arg;
 };
 
@@ -417,8 +418,10 @@ static bool called_off(const struct asker *a)
     return a->go_on && !a->go_on(a->arg);
 }
 
-/* True: something was done. *rc: what became of it. */
-static bool compact_here(struct lsm *db, bool full, const struct asker *a, int *rc)
+/* True: something was done. *rc: what became of it; *busy: others compact, after which
+ * there may be more to do. */
+static bool compact_here(struct lsm *db, bool full, const struct asker *a, int *rc,
+                         bool *busy)
 {
     struct compaction c;
     struct version *v;
@@ -432,7 +435,8 @@ static bool compact_here(struct lsm *db, bool full, const struct asker *a, int *
         db_look_again(db);
         mutex_lock(&db->state_mu);
     }
-    some = db_choose_locked(db, full, &v, &c);
+    some = (a->asked || !db_paused_locked(db)) && db_choose_locked(db, full, &v, &c);
+    *busy = db->compactions_running > 0;
     mutex_unlock(&db->state_mu);
     c.go_on = a->go_on;
     c.go_on_arg = a->arg;
@@ -444,7 +448,7 @@ void db_bg_inline(struct lsm *db)
 {
     static const struct asker nobody;
     unsigned round;
-    bool more = true;
+    bool more = true, busy;
     int rc; /* logged, and tried again */
 
     for (round = 0; more && round < INLINE_ROUNDS; round++) {
@@ -453,7 +457,7 @@ void db_bg_inline(struct lsm *db)
         mutex_unlock(&db->state_mu);
         if (more)
             more = db_flush_one(db) == 0;
-        more = compact_here(db, false, &nobody, &rc) || more;
+        more = compact_here(db, false, &nobody, &rc, &busy) || more;
     }
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);
@@ -500,7 +504,7 @@ int lsm_compact(struct lsm *db, bool full)
 
 int lsm_compact_while(struct lsm *db, bool full, bool (*go_on)(void *arg), void *arg)
 {
-    struct asker a = {go_on, arg};
+    struct asker a = {.asked = true, .go_on = go_on, .arg = arg};
     int rc = lsm_flush(db);
 
     atomic_fetch_add(&db->urgent, 1);
@@ -508,11 +512,10 @@ int lsm_compact_while(struct lsm *db, bool full, bool (*go_on)(void *arg), void 
         rate_set(&db->rate, RATE_UNLIMITED);
     while (!rc) {
         int failed;
-        bool worked = compact_here(db, full, &a, &failed), busy;
+        bool busy, worked = compact_here(db, full, &a, &failed, &busy);
 
         mutex_lock(&db->state_mu);
-        busy = db->compactions_running > 0;
-        if (!worked && busy)
+        if (!worked && db->compactions_running)
             (void)cond_wait_ns(&db->room, &db->state_mu, ASK_AGAIN_NS);
         mutex_unlock(&db->state_mu);
         rc = failed ? failed : called_off(&a) ? -ECANCELED : db_writable(db);

@@ -373,12 +373,12 @@ static void count_one(struct lsm *db, const struct compaction *c)
         atomic_fetch_add(&db->count.compactions, 1);
 }
 
-int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
+/* Carry it out and make the result part of the store; a failed one leaves no file. */
+static int carry_out(struct lsm *db, struct version *v, struct compaction *c)
 {
-    struct edit e = {0};
-    uint64_t moved;
     uint64_t start = env_now_ns(db->env);
-    bool news, known = false, unsure = false;
+    struct edit e = {0};
+    bool unsure = false;
     int rc = 0;
 
     if (c->move)
@@ -400,31 +400,48 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
     if (!rc && !c->move && !c->drop)
         db_took(db, LSM_TIME_COMPACTION, env_now_ns(db->env) - start);
     edit_release(&e);
-    if (rc == -ENOSPC) {
-        (void)vlog_retire_moved(db->vlog); /* else it is garbage until it is full */
-        db_reserve_release(db);
-    }
-    /* Of a table that is known to be the reason that is all: others go on at once. */
-    if (rc == -EUCLEAN || rc == -EIO)
-        known = db_find_damage(db, c) > 0;
-    mutex_lock(&db->state_mu);
+    return rc;
+}
+
+/* c is over, with rc. True: that is news, to be told once and not at every try. */
+static bool end_locked(struct lsm *db, struct compaction *c, int rc, bool known_damage)
+{
+    bool news = rc != db->compact_error && rc != -ECANCELED && rc != -EROFS;
+
     set_compacting_locked(c, false);
     db->compactions_running--;
     if (c->victims.n)
         db_moving_end_locked(db, c->moving_floor);
     if (c->reason == PICK_GARBAGE)
         db->collecting = false;
-    /* Told once, not at every try; and in the statistics. */
-    news = rc != db->compact_error && rc != -ECANCELED && rc != -EROFS;
-    if (rc && rc != -ECANCELED)
-        atomic_fetch_add(&db->count.failures, 1);
     if (rc != -ECANCELED)
         db->compact_error = rc;
-    if (rc && rc != -ECANCELED && !known)
-        db->retry_at_ns = env_now_ns(db->env) +
-                          (rc == -ENOSPC ? RETRY_FULL_S : RETRY_S) * 1000000000ull;
+    if (rc && rc != -ECANCELED) {
+        atomic_fetch_add(&db->count.failures, 1);
+        if (!known_damage)
+            db->retry_at_ns = env_now_ns(db->env) +
+                              (rc == -ENOSPC ? RETRY_FULL_S : RETRY_S) * 1000000000ull;
+    }
     db_bg_wake_locked(db);
     pthread_cond_broadcast(&db->room);
+    return news;
+}
+
+int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
+{
+    int rc = carry_out(db, v, c);
+    bool news, known_damage = false;
+    uint64_t moved;
+
+    if (rc == -ENOSPC) {
+        (void)vlog_retire_moved(db->vlog); /* else it is garbage until it is full */
+        db_reserve_release(db);
+    }
+    /* Of a table that is known to be the reason that is all: others go on at once. */
+    if (rc == -EUCLEAN || rc == -EIO)
+        known_damage = db_find_damage(db, c) > 0;
+    mutex_lock(&db->state_mu);
+    news = end_locked(db, c, rc, known_damage);
     mutex_unlock(&db->state_mu);
     moved = c->moved_bytes;
     compaction_release(c);
@@ -479,13 +496,18 @@ static int note_moving_locked(struct lsm *db, struct compaction *c)
     return rc;
 }
 
+bool db_paused_locked(struct lsm *db)
+{
+    return env_now_ns(db->env) < db->retry_at_ns;
+}
+
 /* Choose one and mark its inputs. False: nothing to do. *v is referenced. */
 bool db_choose_locked(struct lsm *db, bool full, struct version **v, struct compaction *c)
 {
     int rc;
 
     memset(c, 0, sizeof(*c));
-    if (atomic_load(&db->error) || env_now_ns(db->env) < db->retry_at_ns)
+    if (atomic_load(&db->error))
         return false;
     *v = atomic_load(&db->view)->version;
     rc = choose_work(db, *v, full, c);

@@ -184,7 +184,7 @@ struct lsm {
                                segments from here on */
     unsigned n_moving;
     int compact_error;                  /* of the last compaction, likewise */
-    uint64_t retry_at_ns;               /* no compaction before: the last one failed */
+    uint64_t retry_at_ns;               /* db_paused_locked */
     _Atomic uint64_t damaged_tables;    /* found since it was opened */
     _Atomic uint64_t unreadable_tables; /* that the disk does not read just now... */
     uint64_t look_ns; /* ...and when to look at the first of them again; UINT64_MAX:
@@ -528,6 +528,9 @@ void compact_undo(struct lsm *db, const struct edit *e);
 
 /* ---- db_compact.c ---- */
 
+/* The last compaction failed, and it is not time yet to try again. Who asks for one need
+ * not wait for that. Under state_mu. */
+bool db_paused_locked(struct lsm *db);
 /* Choose a compaction (with full, one of a full compaction) and mark its inputs.
  * False: nothing to do. *v is referenced. Under state_mu. */
 bool db_choose_locked(struct lsm *db, bool full, struct version **v,

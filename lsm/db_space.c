@@ -430,7 +430,7 @@ bool db_space_coming_locked(struct lsm *db)
     mutex_unlock(&db->dead_mu);
     if (purging || db->compactions_running)
         return true;
-    return env_now_ns(db->env) >= db->retry_at_ns &&
+    return !db_paused_locked(db) &&
            (db->victims.n || (atomic_load(&db->view)->n_imm && !db->flush_error));
 }
 

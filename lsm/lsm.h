@@ -337,7 +337,9 @@ void lsm_txn_free(struct lsm_txn *t);
 
 /* Write the memtables to tables and wait for it. */
 int lsm_flush(struct lsm *db);
-/* Compact until no level is over its target; with `full`, into one level. */
+/* Compact until no level is over its target; with `full`, into one level. Its own failure,
+ * or one that a compaction beside it had, is returned, and what failed before is tried
+ * again at once; tables known to be damaged (lsm_stats) stay out, and are no failure. */
 int lsm_compact(struct lsm *db, bool full);
 /* The same, as long as go_on says so, which is asked now and then by any thread, several
  * at once: else -ECANCELED, soon, and what was done until then stays. */

@@ -448,6 +448,30 @@ START_TEST(a_failed_compaction_is_not_tried_again_at_once)
 }
 END_TEST
 
+/* Regression: while the pause after a failure lasted, 0 was returned and nothing done. */
+START_TEST(who_asks_for_a_compaction_right_after_one_that_failed_gets_it_or_hears_why_not)
+{
+    struct rig r;
+
+    rig_init(&r, "again");
+    rig_open(&r);
+    put(&r, 1, 0);
+    ck_ok(lsm_flush(r.db));
+    put(&r, 1, 1);
+    ck_ok(lsm_flush(r.db));
+    env_mem_fail_at(r.env, 1, ENOSPC, ENV_MEM_APPEND, ENV_MEM_FOREVER);
+    test_log_capture();
+    ck_err(lsm_compact(r.db, true), ENOSPC);
+    ck_err(lsm_compact(r.db, true), ENOSPC);
+    env_mem_fail_at(r.env, 0, 0, 0, ENV_MEM_ONCE);
+    ck_ok(lsm_compact(r.db, true));
+    ck_assert_uint_eq(stats(&r).entries, 1);
+    check(&r, NULL, 1, 1);
+    finish(&r);
+    rig_release(&r);
+}
+END_TEST
+
 /* A store with KEYS keys, and its largest table, which nobody is compacting just now.
  * Opened anew with a worker. */
 static void fill_at_rest(struct rig *r, struct largest *l, bool damage)
@@ -712,6 +736,8 @@ TEST_MAIN("compact",
           TEST_CASE_ALONE(a_hole_between_range_deletes_keeps_a_table),
           TEST_CASE_ALONE(range_deletes_side_by_side_cover_a_table_together),
           TEST_CASE_ALONE(a_failed_compaction_is_not_tried_again_at_once),
+          TEST_CASE_ALONE(
+              who_asks_for_a_compaction_right_after_one_that_failed_gets_it_or_hears_why_not),
           TEST_CASE_ALONE(a_damaged_table_keeps_only_itself_from_being_compacted),
           TEST_CASE(a_table_that_the_disk_does_not_read_does_so_for_as_long),
           TEST_CASE_ALONE(a_damaged_table_keeps_nobody_from_overwriting_values),
