@@ -74,7 +74,11 @@ static int back_up(const struct source *from, const char *dest, const char *name
 {
     static char snapshots[PATH_MAX], to[PATH_MAX],
         part[PATH_MAX + SNAPSHOT_NAME_MAX + 16];
-    struct transfer t = {.from = from->dir, .to = to, .part = part, .others = snapshots};
+    struct transfer t = {.from = from->dir,
+                         .to = to,
+                         .part = part,
+                         .others = snapshots,
+                         .settings = from->target.store};
     int err = snapshot_path(dest, name, to, why), claim;
 
     if (!err)
@@ -158,7 +162,8 @@ static int find_backup(const char *arg, char path[PATH_MAX], struct why *why)
 int cmd_restore(int argc, char **argv)
 {
     static char from[PATH_MAX], to[PATH_MAX], part[PATH_MAX + 16];
-    struct transfer t = {.from = from, .to = to, .part = part, .verify = true};
+    struct transfer t = {
+        .from = from, .to = to, .part = part, .settings = from, .verify = true};
     struct why why;
     int err, claim;
 

@@ -25,6 +25,7 @@
 struct mount_job {
     struct mount_options options;
     char store[PATH_MAX], mountpoint[PATH_MAX];
+    const char *argv0; /* what we were called as */
     struct buf words;  /* all that was given with -o */
     struct env *cache; /* options.lsm.env, if it is one; else NULL */
 };
@@ -220,6 +221,54 @@ static int serve_store(struct launch *l, struct mount_job *job)
     return err || close_err ? 1 : 0;
 }
 
+/*
+ * mount(8), which calls us as mount.siltfs, has suid and dev for its defaults and says
+ * nothing of them to its helpers, only nosuid and nodev: else root could not have them.
+ */
+static int mount8_defaults(const char *argv0, struct mount_options *o, struct why *why)
+{
+    if (strcmp(argv0, "mount") == 0 || getuid() != 0)
+        return 0;
+    return mount_options_parse(o, "suid,dev", why);
+}
+
+/* What the store keeps goes before what was given. */
+static int keep_settings(struct mount_job *job, struct why *why)
+{
+    char list[SETTINGS_MAX];
+    int err = settings_read(job->store, list, why);
+
+    if (err || !list[0])
+        return err;
+    mount_options_release(&job->options);
+    mount_options_init(&job->options);
+    err = mount8_defaults(job->argv0, &job->options, why);
+    if (!err)
+        err = mount_options_parse(&job->options, list, why);
+    buf_append(&job->words, "", 1);
+    if (!err && buf_error(&job->words))
+        return why_set(why, -ENOMEM, "out of memory");
+    return err ? err
+               : mount_options_parse(&job->options, (const char *)job->words.data, why);
+}
+
+/* Asked only after the fork, which librados does not survive; and where the cache is was
+ * found before, from another current directory. */
+static int settings_on_rados(struct mount_job *job, struct why *why)
+{
+    struct mount_options *o = &job->options;
+    char cache[sizeof(o->cache)];
+    int err;
+
+    strcpy(cache, o->cache);
+    err = keep_settings(job, why);
+    strcpy(o->cache, cache);
+    /* It has sums of its own, and reading all is dear. */
+    if (!o->verify_given)
+        o->lsm.verify_bytes = 0;
+    return err;
+}
+
 static int serve(struct launch *l, void *arg)
 {
     struct mount_job *job = arg;
@@ -230,21 +279,12 @@ static int serve(struct launch *l, void *arg)
     if (session_catch_signals(&why))
         return launch_failed(l, &why);
     env_set_block_hook(session_about_to_wait);
+    if (env_is_rados(job->store) && settings_on_rados(job, &why))
+        return launch_failed(l, &why);
     open_cache(job);
     rc = serve_store(l, job);
     env_cache_close(job->cache);
     return rc;
-}
-
-/*
- * mount(8), which calls us as mount.siltfs, has suid and dev for its defaults and says
- * nothing of them to its helpers, only nosuid and nodev: else root could not have them.
- */
-static int mount8_defaults(const char *argv0, struct mount_options *o, struct why *why)
-{
-    if (strcmp(argv0, "mount") == 0 || getuid() != 0)
-        return 0;
-    return mount_options_parse(o, "suid,dev", why);
 }
 
 /* The daemon's current directory is another one. */
@@ -281,12 +321,8 @@ static void configure_rados(struct mount_job *job)
         .lease_s = o->rados_lease_s,
     };
 
-    if (!env_is_rados(job->store))
-        return;
-    env_rados_configure(&rados);
-    /* It has sums of its own, and reading all is dear. */
-    if (!o->verify_given)
-        o->lsm.verify_bytes = 0;
+    if (env_is_rados(job->store))
+        env_rados_configure(&rados);
 }
 
 static int take_words(struct mount_job *job, const char *list, struct why *why)
@@ -296,26 +332,6 @@ static int take_words(struct mount_job *job, const char *list, struct why *why)
     why_set(why, 0, "out of memory");
     return buf_error(&job->words) ? -ENOMEM
                                   : mount_options_parse(&job->options, list, why);
-}
-
-/* What the store keeps goes before what was given. */
-static int keep_settings(struct mount_job *job, const char *argv0, struct why *why)
-{
-    char list[SETTINGS_MAX];
-    int err = settings_read(job->store, list, why);
-
-    if (err || !list[0])
-        return err;
-    mount_options_release(&job->options);
-    mount_options_init(&job->options);
-    err = mount8_defaults(argv0, &job->options, why);
-    if (!err)
-        err = mount_options_parse(&job->options, list, why);
-    buf_append(&job->words, "", 1);
-    if (!err && buf_error(&job->words))
-        return why_set(why, -ENOMEM, "out of memory");
-    return err ? err
-               : mount_options_parse(&job->options, (const char *)job->words.data, why);
 }
 
 /* *absent: there is no store, and that is to be no error. */
@@ -328,7 +344,8 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
     char list[128];
     int c;
 
-    if (mount8_defaults(argv[0], &job->options, &why))
+    job->argv0 = argv[0];
+    if (mount8_defaults(job->argv0, &job->options, &why))
         return fail("%s", why.text);
     opterr = 0;
     while ((c = getopt_long(argc, argv, "fo:", long_options, NULL)) != -1) {
@@ -350,8 +367,8 @@ static int parse(int argc, char **argv, struct mount_job *job, bool *foreground,
     if (*absent)
         return 0;
     if (mountpoint_resolve(argv[optind + 1], job->mountpoint, &why) ||
-        find_store(job, argv[optind], &why) || keep_settings(job, argv[0], &why) ||
-        find_cache(job, &why))
+        find_store(job, argv[optind], &why) ||
+        (!env_is_rados(job->store) && keep_settings(job, &why)) || find_cache(job, &why))
         return fail("%s", why.text);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "options.h"
 #include "progress.h"
+#include "settings.h"
 #include "source.h"
 #include "store.h"
 
@@ -226,6 +227,9 @@ static int clone_to(const struct source *from, const char *to, struct why *why)
     err = lsm_clone(db, to, show_copied, &bar);
     progress_clear(&bar);
     lsm_close(db); /* read only: nothing to lose */
+    if (!err && (err = settings_carry(from->target.store, to)))
+        return why_set(why, err, "%s: made, but without the options that %s keeps: %s",
+                       to, from->target.store, strerror(-err));
     if (err == -EEXIST)
         return why_set(why, err,
                        "%s: is there already, or what is no clone begun as %s.clone-tmp; "

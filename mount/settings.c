@@ -4,12 +4,9 @@
 #include "settings.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "files.h"
 
@@ -130,29 +127,34 @@ static int add_word(void *arg, const char *word)
 
 /* ---- the file ---- */
 
-int settings_read(const char *store, char list[SETTINGS_MAX], struct why *why)
+/* The first line of the file, "" when there is none. */
+static int read_list(const char *store, char list[SETTINGS_MAX])
 {
-    char path[PATH_MAX];
-    ssize_t n;
-    int fd;
+    struct env_file *f;
+    size_t got = 0;
+    int err = open_file(store, FILE_NAME, &f);
 
     list[0] = '\0';
-    snprintf(path, sizeof(path), "%s/" FILE_NAME, store);
-    fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) /* whether that is a store, who opens it says */
-        return errno == ENOENT || errno == ENOTDIR
-                   ? 0
-                   : why_set(why, -errno, "%s: %s", path, strerror(errno));
-    n = read(fd, list, SETTINGS_MAX);
-    close(fd);
-    if (n < 0)
-        return why_set(why, -errno, "%s: %s", path, strerror(errno));
-    list[n < SETTINGS_MAX ? n : 0] = '\0';
+    if (err) /* whether that is a store, who opens it says */
+        return err == -ENOENT || err == -ENOTDIR ? 0 : err == -EUCLEAN ? -EINVAL : err;
+    err = env_file_pread(f, 0, list, SETTINGS_MAX, &got);
+    env_file_close(f); /* was only read */
+    list[!err && got < SETTINGS_MAX ? got : 0] = '\0';
     list[strcspn(list, "\n")] = '\0';
-    if (n == SETTINGS_MAX || check_list(list, NULL, why))
+    return !err && got == SETTINGS_MAX ? -EINVAL : err;
+}
+
+int settings_read(const char *store, char list[SETTINGS_MAX], struct why *why)
+{
+    int err = read_list(store, list);
+
+    if (err && err != -EINVAL)
+        return why_set(why, err, "%s/" FILE_NAME ": %s", store, strerror(-err));
+    if (err || check_list(list, NULL, why))
         return why_set(why, -EINVAL,
-                       "%s: no options of a store; remove that file to do without them",
-                       path);
+                       "%s/" FILE_NAME
+                       ": no options of a store; remove that file to do without them",
+                       store);
     return 0;
 }
 
@@ -184,6 +186,14 @@ static int write_list(const char *store, const char *list)
     if (!err)
         err = rename_file(store, TEMP_NAME, FILE_NAME);
     return err ? err : env_sync_dir(env_for(store), store);
+}
+
+int settings_carry(const char *from, const char *to)
+{
+    char list[SETTINGS_MAX];
+    int err = read_list(from, list);
+
+    return err || !list[0] ? err : write_list(to, list);
 }
 
 /* A store that keeps what the engine does not take could not be mounted. */

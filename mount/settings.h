@@ -14,7 +14,8 @@ enum { SETTINGS_MAX = 1024 };
 /* Is word, "NAME=VALUE" or a name, of an option that a store keeps? */
 bool settings_has(const char *word);
 
-/* What is kept, "" for nothing. -EINVAL: it makes no sense. */
+/* What is kept, "" for nothing. -EINVAL: it makes no sense. Of a store on RADOS it asks the
+ * cluster, so not before a fork. */
 int settings_read(const char *store, char list[SETTINGS_MAX], struct why *why);
 /* Of a store at rest: what it keeps into o. */
 int settings_lsm(const char *store, struct lsm_options *o, struct why *why);
@@ -24,6 +25,10 @@ int settings_lsm(const char *store, struct lsm_options *o, struct why *why);
  * that name. Lasting when it returns 0. Only the one who has the store may.
  */
 int settings_keep(const char *store, const char *words, struct why *why);
+
+/* What `from` keeps, the store in `to` shall keep, which is new and nobody uses: as
+ * settings_keep, unread. 0 or -errno. */
+int settings_carry(const char *from, const char *to);
 
 /* The same in a mount, and use at once what can be. tell: a line for each that cannot. */
 int settings_change(struct ops *o, const char *words,

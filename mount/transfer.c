@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "files.h"
+#include "settings.h"
 
 struct job {
     struct transfer *t;
@@ -279,6 +280,8 @@ static int end(struct job *j)
 
     if (!err)
         err = files_write_sums(&j->from, j->t->part);
+    if (!err)
+        err = settings_carry(j->t->settings, j->t->part);
     if (!err)
         err = env_sync_dir(env, j->t->part);
     if (!err)

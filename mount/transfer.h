@@ -23,6 +23,8 @@ struct transfer {
     const char *part; /* beside `to`: where it is built */
     /* NULL, or a directory of stores: files are looked for in each of them. */
     const char *others;
+    /* A directory whose OPTIONS (settings.h) go along. */
+    const char *settings;
     bool verify; /* `from` has SUMS: every byte read must match them */
     lsm_progress_fn *progress;
     void *arg;

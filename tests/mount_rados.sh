@@ -75,7 +75,10 @@ ok "it is unmounted" "$SILTFS" umount "$MNT"
 
 # ---- snapshots ----
 
+ok "an option is kept in the store" "$SILTFS" set "$S" memory=64M
 serve "$S" "$MNT"
+ok "... and its next mount has it" grep -qx memory=67108864 "$MNT/.siltfs/config"
+ok "... until it is not to be kept" "$SILTFS" set "$MNT" memory=default
 ok "a snapshot is made" "$SILTFS" snapshot create "$S" then
 rm -r "$MNT/lsm"
 mkdir "$T"/s{1..4}

@@ -36,6 +36,12 @@ ok "a store that is compacted at rest does so" "$SILTFS" compact "$STORE"
 ok "mounted" "$SILTFS" mount "$STORE" "$MNT"
 ok "... so" config strategy=tiered
 ok "... with the limit" bash -c "'$SILTFS' set '$MNT' | grep -qx size=1073741824"
+kept="background_rate=20M compression=none strategy=tiered"
+ok "a clone of the mount is made" "$SILTFS" clone "$MNT" "$T/clone"
+same "... which keeps them, too" "$(kept "$T/clone")" "$kept"
+ok "the mount is backed up" "$SILTFS" backup "$MNT" "$T/backups" one
+ok "... and restored" "$SILTFS" restore "$T/backups@one" "$T/restored"
+same "... with what it keeps" "$(kept "$T/restored")" "$kept"
 
 says "a limit of a mount" 'limits change while it is not' "$SILTFS" set "$MNT" size=2G
 says "an unknown option" 'unknown option' "$SILTFS" set "$MNT" colour=red
@@ -48,7 +54,7 @@ done
 ok "... of which nothing is in use" config sync_interval=5
 says "no store" 'no such store' "$SILTFS" set "$T/none" memory=1G
 says "no arguments" 'usage: siltfs set' "$SILTFS" set
-same "nothing of that was kept" "$(kept "$MNT")" "background_rate=20M compression=none strategy=tiered"
+same "nothing of that was kept" "$(kept "$MNT")" "$kept"
 "$SILTFS" umount "$MNT"
 says "one that no mount would take, at rest" 'out of range' "$SILTFS" set "$STORE" memory=1 size=2G
 ok "... and the limit is what it was" bash -c "'$SILTFS' set '$STORE' | grep -qx size=1073741824"
