@@ -67,7 +67,8 @@ struct fs_options {
     bool read_only;
     enum fs_atime atime;
     bool nodiratime;       /* never by a listing */
-    unsigned writeback_ms; /* lazy attributes (atime) reach the store this often */
+    unsigned writeback_ms; /* a thread writes lazy attributes (atime) this often, and
+                              gives back memory of what was forgotten; 0: none does */
     /* Called, if there is one, by the operation that takes the last name from a file that
      * is still referred to, with locks held: it must not call back. */
     void (*last_name)(uint64_t ino, uint64_t size_bytes);

@@ -8,6 +8,9 @@
  * writeback_ms, sync and unmount write it too, and so does the last reference
  * when it goes. At most LAZY_MAX inodes wait at a time: one more is written
  * at once.
+ *
+ * The thread also counts what a crash left uncounted, and gives memory back to the system;
+ * of a read-only mount that is all it does.
  */
 #include "quota.h"
 #include "txn.h"
@@ -232,8 +235,6 @@ int lazy_start(struct fs *fs)
     fs->lazy = malloc(LAZY_MAX * sizeof(*fs->lazy));
     if (!fs->lazy)
         return -ENOMEM;
-    if (fs->options.read_only)
-        return 0;
     if (!fs->options.writeback_ms) {
         usage_recount(fs);
         quota_work(fs);

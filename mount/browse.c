@@ -99,6 +99,7 @@ static int open_view(struct browse *b, struct view *v, const char *name)
     if (err)
         return err == -EINVAL ? -ENOENT : err;
     lo.read_only = fo.read_only = true;
+    fo.writeback_ms = 0; /* no thread for each */
     lo.memory_bytes = MEMORY_EACH;
     lo.memtable_bytes = 0;
     lo.verify_bytes = 0;

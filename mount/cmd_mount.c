@@ -62,6 +62,7 @@ static int look(void *arg, struct lsm *db)
     struct fs *fs;
 
     o.read_only = true;
+    o.writeback_ms = 0;
     l->err = fs_mount(db, &o, &fs);
     return l->err ? l->err : fs_unmount(fs);
 }
