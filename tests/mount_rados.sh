@@ -95,7 +95,7 @@ ok "the store is unmounted" "$SILTFS" umount "$MNT"
 # ---- the README ----
 
 README=$(realpath README.md)
-PATH=$T/bin:$PATH walk "## On a Ceph cluster" "## Tuning"
+PATH=$T/bin:$PATH walk "## On a Ceph cluster" "## What works"
 ok "there was something to walk" [ $commands -ge 14 ]
 
 # ---- carried ----
