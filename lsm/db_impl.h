@@ -379,8 +379,11 @@ int db_moving_begin_locked(struct lsm *db, uint64_t *floor);
 void db_moving_end_locked(struct lsm *db, uint64_t floor);
 /* May a compaction under way have moved values there, that only it knows of? */
 bool db_is_moved_to_locked(const struct lsm *db, const struct vlog_segment *s);
-/* Note in m how much b's deletes may have turned into garbage. */
-void db_space_note(struct lsm *db, struct memtable *m, const struct lsm_batch *b);
+/* Bytes of values that b's deletes turn into garbage, about. May read: the tables at the
+ * ends of a range are opened. */
+uint64_t db_space_deletes(struct lsm *db, const struct lsm_batch *b);
+/* Note in m that so many were. */
+void db_space_note(struct lsm *db, struct memtable *m, uint64_t bytes);
 /* The active memtable holds, points to or deletes as much as it may. Under write_mu. */
 bool db_memtable_full(const struct lsm *db);
 /* Nanoseconds to pay for b: for what it writes, and for a delete as much as writing a

@@ -12,7 +12,6 @@
 
 enum {
     REF_SHARE = 32, /* of all separated bytes, what one memtable may point to */
-    SAMPLES = 16,   /* keys of a table that tell how much of it is in a range */
     WAIT_NS = 50000000,
 };
 
@@ -306,24 +305,23 @@ static uint64_t table_refs(const struct table_meta *m)
     return bytes;
 }
 
-/* Keys of f in r, of SAMPLES; half of them when they cannot be had for nothing. A
- * short reader asks (table_cache.h). */
-static unsigned samples_in(struct tfile *f, const struct key_range *r)
+/* Bytes of separated values that f refers to in r, about. The table is opened for it,
+ * once: a guess would make each overwritten MiB of a large file, which is one table, as
+ * costly as half of the file. Of one that cannot be read nothing can be given back. */
+static uint64_t covered_in(struct tfile *f, const struct key_range *r)
 {
-    struct table *t = atomic_load(&f->table);
-    unsigned in = 0, i;
+    struct table *t;
+    double part;
 
-    for (i = 0; i < SAMPLES && t; i++) {
-        struct slice key = table_key_near(t, i, SAMPLES);
-
-        in += slice_cmp(key, r->lo) >= 0 && slice_cmp(key, r->hi) < 0;
-    }
-    return t ? in : SAMPLES / 2;
+    if (atomic_load(&f->left_out) || tfile_pin(f, TABLE_ITER_READ, &t))
+        return 0;
+    part = table_part_before(t, r->hi) - table_part_before(t, r->lo);
+    tfile_unpin(f);
+    return (uint64_t)(part * (double)table_refs(&f->meta));
 }
 
-/* Bytes of separated values in the range [from, to), about. */
-static uint64_t covered_bytes(const struct version *v, bool short_reader,
-                              struct slice from, struct slice to)
+/* The same in the range [from, to), of all levels but L0. */
+static uint64_t covered_bytes(const struct version *v, struct slice from, struct slice to)
 {
     struct key_range r = {from, to, true};
     uint64_t bytes = 0;
@@ -337,17 +335,15 @@ static uint64_t covered_bytes(const struct version *v, bool short_reader,
         for (i = first; i < end; i++) {
             struct tfile *f = v->file[level][i];
             bool inner = i > first && i + 1 < end;
-            unsigned part = inner          ? SAMPLES
-                            : short_reader ? samples_in(f, &r)
-                                           : SAMPLES / 2;
 
-            bytes += table_refs(&f->meta) / SAMPLES * part;
+            if (f->meta.n_refs)
+                bytes += inner ? table_refs(&f->meta) : covered_in(f, &r);
         }
     }
     return bytes;
 }
 
-void db_space_note(struct lsm *db, struct memtable *m, const struct lsm_batch *b)
+uint64_t db_space_deletes(struct lsm *db, const struct lsm_batch *b)
 {
     uint64_t mean = atomic_load_explicit(&db->space_mean, memory_order_relaxed),
              bytes = 0;
@@ -356,7 +352,7 @@ void db_space_note(struct lsm *db, struct memtable *m, const struct lsm_batch *b
     size_t i;
 
     if (!mean || db->o.garbage_ratio <= 0)
-        return;
+        return 0;
     for (i = 0; i < b->n; i++) {
         if (b->ops[i].kind == BATCH_DELETE)
             bytes += mean;
@@ -364,11 +360,16 @@ void db_space_note(struct lsm *db, struct memtable *m, const struct lsm_batch *b
             continue;
         if (!v)
             v = db_view(db, s = db_slot(db));
-        bytes += covered_bytes(v->version, s != NULL, batch_key(b, &b->ops[i]),
+        bytes += covered_bytes(v->version, batch_key(b, &b->ops[i]),
                                batch_value(b, &b->ops[i]));
     }
     if (v)
         db_view_done(s, v);
+    return bytes;
+}
+
+void db_space_note(struct lsm *db, struct memtable *m, uint64_t bytes)
+{
     if (!bytes)
         return;
     atomic_fetch_add(&memtable_place(m)->deleted_bytes, bytes);

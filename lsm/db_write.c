@@ -403,8 +403,8 @@ static void cut_gaps(struct lsm *db, const struct lsm_batch *b)
 
 static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t *last)
 {
+    uint64_t ticket, deletes = db_space_deletes(db, b);
     struct memtable *mem;
-    uint64_t ticket;
     int rc = batch_encode(b);
 
     if (!rc)
@@ -416,7 +416,7 @@ static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t 
     rc = db_apply(mem, buf_slice(&b->wire));
     if (rc)
         db_fail(db, rc, "filling the memtable"); /* the log has it: reopen to see it */
-    db_space_note(db, mem, b);
+    db_space_note(db, mem, deletes);
     publish(&db->publisher, ticket, *last);
     return rc;
 }

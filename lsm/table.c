@@ -263,6 +263,11 @@ struct slice table_key_near(const struct table *t, unsigned i, unsigned n)
         table_index_key(&t->index, (uint32_t)((uint64_t)t->index.n * i / n)));
 }
 
+double table_part_before(const struct table *t, struct slice user)
+{
+    return table_index_part(&t->index, buf_slice(&t->meta.smallest), user);
+}
+
 bool table_has_filter(const struct table *t)
 {
     return t->filter != NULL;

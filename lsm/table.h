@@ -40,6 +40,9 @@ const struct range_tombstone *table_range_deletes(const struct table *t, size_t 
 /* The user key of the entry at about part i of n of the data, i < n; borrowed from t.
  * They ascend with i, and some may be equal. */
 struct slice table_key_near(const struct table *t, unsigned i, unsigned n);
+/* Which part of the table's entries, 0 to 1, is before the user key: to a block exactly,
+ * within it as if keys were evenly spread. */
+double table_part_before(const struct table *t, struct slice user);
 
 bool table_has_filter(const struct table *t);
 /* May the table hold user key with this hash_key? Always true without filter. */

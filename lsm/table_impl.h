@@ -118,6 +118,9 @@ int table_index_init(struct table_index *x, struct slice in,
 void table_index_release(struct table_index *x);
 /* The first block whose key is at or after ikey; n when there is none. */
 uint32_t table_index_find(const struct table_index *x, struct slice ikey);
+/* As table_part_before; least: the first user key of the table. */
+double table_index_part(const struct table_index *x, struct slice least,
+                        struct slice user);
 /* How many dictionaries stand before block i; the last of them is its. */
 uint32_t table_index_dicts(const struct table_index *x, uint32_t i);
 /* Bytes of block i in the file, trailer included. */

@@ -255,3 +255,40 @@ uint32_t table_index_find(const struct table_index *x, struct slice ikey)
     }
     return lo;
 }
+
+/* How far from a to b k is, 0 to 1, as if keys were evenly spread; a <= k <= b. Of the
+ * bytes after what a and b begin with, 8 are looked at. */
+static double way_between(struct slice a, struct slice b, struct slice k)
+{
+    size_t n = a.len < b.len ? a.len : b.len, common = 0;
+    uint64_t from, to, at;
+
+    while (common < n && a.data[common] == b.data[common])
+        common++;
+    from = prefix_of(a, common);
+    to = prefix_of(b, common);
+    at = prefix_of(k, common);
+    return at > from ? (double)(at - from) / (double)(to - from) : 0;
+}
+
+double table_index_part(const struct table_index *x, struct slice least,
+                        struct slice user)
+{
+    uint32_t lo = 0, hi = x->n;
+    struct slice below;
+
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (slice_cmp(ikey_user(table_index_key(x, mid)), user) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == x->n)
+        return 1;
+    below = lo ? ikey_user(table_index_key(x, lo - 1)) : least;
+    if (slice_cmp(user, below) <= 0)
+        return (double)lo / x->n;
+    return (lo + way_between(below, ikey_user(table_index_key(x, lo)), user)) / x->n;
+}

@@ -120,6 +120,41 @@ START_TEST(what_is_added_is_found)
 }
 END_TEST
 
+/* To a block exactly, and within it by the keys, which are evenly spread here. */
+START_TEST(which_part_of_a_table_is_before_a_key)
+{
+    static const struct table_kind kind = {1024, 10, COMPRESS_RAW, 0};
+    enum { N = 4096 };
+    struct made_table m = in_memory();
+    struct entries es = {0};
+    struct table *t;
+    uint8_t key[8];
+    uint32_t i;
+
+    for (i = 0; i < N; i++) {
+        store_be64(key, 1000 + 2 * i);
+        entries_add(&es, slice_of(key, 8), i + 1, IKEY_PUT, slice_str("value"));
+    }
+    make_table(&m, &kind, &es, NULL, 0);
+    t = open_table(&m, NULL);
+    for (i = 0; i < 2 * N; i++) {
+        double part = table_part_before(t, (store_be64(key, 1000 + i), slice_of(key, 8)));
+
+        ck_assert(part >= (i - 1.5) / (2.0 * N) - 0.01 &&
+                  part <= (i + 1.5) / (2.0 * N) + 0.01);
+        ck_assert(part >= 0 && part <= 1);
+    }
+    ck_assert(table_part_before(t, slice_str("")) == 0);
+    store_be64(key, 1000);
+    ck_assert(table_part_before(t, slice_of(key, 8)) == 0);
+    store_be64(key, 1000 + 2 * N);
+    ck_assert(table_part_before(t, slice_of(key, 8)) == 1);
+    table_free(t);
+    drop(&m);
+    entries_free(&es);
+}
+END_TEST
+
 START_TEST(on_a_real_directory)
 {
     uint64_t r = test_seed();
@@ -553,6 +588,7 @@ START_TEST(golden_meta)
 END_TEST
 
 TEST_MAIN("table", TEST_CASE_ALONE(what_is_added_is_found),
+          TEST_CASE_ALONE(which_part_of_a_table_is_before_a_key),
           TEST_CASE_ALONE(on_a_real_directory),
           TEST_CASE_ALONE(versions_of_a_key_span_blocks),
           TEST_CASE_ALONE(entries_larger_than_a_block),

@@ -727,41 +727,7 @@ START_TEST(whatever_the_options_the_bound_holds)
 }
 END_TEST
 
-/* Right after opening, too, when no flush has told yet what is live. */
-START_TEST(who_writes_to_a_store_full_of_live_values_pays_nothing)
-{
-    static uint8_t value[32 << 10];
-    struct lsm_options o;
-    struct lsm_stats st;
-    struct lsm *db;
-    uint8_t key[8];
-    uint32_t i;
-
-    lsm_options_init(&o);
-    o.create = true;
-    o.env = env_mem_new(1);
-    o.workers = 0;
-    o.memtable_bytes = 64 << 10;
-    o.segment_bytes = 1 << 20;
-    ck_ok(lsm_open("/s", &o, &db));
-    for (i = 0; i < 1000; i++) {
-        fill(value, sizeof(value), i, 0);
-        ck_ok(lsm_put(db, key_of(i, key), slice_of(value, sizeof(value))));
-    }
-    ck_ok(lsm_compact(db, false)); /* or one would be made at once, which tells */
-    ck_ok(lsm_close(db));
-    ck_ok(lsm_open("/s", &o, &db));
-    for (; i < 1200; i++)
-        ck_ok(lsm_put(db, key_of(i, key), slice_str("small")));
-    lsm_get_stats(db, &st);
-    ck_assert_uint_eq(st.stalls, 0);
-    ck_ok(lsm_close(db));
-    env_mem_free(o.env);
-}
-END_TEST
-
-TEST_MAIN("vlog space", TEST_CASE(who_writes_to_a_store_full_of_live_values_pays_nothing),
-          TEST_CASE_SOAK_ONLY(whatever_the_options_the_bound_holds),
+TEST_MAIN("vlog space", TEST_CASE_SOAK_ONLY(whatever_the_options_the_bound_holds),
           TEST_CASE_SOAK(overwrites_stay_within_the_bound),
           TEST_CASE_SLOW(skewed_overwrites_stay_within_the_bound, 400),
           TEST_CASE_SLOW(deletes_give_back_what_they_delete, 400),
