@@ -10,6 +10,8 @@
 #include "mount/cpus.h"
 #include "mount/near.h"
 
+#define NOT_HERE "no thread can become near: no SCHED_IDLE, or no timer of a thread"
+
 static void do_nothing(int sig)
 {
 }
@@ -43,8 +45,10 @@ START_TEST(a_read_that_nothing_comes_to_ends_when_the_thread_was_idle_for_long)
     char c;
 
     ck_assert_int_eq(pipe(ends), 0);
-    if (!begin(&n))
+    if (!begin(&n)) {
+        ck_skipped(NOT_HERE);
         return;
+    }
     ck_assert(!near_idle(&n, n.last_ns));
     do {
         ck_assert_int_eq(read(ends[0], &c, 1), -1);
@@ -59,8 +63,10 @@ START_TEST(a_request_makes_it_busy_again)
 {
     struct near n = {0};
 
-    if (!begin(&n))
+    if (!begin(&n)) {
+        ck_skipped(NOT_HERE);
         return;
+    }
     n.next_ns = UINT64_MAX; /* how the client does is not asked here */
     ck_assert(near_idle(&n, n.last_ns + 1000000000));
     ck_assert_int_eq(near_look(&n, n.last_ns + 1000000000), NEAR_WELL);
@@ -75,8 +81,10 @@ START_TEST(who_has_left_its_client_is_not_interrupted)
     struct itimerspec t;
     struct near n = {0};
 
-    if (!begin(&n))
+    if (!begin(&n)) {
+        ck_skipped(NOT_HERE);
         return;
+    }
     ck_assert_int_eq(timer_gettime(n.alarm, &t), 0);
     ck_assert(t.it_interval.tv_nsec > 0);
     near_end(&n);
