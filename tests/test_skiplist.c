@@ -539,6 +539,60 @@ START_TEST(what_waits_is_in_the_list_when_somebody_asks_for_all_of_it)
 }
 END_TEST
 
+struct late {
+    struct skip_later *later;
+    struct skip_node *n;
+    _Atomic bool back;
+};
+
+static void *put_late(void *arg)
+{
+    struct late *late = arg;
+
+    skip_later_put(late->later, late->n);
+    atomic_store(&late->back, true);
+    return NULL;
+}
+
+START_TEST(who_comes_when_a_thousand_wait_waits_for_the_one_who_puts_them_in)
+{
+    enum { MOST = 1024 };
+    struct skip_later later;
+    struct late late = {.later = &later};
+    const struct skip_node *n;
+    unsigned count = 0;
+    uint64_t before;
+    struct list l;
+    char key[20];
+    pthread_t id;
+
+    list_init(&l, 64 << 10);
+    skip_later_init(&later, &l.skip);
+    mutex_lock(&later.mu); /* as who puts them in, and is put aside meanwhile */
+    for (unsigned i = MOST; i > 0; i--) {
+        snprintf(key, sizeof(key), "%04u", i);
+        late.n = make(&l, key, i);
+        if (i > 1)
+            skip_later_put(&later, late.n);
+    }
+    ck_assert_ptr_null(skiplist_first(&l.skip));
+    before = atomic_load(&later.waiting);
+    ck_assert_int_eq(pthread_create(&id, NULL, put_late, &late), 0);
+    ck_soon(atomic_load(&later.waiting) != before);
+    usleep(20000);
+    ck_assert(!atomic_load(&late.back));
+    mutex_unlock(&later.mu);
+    pthread_join(id, NULL);
+    for (n = skiplist_first(&l.skip); n; n = skip_node_next(n)) {
+        snprintf(key, sizeof(key), "%04u", ++count);
+        ck_slice_str(user_of(n), key);
+    }
+    ck_assert_uint_eq(count, MOST);
+    skip_later_release(&later);
+    list_release(&l);
+}
+END_TEST
+
 START_TEST(a_node_that_waits_has_versions_and_comes_before_older_ones_of_its_key)
 {
     static const uint64_t want[] = {8, 7, 5, 4, 2};
@@ -759,5 +813,6 @@ TEST_MAIN("skiplist", TEST_CASE_ALONE(arena_pieces_are_aligned_and_do_not_overla
           TEST_CASE_ALONE(what_waits_is_in_the_list_when_somebody_asks_for_all_of_it),
           TEST_CASE_ALONE(
               a_node_that_waits_has_versions_and_comes_before_older_ones_of_its_key),
+          TEST_CASE(who_comes_when_a_thousand_wait_waits_for_the_one_who_puts_them_in),
           TEST_CASE(threads_insert_spread_keys_while_others_read),
           TEST_CASE(threads_insert_at_one_end_while_others_read))

@@ -522,13 +522,13 @@ static void run_load(unsigned readers, uint64_t ms)
 
 START_TEST(answers_are_right_while_tables_are_closed_under_the_readers)
 {
-    run_load(SLOT_READERS, 3000);
+    run_load(SLOT_READERS, SOAK_UNDER_TSAN ? 3000 : 1000);
 }
 END_TEST
 
 START_TEST(threads_without_a_slot_pin_what_they_read)
 {
-    run_load(SLOT_READERS + MORE_READERS, 2000);
+    run_load(SLOT_READERS + MORE_READERS, SOAK_UNDER_TSAN ? 2000 : 1000);
 }
 END_TEST
 
