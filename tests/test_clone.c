@@ -396,5 +396,5 @@ TEST_MAIN("clone", TEST_CASE(a_clone_of_a_store_at_rest_lives_by_itself),
           TEST_CASE(what_is_no_checkpoint_changes_nothing),
           TEST_CASE(a_checkpoint_of_another_store_with_the_same_numbers_changes_nothing),
           TEST_CASE(what_was_planted_as_the_place_to_build_in_is_not_emptied),
-          TEST_CASE_SLOW(a_power_loss_leaves_the_one_or_the_other, 300),
-          TEST_CASE_SLOW(a_death_leaves_the_one_or_the_other, 300))
+          TEST_CASE_ALONE(a_power_loss_leaves_the_one_or_the_other),
+          TEST_CASE_ALONE(a_death_leaves_the_one_or_the_other))

@@ -717,7 +717,7 @@ END_TEST
 TEST_MAIN("db", TEST_CASE(get_returns_what_was_put),
           TEST_CASE(newest_version_wins_in_every_place),
           TEST_CASE(a_batch_is_applied_in_order), TEST_CASE(a_snapshot_sees_its_moment),
-          TEST_CASE(entries_of_any_size_survive), TEST_CASE(a_long_key_is_a_key),
+          TEST_CASE_ALONE(entries_of_any_size_survive), TEST_CASE(a_long_key_is_a_key),
           TEST_CASE(share_refers_to_a_part),
           TEST_CASE(segments_without_references_are_deleted),
           TEST_CASE(iterators_respect_bounds_and_directions),
@@ -730,4 +730,4 @@ TEST_MAIN("db", TEST_CASE(get_returns_what_was_put),
           TEST_CASE(a_store_whose_making_was_cut_short_is_made_by_the_next_open),
           TEST_CASE(a_store_that_lost_its_CURRENT_is_not_made_anew),
           TEST_CASE(read_only_reads_and_refuses_to_write),
-          TEST_CASE(compaction_keeps_levels_disjoint_and_everything_readable))
+          TEST_CASE_ALONE(compaction_keeps_levels_disjoint_and_everything_readable))

@@ -391,8 +391,9 @@ START_TEST(with_half_of_each_segment_deleted_on_a_full_disk_writing_goes_on)
 }
 END_TEST
 
-TEST_MAIN("full", TEST_CASE_ALONE(closing_succeeds_whenever_the_disk_gets_full),
-          TEST_CASE(who_waits_for_a_memtable_hears_that_the_disk_is_full),
-          TEST_CASE(who_waits_for_the_value_log_hears_of_a_collection_that_fails),
-          TEST_CASE(with_half_of_each_segment_deleted_on_a_full_disk_writing_goes_on),
-          TEST_CASE(many_values_are_all_there_or_none_wherever_the_disk_is_full))
+TEST_MAIN(
+    "full", TEST_CASE_ALONE(closing_succeeds_whenever_the_disk_gets_full),
+    TEST_CASE(who_waits_for_a_memtable_hears_that_the_disk_is_full),
+    TEST_CASE(who_waits_for_the_value_log_hears_of_a_collection_that_fails),
+    TEST_CASE_ALONE(with_half_of_each_segment_deleted_on_a_full_disk_writing_goes_on),
+    TEST_CASE_ALONE(many_values_are_all_there_or_none_wherever_the_disk_is_full))
