@@ -9,8 +9,8 @@
  * when it goes. At most LAZY_MAX inodes wait at a time: one more is written
  * at once.
  *
- * The thread also counts what a crash left uncounted, and gives memory back to the system;
- * of a read-only mount that is all it does.
+ * The thread also counts what a crash left uncounted, and gives memory back to the
+ * system; of a read-only mount that is all it does.
  */
 #include "quota.h"
 #include "txn.h"

@@ -95,7 +95,8 @@ static int find_on_rados(const struct mount_job *job, struct why *why)
     if (!name[0] || !env_is_rados(job->store))
         return 0;
     snprintf(store, sizeof(store), "%.*s",
-             (int)(strlen(job->store) - strlen("/snapshots/") - strlen(name)), job->store);
+             (int)(strlen(job->store) - strlen("/snapshots/") - strlen(name)),
+             job->store);
     return snapshot_find(store, name, path, why);
 }
 

@@ -14,8 +14,8 @@ enum { SETTINGS_MAX = 1024 };
 /* Is word, "NAME=VALUE" or a name, of an option that a store keeps? */
 bool settings_has(const char *word);
 
-/* What is kept, "" for nothing. -EINVAL: it makes no sense. Of a store on RADOS it asks the
- * cluster, so not before a fork. */
+/* What is kept, "" for nothing. -EINVAL: it makes no sense. Of a store on RADOS it asks
+ * the cluster, so not before a fork. */
 int settings_read(const char *store, char list[SETTINGS_MAX], struct why *why);
 /* Of a store at rest: what it keeps into o. */
 int settings_lsm(const char *store, struct lsm_options *o, struct why *why);
