@@ -36,6 +36,7 @@ int db_fail(struct lsm *db, int rc, const char *what)
     err_log("%s: %s failed: %s; the store is read-only: look at the disk, then open "
             "(mount) it again",
             db->dir, what, strerror(-rc));
+    vlog_set_doubt(db->vlog, true);
     doubt_note(db->env, db->dir);
     return rc;
 }

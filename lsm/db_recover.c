@@ -258,12 +258,16 @@ static int add_segments(struct recovery *r)
 
 /* ---- becoming a running store ---- */
 
+static bool is_in_doubt(const struct recovery *r)
+{
+    return recovery_find(r, FILE_DOUBT, 0) != NULL;
+}
+
 static int sync_file(const struct recovery *r, enum file_kind kind, uint64_t number,
                      uint64_t bytes)
 {
-    bool doubt = recovery_find(r, FILE_DOUBT, 0) != NULL;
     char *path = file_path(r->db->dir, kind, number);
-    int rc = path ? doubt_sync(r->db->env, path, bytes, doubt) : -ENOMEM;
+    int rc = path ? doubt_sync(r->db->env, path, bytes, is_in_doubt(r)) : -ENOMEM;
 
     free(path);
     return rc;
@@ -377,6 +381,7 @@ static int start_writing(struct recovery *r)
     if (rc)
         return rc;
     r->made_durable = true;
+    vlog_set_doubt(db->vlog, false);
     log_number = logs_needed ? r->log[0].r.number : wal_number(db->wal);
     memtable_place(r->mem)->log_number = log_number;
     rc = start_manifest(r, log_number);
@@ -450,6 +455,7 @@ int db_recover(struct lsm *db)
         rc = env_list(db->env, db->dir, note_file, &r);
     if (r.n_files)
         qsort(r.file, r.n_files, sizeof(*r.file), file_order);
+    vlog_set_doubt(db->vlog, is_in_doubt(&r)); /* before anything is verified */
     if (!rc)
         rc = check_tables(&r);
     if (!rc)

@@ -115,6 +115,9 @@ int vlog_kind(struct vlog *v, const struct vptr *p, int *kind);
 /* Is the whole record there, on the disk, and sound? 0 or -EUCLEAN. For recovery, when
  * quiet: not logged, and read from wherever it is. */
 int vlog_check(struct vlog *v, const struct vptr *p, bool quiet);
+/* While there is doubt (doubt.h) vlog_check takes what is in memory, too: to ask the disk
+ * would be to give up the only copy. */
+void vlog_set_doubt(struct vlog *v, bool doubt);
 
 struct vlog_segment {
     uint64_t number;

@@ -173,6 +173,7 @@ struct vlog {
     uint64_t bytes;         /* atomic; in all listed segments */
     uint64_t newest_moved;  /* atomic */
     int error;              /* atomic; of a failed sync, sticky */
+    bool doubt;             /* atomic; see vlog_set_doubt */
     struct mutex mu;        /* LOCK_VLOG */
     struct stream stream[VLOG_STREAMS];
     struct record spare[VLOG_SOME]; /* under mu */

@@ -351,6 +351,11 @@ static int check_frames(struct segment *seg, const struct vptr *p, const uint8_t
     return 0;
 }
 
+void vlog_set_doubt(struct vlog *v, bool doubt)
+{
+    __atomic_store_n(&v->doubt, doubt, __ATOMIC_RELAXED);
+}
+
 int vlog_check(struct vlog *v, const struct vptr *p, bool quiet)
 {
     uint8_t small[SMALL_PIECE];
@@ -360,7 +365,7 @@ int vlog_check(struct vlog *v, const struct vptr *p, bool quiet)
 
     rc = get_segment(v, p, &seg);
     if (rc == 0) {
-        if (!quiet)
+        if (!quiet && !__atomic_load_n(&v->doubt, __ATOMIC_RELAXED))
             env_file_ask_store(seg->file, p->offset, p->stored);
         rc = read_piece(seg, p, 0, (size_t)record_header_bytes(p->raw), small, &header);
         if (rc == 0)

@@ -193,6 +193,15 @@ static void mem_readahead(struct env_file *file, uint64_t off, size_t len)
 {
 }
 
+static void mem_forget(struct env_file *file, uint64_t off, size_t len)
+{
+    struct mem_file *f = mem_file(file);
+
+    mem_lock(f->env);
+    mem_data_forget(&f->node->data, off, len);
+    mem_unlock(f->env, 0);
+}
+
 static int mem_close(struct env_file *file)
 {
     struct mem_file *f = mem_file(file);
@@ -213,6 +222,7 @@ static const struct env_file_ops file_ops = {
     .truncate = mem_truncate,
     .size = mem_size,
     .readahead = mem_readahead,
+    .forget = mem_forget,
     .close = mem_close,
 };
 

@@ -210,6 +210,22 @@ void mem_data_sync_failed(struct mem_data *d)
     d->n_stuck = d->n_changes;
 }
 
+void mem_data_forget(struct mem_data *d, uint64_t off, uint64_t len)
+{
+    size_t i;
+
+    if (d->n_changes > d->n_stuck) /* pages changed since stay; all, here */
+        return;
+    for (i = d->n_stuck; i > 0; i--) {
+        const struct mem_change *c = &d->changes[i - 1];
+        uint64_t a = c->off > off ? c->off : off;
+        uint64_t b = lesser(lesser(c->off + c->len, off + len), d->size);
+
+        if (a < b)
+            put(d, a, c->old ? c->old + (a - c->off) : NULL, b - a);
+    }
+}
+
 void mem_data_release(struct mem_data *d)
 {
     forget_changes(d, 0);

@@ -39,6 +39,9 @@ void mem_data_poke(struct mem_data *d, uint64_t off, const void *from, size_t le
 void mem_data_sync(struct mem_data *d);
 /* The sync failed: what there is of history stays, as long as it is not written over. */
 void mem_data_sync_failed(struct mem_data *d);
+/* Memory gives these bytes up: what a failed sync left there only is lost. Not of a file
+ * that was changed since. */
+void mem_data_forget(struct mem_data *d, uint64_t off, uint64_t len);
 
 /* Into a zeroed *to: what the disk has of d after a crash. */
 void mem_data_crash(const struct mem_data *d, struct mem_data *to,
