@@ -148,6 +148,8 @@ struct lsm {
     /* Changed under write_mu: */
     _Atomic uint64_t unsynced_bytes; /* users', since a sync was asked for */
     _Atomic bool often_synced;       /* so it is asked for after few of them */
+    /* under write_mu: */
+    uint64_t unsynced_batches, usual_batches; /* now, and before the last such sync */
 
     struct mutex sync_mu;
     bool syncing;
@@ -159,7 +161,11 @@ struct lsm {
     struct lsm_sync_request *sync_requests; /* which has these to answer */
     struct lsm_sync_request **sync_requests_end;
     bool sync_taken; /* it has some, and syncs */
-    bool dir_dirty;  /* a log's name is not durable yet */
+    unsigned n_sync_requests;
+    bool sync_gathers;     /* it waits for most of */
+    unsigned sync_crowd;   /* who asked before its last sync, and while that ran */
+    uint64_t sync_took_ns; /* the last one */
+    bool dir_dirty;        /* a log's name is not durable yet */
     uint64_t synced_seq;
     struct log *logs;   /* oldest first */
     uint64_t spare_log; /* an obsolete log kept for recycling; 0: none */
@@ -365,8 +371,8 @@ void db_drop_spare(struct lsm *db);
  */
 int db_space_account(struct lsm *db, const struct version *v, const struct view *view,
                      struct memtable *imm, struct segment_set *victims);
-/* The same for the version that is there: at opening, as nobody is to pay for garbage that
- * is none until the first flush; and on a full disk, where room decides. */
+/* The same for the version that is there: at opening, as nobody is to pay for garbage
+ * that is none until the first flush; and on a full disk, where room decides. */
 int db_space_again(struct lsm *db);
 /* Something runs, or is about to, that may give space back. Under state_mu. */
 bool db_space_coming_locked(struct lsm *db);
@@ -422,6 +428,8 @@ int db_sync_asked(struct lsm *db, uint64_t seq);
 bool db_sync_is_near(struct lsm *db, const struct lsm_batch *b, enum lsm_durability d);
 /* So many user's bytes were written. Under write_mu. */
 void db_note_unsynced_locked(struct lsm *db, size_t bytes);
+/* After a batch that nobody syncs yet. */
+void db_expect_sync(struct lsm *db);
 /* Wait for the sync that runs, if one does: it may use what another thread has just taken
  * out of the list of logs. Under sync_mu, which it drops meanwhile. */
 void db_wait_sync_locked(struct lsm *db);
@@ -463,7 +471,8 @@ bool db_reserve_release(struct lsm *db);
  */
 void db_reserve_drop(struct lsm *db);
 /* Bytes that may be moved before that gives any back: on a full disk, what there is but
- * half of the reserve, which is for logs, for tables of what deletes, and the manifest. */
+ * half of the reserve, which is for logs, for tables of what deletes, and the manifest.
+ */
 uint64_t db_reserve_room(struct lsm *db);
 /* Is the batch one that is taken now? When the disk is full: one that deletes. */
 bool db_reserve_admits(const struct lsm *db, const struct lsm_batch *b);

@@ -15,6 +15,9 @@ enum {
     SYNC_AHEAD = 256, /* logs that one sync covers */
     NEAR = 128 << 10, /* users' bytes between two syncs: no more than a second file to
                          sync would cost */
+    CROWD = 4,        /* who ask for a sync, again and again: worth waiting for */
+    PATIENCE_SYNCS = 4,
+    PATIENCE_MOST_NS = 1000000,
 };
 
 /* ---- how often ---- */
@@ -40,13 +43,30 @@ void db_note_unsynced_locked(struct lsm *db, size_t bytes)
     uint64_t unsynced = atomic_load(&db->unsynced_bytes) + bytes;
 
     atomic_store(&db->unsynced_bytes, unsynced);
+    db->unsynced_batches++;
     if (unsynced > NEAR)
         set_often_locked(db, false);
+}
+
+/*
+ * As many batches are unsynced as were before the last sync: the next one is asked for in
+ * a moment, and the disk begins meanwhile.
+ */
+void db_expect_sync(struct lsm *db)
+{
+    if (!atomic_load(&db->often_synced))
+        return;
+    mutex_lock(&db->write_mu);
+    if (db->unsynced_batches == db->usual_batches)
+        wal_begin_sync(db->wal);
+    mutex_unlock(&db->write_mu);
 }
 
 /* A sync is asked for, not only due. */
 static void note_asked_locked(struct lsm *db)
 {
+    db->usual_batches = db->unsynced_batches;
+    db->unsynced_batches = 0;
     set_often_locked(db, atomic_load(&db->unsynced_bytes) <= NEAR);
     atomic_store(&db->unsynced_bytes, 0);
 }
@@ -190,8 +210,9 @@ static int lead(struct lsm *db, bool asked)
     db->dir_dirty = false;
     mutex_unlock(&db->sync_mu);
     mutex_unlock(&db->write_mu);
-    /* Others sync, too, the directory for one. What failed for them is not to be made good
-     * by this one: neither before it, while this thread waited for its turn, nor beside. */
+    /* Others sync, too, the directory for one. What failed for them is not to be made
+     * good by this one: neither before it, while this thread waited for its turn, nor
+     * beside. */
     rc = atomic_load(&db->error);
     if (!rc) {
         start = env_now_ns(db->env);
@@ -272,21 +293,34 @@ void db_wait_sync_locked(struct lsm *db)
  * Who finds that no sync runs does one; no other thread is woken first. What is asked
  * meanwhile is the syncer's: it takes all there is, syncs once, and answers. So of many
  * who ask no thread waits here, and none is woken for each.
+ *
+ * Those who were answered together come again together. If the first of them had its sync
+ * at once, the others would wait for that one, idle, and then for theirs. So where a
+ * crowd asked, the syncer gathers most of it anew before it syncs.
  */
 
 enum outcome { KNOWN, TO_DO, ASKED };
+
+static unsigned most_of_crowd(const struct lsm *db)
+{
+    return db->sync_crowd - db->sync_crowd / 4;
+}
 
 static enum outcome ask_locked(struct lsm *db, struct lsm_sync_request *r, int *rc)
 {
     *rc = atomic_load(&db->error);
     if (*rc || db->synced_seq >= r->seq)
         return KNOWN;
-    if (!db->has_syncer || (!db->syncing && !db->sync_taken && !db->sync_requests))
+    if (!db->has_syncer ||
+        (!db->syncing && !db->sync_taken && !db->sync_requests && !db->sync_gathers))
         return TO_DO;
     r->next = NULL;
     *db->sync_requests_end = r;
     db->sync_requests_end = &r->next;
-    return ASKED; /* the end of what runs wakes the syncer */
+    db->n_sync_requests++;
+    if (db->sync_gathers && db->n_sync_requests == most_of_crowd(db))
+        pthread_cond_signal(&db->sync_wanted);
+    return ASKED; /* or the end of what runs wakes the syncer */
 }
 
 void lsm_sync_notify(struct lsm *db, struct lsm_sync_request *r)
@@ -306,17 +340,33 @@ void lsm_sync_notify(struct lsm *db, struct lsm_sync_request *r)
         r->done(r, rc);
 }
 
+/* Wait for most of the crowd, some syncs' time at the longest. */
+static void gather_locked(struct lsm *db)
+{
+    uint64_t patience_ns = db->sync_took_ns * PATIENCE_SYNCS;
+    int rc = 0;
+
+    patience_ns = patience_ns < PATIENCE_MOST_NS ? patience_ns : PATIENCE_MOST_NS;
+    while (!rc && db->n_sync_requests < most_of_crowd(db) && !atomic_load(&db->closing))
+        rc = cond_wait_ns(&db->sync_wanted, &db->sync_mu, patience_ns);
+    db->sync_gathers = false;
+}
+
 /* All that is asked; NULL: nothing, and the store closes. */
 static struct lsm_sync_request *take_requests(struct lsm *db)
 {
     struct lsm_sync_request *list;
 
     mutex_lock(&db->sync_mu);
+    if (db->sync_gathers)
+        gather_locked(db);
     while (!db->sync_requests && !atomic_load(&db->closing))
         cond_wait(&db->sync_wanted, &db->sync_mu);
     list = db->sync_requests;
     db->sync_requests = NULL;
     db->sync_requests_end = &db->sync_requests;
+    db->sync_crowd = db->n_sync_requests; /* so far */
+    db->n_sync_requests = 0;
     db->sync_taken = list != NULL;
     mutex_unlock(&db->sync_mu);
     return list;
@@ -326,7 +376,7 @@ static struct lsm_sync_request *take_requests(struct lsm *db)
 static void answer(struct lsm *db, struct lsm_sync_request *list)
 {
     struct lsm_sync_request *r, *next;
-    uint64_t seq = 0;
+    uint64_t seq = 0, start = env_now_ns(db->env);
     int rc;
 
     for (r = list; r; r = r->next)
@@ -334,6 +384,9 @@ static void answer(struct lsm *db, struct lsm_sync_request *list)
     rc = db_sync_asked(db, seq);
     mutex_lock(&db->sync_mu);
     db->sync_taken = false; /* who asks from now on need not wait for the answers */
+    db->sync_took_ns = env_now_ns(db->env) - start;
+    db->sync_crowd += db->n_sync_requests;
+    db->sync_gathers = db->sync_crowd >= CROWD;
     mutex_unlock(&db->sync_mu);
     for (r = list; r; r = next) {
         next = r->next;

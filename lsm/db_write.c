@@ -499,6 +499,8 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
     rc = write_values_and_commit(db, b, d, since, &last);
     if (!rc && d == LSM_SYNC)
         rc = db_sync_asked(db, last);
+    else if (!rc)
+        db_expect_sync(db);
     if (!db->o.workers)
         db_bg_inline(db);
     return rc;

@@ -16,10 +16,10 @@ void env_about_to_block(void)
         block_hook(ENV_WAIT_ANY);
 }
 
-void env_about_to_read(void)
+void env_about_to_wait_briefly(void)
 {
     if (block_hook)
-        block_hook(ENV_WAIT_READ);
+        block_hook(ENV_WAIT_BRIEF);
 }
 
 struct env *env_for(const char *path)

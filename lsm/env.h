@@ -91,15 +91,15 @@ struct env *env_posix(void);
 /*
  * Called on a thread about to wait for a disk or for other threads (a read not
  * in the page cache, a sync, a write stall), never with engine locks that
- * others need. A server uses it to let another thread take over, which a read from
- * a fast disk may not be worth. Process-wide; set before the first store is opened.
- * NULL: none.
+ * others need. A server uses it to let another thread take over, which is not worth it
+ * when the wait is brief: that for a read, or the sync of a file that is often synced, if
+ * the disk is fast. Process-wide; set before the first store is opened. NULL: none.
  */
-enum env_wait { ENV_WAIT_ANY, ENV_WAIT_READ };
+enum env_wait { ENV_WAIT_ANY, ENV_WAIT_BRIEF };
 typedef void env_block_fn(enum env_wait what);
 void env_set_block_hook(env_block_fn *fn);
 void env_about_to_block(void);
-void env_about_to_read(void);
+void env_about_to_wait_briefly(void);
 
 /* How many files this process may have open. */
 unsigned env_files_max(void);

@@ -96,6 +96,7 @@ static int posix_sync_dir(struct env *e, const char *path)
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return -errno;
+    env_about_to_block();
     rc = sync_fd(fd, fsync);
     close(fd);
     return rc;

@@ -39,7 +39,7 @@ struct posix_file {
     bool cannot_nowait; /* the filesystem has no RWF_NOWAIT; a hint, atomic */
     uint64_t pos;       /* where the next append goes */
     uint64_t chunk;     /* preallocated at a time; 0: never */
-    bool often_synced;
+    bool often_synced;  /* atomic: a sync reads it beside an append */
     bool read_only;
     uint64_t settled; /* blocks before it have been written to, mostly */
     struct env_window window;
@@ -48,6 +48,16 @@ struct posix_file {
 static struct posix_file *posix_file(struct env_file *f)
 {
     return (struct posix_file *)f;
+}
+
+static bool is_often_synced(struct posix_file *f)
+{
+    return __atomic_load_n(&f->often_synced, __ATOMIC_RELAXED);
+}
+
+static void set_often_synced(struct posix_file *f, bool often)
+{
+    __atomic_store_n(&f->often_synced, often, __ATOMIC_RELAXED);
 }
 
 /*
@@ -89,7 +99,7 @@ static int posix_pread(struct env_file *file, uint64_t off, void *to, size_t len
             n = read_cached(f, at, len - done, off + done);
             if (n < 0 && n != -EINTR) {
                 may_block = true;
-                env_about_to_read();
+                env_about_to_wait_briefly();
             }
         }
         if (n == 0)
@@ -193,14 +203,14 @@ static void settle(struct posix_file *f, uint64_t end)
     struct iovec iov[SETTLE / SETTLE_PIECE];
     int n = 0;
 
-    if (!f->often_synced || end <= f->settled)
+    if (!is_often_synced(f) || end <= f->settled)
         return;
     upto = upto > f->window.limit ? f->window.limit : upto;
     for (uint64_t i = at; i < upto; i += SETTLE_PIECE)
         iov[n++] =
             (struct iovec){zeros, upto - i < SETTLE_PIECE ? upto - i : SETTLE_PIECE};
     if (posix_write_all(f->fd, iov, n, at))
-        f->often_synced = false; /* slower; an append will tell what is wrong */
+        set_often_synced(f, false); /* slower; an append will tell what is wrong */
     else if (upto > at)
         f->settled = upto;
 }
@@ -216,7 +226,7 @@ static int posix_append(struct env_file *file, const struct slice *parts, unsign
         end += parts[i].len;
     grow_window(f, end);
     settle(f, end);
-    mapped = f->often_synced ? 0 : f->window.limit;
+    mapped = is_often_synced(f) ? 0 : f->window.limit;
     for (i = 0; i < n && pos + parts[i].len <= mapped; i++) {
         if (env_window_copy(&f->window, f->fd, pos, parts[i].data, parts[i].len) <
             parts[i].len)
@@ -235,7 +245,13 @@ static int posix_append(struct env_file *file, const struct slice *parts, unsign
 
 static int posix_sync(struct env_file *file)
 {
-    return sync_fd(posix_file(file)->fd, fdatasync);
+    struct posix_file *f = posix_file(file);
+
+    if (is_often_synced(f))
+        env_about_to_wait_briefly(); /* there is little to write */
+    else
+        env_about_to_block();
+    return sync_fd(f->fd, fdatasync);
 }
 
 static int posix_truncate(struct env_file *file, uint64_t size)
@@ -292,7 +308,7 @@ static void posix_forget(struct env_file *file, uint64_t off, size_t len)
 
 static void posix_often_synced(struct env_file *file, bool often)
 {
-    posix_file(file)->often_synced = often;
+    set_often_synced(posix_file(file), often);
 }
 
 /* Numbers of inodes are given again, but not at the same time of change; and who changes

@@ -21,12 +21,12 @@ static inline int result(int rc)
     return rc < 0 ? failure() : 0;
 }
 
-/* fdatasync or fsync. Interrupted, it has not failed: nothing was given up. */
+/* fdatasync or fsync, which may be waited for. Interrupted, it has not failed: nothing
+ * was given up. */
 static inline int sync_fd(int fd, int sync(int))
 {
     int rc;
 
-    env_about_to_block();
     do
         rc = sync(fd);
     while (rc < 0 && errno == EINTR);

@@ -203,10 +203,11 @@ int lsm_sync(struct lsm *db);
 
 /*
  * As lsm_sync, for who has better to do than to wait while others sync: done(r, rc) is
- * called once, with what lsm_sync would have returned. When no sync runs this does one,
- * and calls done before it returns; else that comes later, on a thread of the store,
- * which holds no lock and has others to tell after it: done must not wait. *r is the
- * caller's, and stays in place until done is called; lsm_close calls what is left.
+ * called once, with what lsm_sync would have returned. When no sync runs, and it is not
+ * worth waiting for others who ask, this does one, and calls done before it returns; else
+ * that comes later, on a thread of the store, which holds no lock and has others to tell
+ * after it: done must not wait. *r is the caller's, and stays in place until done is
+ * called; lsm_close calls what is left.
  */
 struct lsm_sync_request {
     void (*done)(struct lsm_sync_request *r, int rc);

@@ -47,7 +47,7 @@ int wal_sync(struct wal *w);
  */
 int wal_sync_upto(struct wal *w, uint64_t upto);
 
-/* A sync comes, when others are done: what can be on its way before is. */
+/* A sync is to come: what can be on its way before is. */
 void wal_begin_sync(struct wal *w);
 
 /* Is the log to be synced after every few appends? Beside no append. */

@@ -155,17 +155,17 @@ void session_about_to_wait(enum env_wait what)
 {
     struct worker *w = self;
 
-    if (w && w->busy && what == ENV_WAIT_READ) {
-        w->read_ns = w->read_ns ? w->read_ns : now_ns();
+    if (w && w->busy && what == ENV_WAIT_BRIEF) {
+        w->brief_ns = w->brief_ns ? w->brief_ns : now_ns();
         if (w->hot && stays_hot(w))
             return;
     }
     session_about_to_block();
 }
 
-static void note_read(struct session *s, struct worker *w)
+static void note_brief(struct session *s, struct worker *w)
 {
-    const uint64_t waited_ns = now_ns() - w->read_ns;
+    const uint64_t waited_ns = now_ns() - w->brief_ns;
 
     mutex_lock(&s->mu);
     patience_note(&s->patience, waited_ns);
@@ -268,15 +268,15 @@ static void answer(struct session *s, struct worker *w)
 {
     w->busy = true;
     w->put_off = false;
-    w->read_ns = 0;
+    w->brief_ns = 0;
     w->begun_ns = meter_begin();
     fuse_session_process_buf(s->fuse, &w->request);
     if (!w->put_off)
         meter_end(&s->config->ops->meter, w->begun_ns, w->request.mem, w->request.size,
                   ops_take_error());
     w->busy = false;
-    if (w->read_ns)
-        note_read(s, w);
+    if (w->brief_ns)
+        note_brief(s, w);
 }
 
 struct session *session_one_waits(uint64_t *begun_ns)

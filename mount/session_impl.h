@@ -22,7 +22,7 @@ struct worker {
     bool hot, busy, bound;
     bool put_off;      /* the request at hand is answered by another thread (later.h) */
     uint64_t begun_ns; /* when it was begun */
-    uint64_t read_ns;  /* when it first waited for a read; 0: it has not */
+    uint64_t brief_ns; /* when it first waited briefly; 0: it has not */
     bool alone;        /* who sends is a lone client, as far as was seen */
     unsigned place, bound_place; /* while hot: which of the hot ones */
     struct traffic traffic;

@@ -3,6 +3,7 @@
  * are separated by the flush, and are as good there as anywhere; who syncs, waiting for
  * it or not, is told the truth. Crashes at every call: test_power.c, test_vlog_crash.c.
  */
+#include "tests/env_count.h"
 #include "tests/env_mem.h"
 #include "tests/test.h"
 
@@ -209,6 +210,45 @@ START_TEST(a_value_synced_in_the_log_survives_power_loss)
 }
 END_TEST
 
+/* So many batches, then a sync; at which of them was the disk told to begin? 0: none. */
+static unsigned begun_at(struct env_count *c, unsigned n)
+{
+    unsigned before = atomic_load(&c->writebacks), at = 0;
+
+    for (unsigned i = 1; i <= n; i++) {
+        ck_ok(lsm_put(db, key_of((int)i), slice_str("little")));
+        if (!at && atomic_load(&c->writebacks) != before)
+            at = i;
+    }
+    ck_assert_uint_le(atomic_load(&c->writebacks), before + 1);
+    ck_ok(lsm_sync(db));
+    return at;
+}
+
+START_TEST(the_disk_begins_when_as_much_is_written_as_before_the_last_sync)
+{
+    struct env *mem = env_mem_new(test_seed());
+    struct env_count counts;
+
+    env_count_init(&counts, mem);
+    env = &counts.base;
+    open_store();
+    ck_assert_uint_eq(begun_at(&counts, 1), 0); /* nobody knows yet */
+    ck_assert_uint_eq(begun_at(&counts, 1), 1);
+    ck_assert_uint_eq(begun_at(&counts, 3), 1);
+    ck_assert_uint_eq(begun_at(&counts, 3), 3);
+    ck_assert_uint_eq(begun_at(&counts, 2), 0);
+    ck_ok(lsm_sync(db)); /* of nothing */
+    ck_assert_uint_eq(begun_at(&counts, 1), 0);
+    put_synced(1); /* its sync is there already */
+    put_synced(1);
+    ck_assert_uint_eq(atomic_load(&counts.writebacks), 3);
+    ck_ok(lsm_verify(db));
+    ck_ok(lsm_close(db));
+    env_mem_free(mem);
+}
+END_TEST
+
 /* ---- without waiting ---- */
 
 struct asked {
@@ -406,6 +446,38 @@ static void await(_Atomic bool *flag)
         sched_yield();
 }
 
+/* They ask while a sync runs, and are answered together; so they are expected to come
+ * again. */
+START_TEST(a_crowd_is_answered_and_so_is_who_comes_alone_after_it)
+{
+    enum { MANY = 8, ROUNDS = 20 };
+    struct asked a[MANY + 1];
+    pthread_t first;
+    void *rc;
+
+    env = env_mem_new(test_seed());
+    open_with(1);
+    for (int round = 0; round < ROUNDS; round++) {
+        put(REQUESTS);
+        atomic_store(&begun, false);
+        atomic_store(&go_on, false);
+        env_set_block_hook(about_to_block);
+        ck_assert_int_eq(pthread_create(&first, NULL, sync_as, (void *)FIRST), 0);
+        await(&begun);
+        put_and_ask(a, 0, MANY);
+        atomic_store(&go_on, true);
+        pthread_join(first, &rc);
+        ck_assert_ptr_null(rc);
+        wait_for(a, MANY);
+        env_set_block_hook(NULL);
+        put_and_ask(a, MANY, 1);
+        wait_for(a, MANY + 1);
+    }
+    teardown();
+    check_answered(a, MANY + 1);
+}
+END_TEST
+
 /* A flush could not sync the directory, which holds the name of the log, too. */
 START_TEST(who_waits_for_a_sync_is_told_of_what_failed_beside_it)
 {
@@ -527,8 +599,10 @@ TEST_MAIN(
     TEST_CASE(the_flush_separates_what_came_in_the_log),
     TEST_CASE(a_part_of_a_value_in_the_log_is_shared),
     TEST_CASE(a_value_synced_in_the_log_survives_power_loss),
+    TEST_CASE(the_disk_begins_when_as_much_is_written_as_before_the_last_sync),
     TEST_CASE(who_does_not_wait_is_told_once_and_after_it_is_durable),
     TEST_CASE(closing_answers_who_is_left),
+    TEST_CASE(a_crowd_is_answered_and_so_is_who_comes_alone_after_it),
     TEST_CASE(after_a_failed_sync_nobody_is_told_that_it_is_durable),
     TEST_CASE(who_waits_for_a_sync_is_told_of_what_failed_beside_it),
     TEST_CASE(a_sync_of_the_directory_that_failed_is_not_followed_by_one_that_succeeds),

@@ -398,9 +398,14 @@ FACT(hook_is_called_before_a_sync)
     ck_assert_int_eq(block, ENV_WAIT_ANY);
     ck_ok(env_sync_dir(p->env, p->dir));
     ck_assert_uint_eq(blocks, 2);
+    ck_assert_int_eq(block, ENV_WAIT_ANY);
+    env_file_often_synced(f, true);
+    ck_ok(env_file_sync(f));
+    ck_assert_uint_eq(blocks, 3);
+    ck_assert_int_eq(block, f->ops->often_synced ? ENV_WAIT_BRIEF : ENV_WAIT_ANY);
     env_set_block_hook(NULL);
     ck_ok(env_file_sync(f));
-    ck_assert_uint_eq(blocks, 2);
+    ck_assert_uint_eq(blocks, 3);
     ck_ok(env_file_close(f));
 }
 
@@ -642,7 +647,7 @@ static void hook_on_cold_read(const struct place *p)
     close(fd);
     ck_ok(env_file_pread(f, 0, back, sizeof(back), &got));
     ck_assert_uint_eq(got, sizeof(back));
-    ck_assert(blocks == 0 || block == ENV_WAIT_READ);
+    ck_assert(blocks == 0 || block == ENV_WAIT_BRIEF);
     ck_assert_uint_le(blocks, 1); /* 0 where the cache cannot be dropped */
     printf("cold read: hook called %u times\n", blocks);
     env_set_block_hook(NULL);
