@@ -25,6 +25,7 @@ void lsm_batch_clear(struct lsm_batch *b)
     buf_clear(&b->bytes);
     b->n = 0;
     b->user_bytes = 0;
+    b->kept_bytes = 0;
     b->n_ranges = 0;
     b->chooses = false;
     b->err = 0;

@@ -37,6 +37,9 @@ struct lsm_batch {
     size_t n, cap;
     size_t user_bytes; /* keys and values */
     size_t n_ranges;   /* of ops: range deletes */
+    /* Of the records that its pointers stand for, what stays in hand when they replace
+     * what the keys have: db_write.c, "shares". */
+    uint64_t kept_bytes;
     bool chooses;      /* the next operations' `vlog`... */
     enum lsm_compression vlog;
     int err;         /* sticky */

@@ -222,16 +222,44 @@ static int separate(struct lsm *db, struct lsm_batch *b, struct batch_op *op,
     return rc ? rc : set_pointer(b, op, &p);
 }
 
+/* ---- shares ---- */
+
+/* The record of which a share took the last part for another key than its own. */
+struct split {
+    uint64_t segment, offset, bytes;
+};
+
+/*
+ * A pointer in a memtable may hide a value as large below, which is garbage that no table
+ * knows of (db_space.c). But of a value that gets smaller under its own key, a part of it
+ * gone to another key perhaps, only what is lost is: not the part that stays.
+ */
+static void note_kept(struct lsm_batch *b, struct split *s, const struct vptr *whole,
+                      const struct vptr *part, bool own_key)
+{
+    uint64_t kept = vptr_stored(part), all = vptr_stored(whole), lost;
+
+    if (!own_key) {
+        *s = (struct split){whole->segment, whole->offset, kept};
+        return;
+    }
+    if (s->segment == whole->segment && s->offset == whole->offset)
+        kept += s->bytes;
+    lost = all > kept ? all - kept : 0;
+    b->kept_bytes += kept > lost ? kept - lost : 0;
+    s->bytes = 0;
+}
+
 /*
  * The part [off, off + len) of what a lookup found becomes op's value. A large one that
  * is in a memtable itself is written: a batch of shares stays small.
  */
 static int take_part(struct lsm *db, struct lsm_batch *b, struct batch_op *op,
-                     const struct lookup *l)
+                     const struct lookup *l, struct split *s)
 {
     size_t off = op->share_off, len = op->share_len;
     struct slice in = l->value, part;
-    struct vptr p;
+    struct vptr p, whole;
 
     if ((l->trailer & 0xff) != IKEY_PUT_REF) {
         if (off > in.len || len > in.len - off)
@@ -246,13 +274,16 @@ static int take_part(struct lsm *db, struct lsm_batch *b, struct batch_op *op,
         return -EUCLEAN;
     if (off > p.len || len > p.len - off)
         return -EINVAL;
+    whole = p;
     p.off += (uint32_t)off;
     p.len = (uint32_t)len;
     p.shared = true;
+    note_kept(b, s, &whole, &p, slice_cmp(l->user, batch_key(b, op)) == 0);
     return set_pointer(b, op, &p);
 }
 
-static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *op)
+static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *op,
+                         struct split *split)
 {
     struct slot *s = db_slot(db);
     struct view *v = db_view(db, s);
@@ -271,7 +302,7 @@ static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *o
     if (!rc)
         rc = db_find(v, &l);
     if (!rc)
-        rc = take_part(db, b, op, &l);
+        rc = take_part(db, b, op, &l, split);
     table_unpin(&l.pin);
     db_view_done(s, v);
     buf_release(&key);
@@ -284,6 +315,7 @@ static int resolve_share(struct lsm *db, struct lsm_batch *b, struct batch_op *o
 static int resolve_values(struct lsm *db, struct lsm_batch *b, bool in_log)
 {
     struct large large = {.n = 0};
+    struct split split = {0};
     size_t i;
     int rc = 0;
 
@@ -291,7 +323,7 @@ static int resolve_values(struct lsm *db, struct lsm_batch *b, bool in_log)
         struct batch_op *op = &b->ops[i];
 
         if (op->kind == BATCH_SHARE)
-            rc = resolve_share(db, b, op);
+            rc = resolve_share(db, b, op, &split);
         else if (is_to_be_separated(db, op, in_log))
             rc = add_large(db, b, &large, op);
     }
@@ -416,6 +448,8 @@ static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t 
     rc = db_apply(mem, buf_slice(&b->wire));
     if (rc)
         db_fail(db, rc, "filling the memtable"); /* the log has it: reopen to see it */
+    else if (b->kept_bytes)
+        memtable_less_refs(mem, b->kept_bytes);
     db_space_note(db, mem, deletes);
     publish(&db->publisher, ticket, *last);
     return rc;

@@ -329,6 +329,11 @@ uint64_t memtable_deletes(struct memtable *m)
     return atomic_load_explicit(&m->deletes, memory_order_relaxed);
 }
 
+void memtable_less_refs(struct memtable *m, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&m->ref_bytes, bytes, memory_order_relaxed);
+}
+
 uint64_t memtable_ref_bytes(struct memtable *m)
 {
     return atomic_load_explicit(&m->ref_bytes, memory_order_relaxed);

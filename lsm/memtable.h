@@ -66,6 +66,8 @@ uint64_t memtable_keys(const struct memtable *m); /* user keys of points */
 uint64_t memtable_deletes(struct memtable *m);    /* points and ranges */
 /* Bytes of the value log that its points refer to. */
 uint64_t memtable_ref_bytes(struct memtable *m);
+/* So many of the bytes that m was told of are none of them: they hide nothing. */
+void memtable_less_refs(struct memtable *m, uint64_t bytes);
 /* More than MEMTABLE_RANGES_MAX range deletes, too many to stay cheap: time to flush. */
 enum { MEMTABLE_RANGES_MAX = 16384 };
 bool memtable_crowded(struct memtable *m);

@@ -588,6 +588,53 @@ START_TEST(sharers_in_many_tables_stay_within_the_bound)
 }
 END_TEST
 
+/* Cut a KiB after the other from the end of a large value and from its middle, the first
+ * half under another key: what is left of it is not written to be garbage each time. */
+START_TEST(a_value_cut_a_piece_at_a_time_does_not_fill_memtables)
+{
+    enum { PIECE = 1024, PIECES = SHARED / PIECE / 2 - 1 };
+    struct store *s = calloc(1, sizeof(*s));
+    struct slice whole = slice_str("whole"), half = slice_str("half");
+    uint8_t *source = malloc(SHARED), name[8];
+    struct lsm_value v = {0};
+    struct lsm_stats before, st;
+    size_t len = SHARED;
+    uint32_t i;
+
+    set_options(s, test_seed());
+    s->o.workers = 0;
+    ck_ok(lsm_open("/s", &s->o, &s->db));
+    fill(source, SHARED, 0, 1);
+    ck_ok(lsm_put(s->db, whole, slice_of(source, SHARED)));
+    ck_ok(lsm_compact(s->db, false));
+    lsm_get_stats(s->db, &before);
+    for (i = 0; i < 2 * PIECES; i++) {
+        struct lsm_batch *b = lsm_batch_new();
+        size_t cut = i == PIECES ? len / 2 : 0;
+
+        if (cut)
+            lsm_batch_share(b, half, whole, 0, cut);
+        lsm_batch_share(b, whole, whole, cut + PIECE, len - cut - PIECE);
+        lsm_batch_put(b, key_of(i, name), slice_of(source, PIECE));
+        ck_ok(lsm_write(s->db, b, LSM_NOSYNC));
+        lsm_batch_free(b);
+        len -= cut + PIECE;
+        if (len <= PIECE)
+            break;
+    }
+    lsm_get_stats(s->db, &st);
+    ck_assert_uint_le(st.flushes - before.flushes, 1);
+    ck_ok(lsm_get(s->db, NULL, whole, &v));
+    ck_assert(slice_eq(v.value, slice_of(source + SHARED - len, len)));
+    ck_ok(lsm_get(s->db, NULL, half, &v));
+    ck_assert(slice_eq(v.value, slice_of(source + PIECES * PIECE, v.value.len)));
+    lsm_value_release(&v);
+    free(source);
+    close_store(s);
+    free(s);
+}
+END_TEST
+
 /* ---- damage ---- */
 
 static int note_segment(void *arg, const char *name)
@@ -735,5 +782,6 @@ TEST_MAIN("vlog space", TEST_CASE_SOAK_ONLY(whatever_the_options_the_bound_holds
           TEST_CASE_SLOW(what_a_snapshot_sees_is_kept_and_no_more, 400),
           TEST_CASE_SLOW(a_long_iterator_reads_what_was, 400),
           TEST_CASE_SLOW(a_thousand_that_share_a_record_move_as_one, 400),
+          TEST_CASE(a_value_cut_a_piece_at_a_time_does_not_fill_memtables),
           TEST_CASE_SLOW(sharers_in_many_tables_stay_within_the_bound, 400),
           TEST_CASE_SLOW(a_value_that_cannot_be_read_stays_until_it_is_overwritten, 400))
