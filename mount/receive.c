@@ -25,7 +25,8 @@ struct receiving {
     char base[PATH_MAX]; /* "": none */
     struct files files; /* what came, unsorted until the end; no store is open */
     struct timespec made;
-    int claim; /* of part: who receives it; -1: nobody else could */
+    int claim;             /* of part: who receives it; -1: nobody else could */
+    struct env_lock *lock; /* the same on RADOS */
     struct env_file *file; /* whose bytes come; NULL: none */
     uint64_t at;
     XXH3_state_t *sum;
@@ -57,20 +58,44 @@ static int check_absent(struct receiving *j)
     return 0;
 }
 
-/* Another that receives the same would write into the same files. On RADOS nobody is kept
- * from it, nor on a filesystem without such locks. */
-static int claim_part(struct receiving *j)
+/* Another that receives the same would write into the same files. (A filesystem without
+ * such locks keeps nobody from it.) */
+static int take_claim(struct receiving *j)
 {
-    if (env_is_rados(j->part))
-        return 0;
+    char path[PATH_MAX + 512 + 8];
+
+    if (env_is_rados(j->part)) {
+        snprintf(path, sizeof(path), "%s/LOCK", j->part);
+        return env_lock(env_for(path), path, false, &j->lock);
+    }
     j->claim = open(j->part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (j->claim < 0)
         return -errno;
-    if (flock(j->claim, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-        return why_set(j->why, -EBUSY,
-                       "%s: \"%s\" is being received already; wait until that ends",
-                       j->r->store, j->r->name);
-    return check_absent(j); /* it may have become that meanwhile */
+    return flock(j->claim, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK ? -EWOULDBLOCK
+                                                                          : 0;
+}
+
+static int claimed_why(struct receiving *j)
+{
+    return why_set(j->why, -EBUSY,
+                   "%s: \"%s\" is being received already; wait until that ends",
+                   j->r->store, j->r->name);
+}
+
+static int claim_part(struct receiving *j)
+{
+    int err = take_claim(j);
+
+    if (err == -EWOULDBLOCK)
+        return claimed_why(j);
+    return err ? err : check_absent(j); /* it may have become that meanwhile */
+}
+
+/* Who opens the store in part locks it, too. */
+static void give_lock(struct receiving *j)
+{
+    env_unlock(env_for(j->part), j->lock);
+    j->lock = NULL;
 }
 
 static int make_dirs(struct receiving *j)
@@ -293,31 +318,32 @@ static int sum_links(struct receiving *j)
     return err ? err : files_write_sums(&j->files, j->part);
 }
 
-static int check_store(struct receiving *j)
+/* It stays open, to read: so nobody claims it any more. */
+static int check_store(struct receiving *j, struct files *opened)
 {
-    struct files opened;
-    int err = files_open(&opened, j->part, j->why);
+    uint64_t ours, its;
+    int64_t ns;
+    int err = file_identity(j->part, "CURRENT", &ours, &ns);
 
-    if (!err && opened.n != j->files.n)
-        err =
-            why_set(j->why, -EUCLEAN, "the stream holds files that are not the store's");
-    files_close(&opened);
+    if (err)
+        return failed(j, err, "CURRENT");
+    give_lock(j);
+    err = files_open(opened, j->part, j->why);
+    if (err == -EBUSY)
+        return claimed_why(j);
+    if (!err && opened->n != j->files.n)
+        return why_set(j->why, -EUCLEAN,
+                       "the stream holds files that are not the store's");
+    if (!err && (file_identity(j->part, "CURRENT", &its, &ns) || its != ours))
+        return claimed_why(j); /* who claimed it meanwhile began anew */
     return err;
 }
 
-static int end(struct receiving *j)
+static int make_snapshot(struct receiving *j)
 {
     struct env *env = env_for(j->part);
-    int err = sum_links(j);
+    int err = set_made(j->part, &j->made);
 
-    if (!err)
-        err = env_sync_dir(env, j->part);
-    if (err)
-        return failed(j, err, SUMS_NAME);
-    err = check_store(j);
-    if (err)
-        return err;
-    err = set_made(j->part, &j->made);
     (void)remove_file(j->part, "LOCK"); /* of having been opened */
     if (!err)
         err = env_sync_dir(env, j->part);
@@ -326,6 +352,22 @@ static int end(struct receiving *j)
     if (!err)
         err = sync_parent(j->to);
     return err ? failed(j, err, "") : 0;
+}
+
+static int end(struct receiving *j)
+{
+    struct files opened = {0};
+    int err = sum_links(j);
+
+    if (!err)
+        err = env_sync_dir(env_for(j->part), j->part);
+    if (err)
+        return failed(j, err, SUMS_NAME);
+    err = check_store(j, &opened);
+    if (!err)
+        err = make_snapshot(j);
+    files_close(&opened);
+    return err;
 }
 
 static int stream_why(struct receiving *j, int err)
@@ -359,6 +401,7 @@ int receive_snapshot(struct receive *r, struct why *why)
     if (err && !why->text[0])
         stream_why(j, err);
     env_file_close(j->file); /* of what is given up */
+    give_lock(j);
     if (j->claim >= 0)
         close(j->claim);
     XXH3_freeState(j->sum);

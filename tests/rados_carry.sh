@@ -52,6 +52,27 @@ for to in rados:silt/sent "$T/sent"; do
 done
 ok "it goes back as it came" sh -c "'$SILTFS' send --from one rados:silt/sent@two >'$T/again'"
 
+# Two at once would write into the same files.
+claimed() {
+    local n
+    for n in $(stores); do
+        rados -p silt -N "$n" listomapkeys names | grep -q one-part && rados -p silt -N "$n" lock list names | grep -q 'lock\.' && return
+    done
+    return 1
+}
+mkfifo "$T/slow"
+"$SILTFS" receive rados:silt/twice <"$T/slow" >"$T/first" 2>&1 &
+first=$!
+exec 8>"$T/slow" && head -c 100000 "$T/one" >&8
+ok "one begins to receive" wait_until 120 claimed
+says "another is refused meanwhile" "is being received already" sh -c "exec '$SILTFS' receive rados:silt/twice <'$T/one' 8>&-"
+tail -c +100001 "$T/one" >&8
+exec 8>&-
+wait $first
+same "the first one ends well" "$? $(cat "$T/first")" "0 "
+ok "with all of it" sh -c "'$SILTFS' receive rados:silt/twice <'$T/two'"
+says "it is there then" "has a snapshot" sh -c "exec '$SILTFS' receive rados:silt/twice <'$T/one'"
+
 # Cut off, and done again.
 "$SILTFS" backup "$S" rados:silt/cut >/dev/null 2>&1 &
 sleep 0.15
