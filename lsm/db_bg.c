@@ -102,52 +102,90 @@ static int run_flush(struct lsm *db, struct memtable *m, struct version *v,
     atomic_fetch_add(&db->count.flush_bytes, job.written);
     atomic_fetch_add(&db->count.level_written[0], job.written);
     KILL_POINT("flush-installed");
-    db_drop_logs(db, log_number, bytes >= db->o.memtable_bytes / 2);
+    /* A spare one is only room taken when there is none, or nothing to write over. */
+    db_drop_logs(db, log_number,
+                 bytes >= db->o.memtable_bytes / 2 && !atomic_load(&db->low_space) &&
+                     !db->env->appends_in_memory);
     return 0;
 }
 
-int db_flush_one(struct lsm *db)
+/* The oldest memtable that waits, or NULL; nobody else flushes until end_flush. */
+static void begin_flush(struct lsm *db, struct memtable **oldest,
+                        struct version **version, uint64_t *log_number)
 {
-    struct memtable *oldest = NULL;
-    struct version *version = NULL;
     struct view *v;
-    uint64_t log_number = 0, floor;
-    int rc = 0;
 
+    *oldest = NULL;
+    *version = NULL;
     mutex_lock(&db->state_mu);
     while (db->flushing)
         cond_wait(&db->room, &db->state_mu);
     v = atomic_load(&db->view);
-    if (v->n_imm)
-        rc = db_moving_begin_locked(db, &floor); /* values that are in the memtable */
-    if (v->n_imm && !rc) {
+    if (v->n_imm) {
         struct memtable *after = v->n_imm > 1 ? v->imm[v->n_imm - 2] : v->mem;
 
-        oldest = v->imm[v->n_imm - 1];
-        log_number = memtable_place(after)->log_number;
+        *oldest = v->imm[v->n_imm - 1];
+        *log_number = memtable_place(after)->log_number;
         db->flushing = true;
         /* Not the view: segments that it reads would be kept. */
-        memtable_ref(oldest);
-        version_ref(version = v->version);
+        memtable_ref(*oldest);
+        version_ref(*version = v->version);
     }
     mutex_unlock(&db->state_mu);
-    if (oldest)
-        rc = run_flush(db, oldest, version, log_number);
-    atomic_store(&db->flush_done_bytes, 0);
-    if (rc == -ENOSPC && db_reserve_release(db))
-        rc = run_flush(db, oldest, version, log_number);
-    memtable_unref(oldest);
-    version_unref(version);
+}
+
+static void end_flush(struct lsm *db, struct memtable *oldest, int rc)
+{
     mutex_lock(&db->state_mu);
-    if (oldest) {
+    if (oldest)
         db->flushing = false;
-        db_moving_end_locked(db, floor);
-    }
     db->flush_error = rc;
     if (rc)
         atomic_fetch_add(&db->count.failures, 1);
     pthread_cond_broadcast(&db->room);
     mutex_unlock(&db->state_mu);
+}
+
+/* What it moved, values that are in the memtable, is nobody's until it is done. What it
+ * had moved when it found no room goes at once: the next try needs that room. */
+static int try_flush(struct lsm *db, struct memtable *m, struct version *v,
+                     uint64_t log_number)
+{
+    uint64_t floor;
+    int rc;
+
+    mutex_lock(&db->state_mu);
+    rc = db_moving_begin_locked(db, &floor);
+    mutex_unlock(&db->state_mu);
+    if (rc)
+        return rc;
+    rc = run_flush(db, m, v, log_number);
+    atomic_store(&db->flush_done_bytes, 0);
+    if (rc == -ENOSPC)
+        (void)vlog_retire_moved(db->vlog); /* else it is garbage until it is full */
+    mutex_lock(&db->state_mu);
+    db_moving_end_locked(db, floor);
+    mutex_unlock(&db->state_mu);
+    if (rc == -ENOSPC)
+        db_purge(db);
+    return rc;
+}
+
+int db_flush_one(struct lsm *db)
+{
+    struct memtable *oldest;
+    struct version *version;
+    uint64_t log_number = 0;
+    int rc = 0;
+
+    begin_flush(db, &oldest, &version, &log_number);
+    if (oldest)
+        rc = try_flush(db, oldest, version, log_number);
+    if (rc == -ENOSPC && db_reserve_release(db))
+        rc = try_flush(db, oldest, version, log_number);
+    memtable_unref(oldest);
+    version_unref(version);
+    end_flush(db, oldest, rc);
     if (rc && rc != -ENOSPC && rc != -EROFS)
         db_fail(db, rc, "flushing");
     return rc;

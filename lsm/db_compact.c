@@ -462,6 +462,12 @@ int db_compact_one(struct lsm *db, struct version *v, struct compaction *c)
 
 /* ---- choosing ---- */
 
+/* They were chosen before the disk got full. */
+static bool victims_are_stale_locked(const struct lsm *db)
+{
+    return db->victims_count != atomic_load(&db->room_count);
+}
+
 /*
  * Garbage goes first, one compaction at a time, or a steady load would never let
  * it come to it; the other workers see to the levels meanwhile.
@@ -470,15 +476,16 @@ static int choose_work(struct lsm *db, const struct version *v, bool full,
                        struct compaction *c)
 {
     struct pick_options o = db_pick_options(db);
+    bool stale = victims_are_stale_locked(db);
     int rc = 0;
 
     if (full)
         return pick_full(v, &o, c);
-    if (!db->collecting && !db->victims_stale)
+    if (!db->collecting && !stale)
         rc = vlog_gc_pick(v, &o, &db->victims, c);
     /* Only damaged tables point to what is left of them, as it turned out after the last
      * account: nobody can empty them, and writers are not to wait for it. */
-    if (!rc && !c->reason && !db->compactions_running && !db->victims_stale)
+    if (!rc && !c->reason && !db->compactions_running && !stale)
         segment_set_release(&db->victims);
     return rc || c->reason ? rc : pick_compaction(v, &o, c);
 }
@@ -486,8 +493,9 @@ static int choose_work(struct lsm *db, const struct version *v, bool full,
 /* c moves values of what are victims now. */
 static int note_moving_locked(struct lsm *db, struct compaction *c)
 {
-    int rc =
-        c->move || db->victims_stale ? 0 : segment_set_copy(&c->victims, &db->victims);
+    int rc = c->move || victims_are_stale_locked(db)
+                 ? 0
+                 : segment_set_copy(&c->victims, &db->victims);
 
     if (!rc && c->victims.n)
         rc = db_moving_begin_locked(db, &c->moving_floor);

@@ -183,7 +183,7 @@ struct lsm {
     struct split *splits;         /* large compactions whose parts are up for grabs */
     int flush_error;              /* of the last flush; 0 when it went well */
     struct segment_set victims;   /* segments to be emptied */
-    bool victims_stale;           /* chosen before the disk got full */
+    uint64_t victims_count;       /* room_count when they were chosen: else they are stale */
     struct segment_set unmovable; /* segments that hold a damaged value */
     bool collecting;              /* a compaction runs on the victims' account */
     uint64_t *moving_floor; /* each of a compaction that may move values: these are in
@@ -206,6 +206,7 @@ struct lsm {
     _Atomic uint64_t
         space_moving; /* moved by compactions that are not done: there twice */
     _Atomic bool has_reserve, low_space; /* reserve.c */
+    _Atomic uint64_t room_count;         /* goes up when there turns out to be none */
     _Atomic bool need_room;              /* all memtables are full: writers wait first */
     struct rate rate;                    /* of compactions */
     _Atomic unsigned urgent;             /* somebody waits for them: no automatic rate */
@@ -367,10 +368,10 @@ void db_drop_spare(struct lsm *db);
 /*
  * What is garbage in the version v, which is about to be current; view: the current
  * one, imm: of its memtables the one that v has as a table. Segments to be emptied go
- * to *victims. Under manifest_mu.
+ * to *victims, the room_count that they are of to *count. Under manifest_mu.
  */
 int db_space_account(struct lsm *db, const struct version *v, const struct view *view,
-                     struct memtable *imm, struct segment_set *victims);
+                     struct memtable *imm, struct segment_set *victims, uint64_t *count);
 /* The same for the version that is there: at opening, as nobody is to pay for garbage
  * that is none until the first flush; and on a full disk, where room decides. */
 int db_space_again(struct lsm *db);

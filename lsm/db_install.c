@@ -221,7 +221,7 @@ static void mark_obsolete(const struct version *base, const struct version *v)
 
 /* The view with the new version, and without imm; victims move into db. */
 static int swap_view(struct lsm *db, struct version *v, const struct memtable *imm,
-                     struct segment_set *victims)
+                     struct segment_set *victims, uint64_t count)
 {
     struct memtable *left[IMM_MAX];
     struct view *old, *new;
@@ -237,7 +237,7 @@ static int swap_view(struct lsm *db, struct version *v, const struct memtable *i
         db_view_install_locked(db, new);
         segment_set_release(&db->victims);
         db->victims = *victims;
-        db->victims_stale = false;
+        db->victims_count = count;
         memset(victims, 0, sizeof(*victims));
         db_count_waiting_locked(db);
         db_set_delay_locked(db);
@@ -256,6 +256,7 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
     struct view *view = db_view_ref(db);
     struct version *v = NULL;
     struct segment_set victims = {0};
+    uint64_t count = 0;
     int rc;
 
     e->has_next_number = e->has_last_seq = true;
@@ -267,7 +268,7 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
     if (!rc)
         rc = version_apply(view->version, e, &db->tables, db->dir, &v);
     if (!rc)
-        rc = db_space_account(db, v, view, imm, &victims);
+        rc = db_space_account(db, v, view, imm, &victims, &count);
     if (!rc)
         rc = manifest_append(db->manifest, e);
     KILL_POINT("edit-appended");
@@ -276,7 +277,7 @@ static int install_locked(struct lsm *db, struct edit *e, struct memtable *imm)
         rc = learn_sealed(db, e);
     }
     if (!rc)
-        rc = swap_view(db, v, imm, &victims);
+        rc = swap_view(db, v, imm, &victims, count);
     if (!rc) {
         mark_obsolete(view->version, v);
         if (e->has_log_number)

@@ -246,7 +246,7 @@ static size_t choose_from(struct lsm *db, struct account *a, uint64_t *stuck)
 }
 
 int db_space_account(struct lsm *db, const struct version *v, const struct view *view,
-                     struct memtable *imm, struct segment_set *victims)
+                     struct memtable *imm, struct segment_set *victims, uint64_t *count)
 {
     struct vlog_gc_options o = gc_options(&db->o);
     struct account a = {0};
@@ -255,6 +255,7 @@ int db_space_account(struct lsm *db, const struct version *v, const struct view 
     int rc = account_make(db, v, view, imm, &a);
 
     memset(victims, 0, sizeof(*victims));
+    *count = atomic_load(&db->room_count); /* before the look at the room */
     if (!rc) {
         live = live_bytes(&a, v);
         mean = mean_bytes(v, live);
@@ -278,15 +279,16 @@ int db_space_again(struct lsm *db)
 {
     struct segment_set victims;
     struct view *view;
+    uint64_t count;
     int rc;
 
     mutex_lock(&db->manifest_mu); /* the version stays */
     view = db_view_ref(db);
-    rc = db_space_account(db, view->version, view, NULL, &victims);
+    rc = db_space_account(db, view->version, view, NULL, &victims, &count);
     mutex_lock(&db->state_mu);
     segment_set_release(&db->victims);
     db->victims = victims;
-    db->victims_stale = false;
+    db->victims_count = count;
     mutex_unlock(&db->state_mu);
     mutex_unlock(&db->manifest_mu);
     db_view_unref(view);

@@ -521,6 +521,8 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
     /* It is to survive the process, and only a sync makes it. */
     if (db->env->appends_in_memory && !db->o.ack_early)
         d = LSM_SYNC;
+    if (env_full(db->env) && !atomic_load(&db->low_space))
+        db_reserve_release(db); /* what is set aside is for who makes room */
     if (!db->o.workers && !db_reserve_admits(db, b))
         db_bg_inline(db); /* there may be room again, and nobody else looks */
     if (!db_reserve_admits(db, b))

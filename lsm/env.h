@@ -75,6 +75,7 @@ struct env_ops {
     int (*lock)(struct env *e, const char *path, bool shared, struct env_lock **out);
     void (*unlock)(struct env *e, struct env_lock *l);
     int (*space)(struct env *e, const char *path, uint64_t *total, uint64_t *avail);
+    bool (*full)(struct env *e); /* may be NULL */
     uint64_t (*now_ns)(struct env *e);
     void (*sleep_ns)(struct env *e, uint64_t ns);
     void (*background)(struct env *e); /* may be NULL */
@@ -301,6 +302,13 @@ static inline int env_space(struct env *e, const char *path, uint64_t *total,
                             uint64_t *avail)
 {
     return e->ops->space(e, path, total, avail);
+}
+
+/* Is it known that there is no room (RADOS: the pool refused)? What is appended all the
+ * same takes from what is set aside for making some. False: not known. */
+static inline bool env_full(struct env *e)
+{
+    return e->ops->full && e->ops->full(e);
 }
 
 /* Monotonic. */

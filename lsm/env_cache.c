@@ -115,6 +115,11 @@ static int cached_space(struct env *e, const char *path, uint64_t *total, uint64
     return env_space(under(e), path, total, avail);
 }
 
+static bool cached_full(struct env *e)
+{
+    return env_full(under(e));
+}
+
 static uint64_t cached_now_ns(struct env *e)
 {
     return env_now_ns(under(e));
@@ -145,6 +150,7 @@ static const struct env_ops cache_ops = {
     .lock = cached_lock,
     .unlock = cached_unlock,
     .space = cached_space,
+    .full = cached_full,
     .now_ns = cached_now_ns,
     .sleep_ns = cached_sleep_ns,
     .background = cached_background,

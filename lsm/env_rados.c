@@ -558,6 +558,11 @@ static int store_space(struct env *env, const char *path, uint64_t *total,
     return rc ? rc : rados_space(p.n, total, avail);
 }
 
+static bool store_full(struct env *env)
+{
+    return conn_is_full();
+}
+
 static uint64_t store_now_ns(struct env *e)
 {
     return conn_now_ns();
@@ -587,6 +592,7 @@ static const struct env_ops rados_ops = {
     .lock = store_lock,
     .unlock = store_unlock,
     .space = store_space,
+    .full = store_full,
     .now_ns = store_now_ns,
     .sleep_ns = store_sleep_ns,
     .background = store_background,

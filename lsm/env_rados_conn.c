@@ -20,12 +20,14 @@ enum {
     FULL_PAUSE_NS = 500000000, /* between two tries to write to a full pool */
     PROBE_BYTES = 64 << 10,
     CREDIT_MAX = 64 << 20,
+    CREDIT_LAST = 1 << 20, /* for what is SMALL: entries of logs that delete, and edits */
+    SMALL = 4 << 10,
 };
 
 struct rados_api ra;
 
 static struct mutex conn_mu = MUTEX_INITIALIZER(LOCK_ENV_RADOS_CONN);
-static struct conn *the_conn;
+static struct conn *_Atomic the_conn;
 static struct env_rados_options options;
 
 void env_rados_configure(const struct env_rados_options *o)
@@ -204,10 +206,27 @@ uint64_t conn_now_ns(void)
 
 /* ---- a full pool ---- */
 
+/*
+ * It was not full until now, so what was written above the ratio has room below it again:
+ * the whole credit is there anew. A flush may need it: values that are in a log are
+ * written once more, before that goes.
+ */
 void conn_note_full(struct conn *c)
 {
-    atomic_store(&c->full, true);
+    long long had = atomic_load(&c->credit);
+
+    if (!atomic_exchange(&c->full, true))
+        while (had < CREDIT_MAX &&
+               !atomic_compare_exchange_weak(&c->credit, &had, CREDIT_MAX))
+            ;
     atomic_store(&c->full_ns, conn_now_ns());
+}
+
+bool conn_is_full(void)
+{
+    struct conn *c = atomic_load(&the_conn);
+
+    return c && atomic_load(&c->full);
 }
 
 uint64_t conn_credit(struct conn *c)
@@ -254,12 +273,12 @@ bool conn_has_room(struct names *n)
 int conn_admit(struct names *n, uint64_t bytes)
 {
     struct conn *c = n->conn;
-    long long had = atomic_load(&c->credit);
+    long long had = atomic_load(&c->credit), keep = bytes > SMALL ? CREDIT_LAST : 0;
 
     if (!atomic_load(&c->full))
         return 0;
-    /* Never below zero: who takes too much must not refuse another who needs little. */
-    while (had >= (long long)bytes)
+    /* Who takes too much must not refuse another who needs little. */
+    while (had - keep >= (long long)bytes)
         if (atomic_compare_exchange_weak(&c->credit, &had, had - (long long)bytes))
             return 0;
     return conn_has_room(n) ? 0 : -ENOSPC;

@@ -105,8 +105,8 @@ struct conn {
     char *addrs;         /* ours, as the blocklist wants them */
     unsigned lease_s;    /* of locks */
     atomic_bool full;    /* the last write that needed room was refused */
-    atomic_llong credit; /* bytes to be written although it is: what was freed meanwhile,
-                            and what a recovery needs */
+    atomic_llong credit; /* bytes to be written although it is, for who makes room; what
+                            is freed meanwhile is added */
     _Atomic uint64_t full_ns; /* when that was, or was last asked */
 };
 
@@ -117,6 +117,8 @@ const char *conn_host(void);
 const char *conn_machine(void);
 uint64_t conn_now_ns(void);
 void conn_note_full(struct conn *c);
+/* Is it? Asks nobody. */
+bool conn_is_full(void);
 /* So many bytes more. */
 void conn_give_credit(struct conn *c, uint64_t bytes);
 /* What there is: all the room that a full pool has for us. */

@@ -34,7 +34,6 @@ enum {
     BLOCKLIST_S = 24 * 3600,
     LOCKERS_BYTES = 64 << 10,
     REAP_NS = 2000000000, /* spent on removing files before a lock is given back */
-    RECOVERY = 16 << 20,  /* bytes that who opens a store may write on a full pool */
 };
 
 static void lock_name(char name[32], uint64_t dir)
@@ -274,8 +273,6 @@ int rados_lock_take(struct names *n, uint64_t dir, bool shared, struct held **ou
     if (!rc) {
         h->next = n->held;
         n->held = h;
-        if (!shared)
-            conn_give_credit(n->conn, RECOVERY); /* else nobody could delete anything */
     }
     mutex_unlock(&n->mu);
     if (rc)

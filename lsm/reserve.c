@@ -55,7 +55,7 @@ void db_reserve_take(struct lsm *db)
     if (env_stat(db->env, path, &size) == 0) {
         rc = 0; /* of a crash, or of another try */
     } else if (env_space(db->env, db->dir, &total, &avail) == 0 &&
-               avail >= ROOM_FACTOR * bytes) {
+               avail >= ROOM_FACTOR * bytes && !env_full(db->env)) {
         rc = make_reserve(db, path, bytes);
     }
     free(path);
@@ -83,15 +83,13 @@ bool db_reserve_release(struct lsm *db)
     char *path;
     bool had = atomic_exchange(&db->has_reserve, false);
 
-    /* Chosen as if there were room: what they move would take all that there is, fail for
-     * the rest, and leave nothing to delete with. Before low_space, so that whoever looks
-     * for room then chooses anew. */
-    mutex_lock(&db->state_mu);
-    db->victims_stale = true;
-    mutex_unlock(&db->state_mu);
     if (!atomic_exchange(&db->low_space, true))
         err_log("%s: the disk is full; only deleting is possible until there is room",
                 db->dir);
+    /* Victims that were chosen as if there were room: what they move would take all that
+     * there is, fail for the rest, and leave nothing to delete with. After low_space: who
+     * counts before this looks before at the room, and chooses anew. */
+    atomic_fetch_add(&db->room_count, 1);
     if (!had)
         return false;
     path = file_path(db->dir, FILE_RESERVE, 0);
@@ -121,7 +119,7 @@ uint64_t db_reserve_room(struct lsm *db)
 {
     uint64_t total, avail, keep = db_reserve_bytes(&db->o) / 2;
 
-    if (!atomic_load(&db->low_space))
+    if (atomic_load(&db->has_reserve) && !atomic_load(&db->low_space))
         return UINT64_MAX;
     if (env_space(db->env, db->dir, &total, &avail))
         return 0;

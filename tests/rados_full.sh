@@ -32,8 +32,8 @@ ceph_do osd pool set-quota silt max_bytes 0 >/dev/null
 serve "$S" "$MNT"
 ok "the cluster gets full" fill f
 ok "who writes is told ENOSPC" grep -q "No space left" "$T/error"
-before=$(sums f)
 same "df says that it is full" "$(df --output=pcent "$MNT" | tail -n 1 | tr -d ' ')" "100%"
+before=$(sums f)
 ok "reading goes on" test -n "$before"
 ok "it is unmounted at once" timeout 10 "$SILTFS" umount "$MNT"
 serve "$S" "$MNT"
