@@ -147,9 +147,10 @@ static void end_flush(struct lsm *db, struct memtable *oldest, int rc)
 }
 
 /* What it moved, values that are in the memtable, is nobody's until it is done. What it
- * had moved when it found no room goes at once: the next try needs that room. */
+ * had moved when it found no room goes at once: the next try needs that room. *again: so
+ * soon, with what was set aside. */
 static int try_flush(struct lsm *db, struct memtable *m, struct version *v,
-                     uint64_t log_number)
+                     uint64_t log_number, bool *again)
 {
     uint64_t floor;
     int rc;
@@ -161,8 +162,10 @@ static int try_flush(struct lsm *db, struct memtable *m, struct version *v,
         return rc;
     rc = run_flush(db, m, v, log_number);
     atomic_store(&db->flush_done_bytes, 0);
-    if (rc == -ENOSPC)
+    if (rc == -ENOSPC) {
+        *again = db_reserve_release(db);
         (void)vlog_retire_moved(db->vlog); /* else it is garbage until it is full */
+    }
     mutex_lock(&db->state_mu);
     db_moving_end_locked(db, floor);
     mutex_unlock(&db->state_mu);
@@ -176,13 +179,14 @@ int db_flush_one(struct lsm *db)
     struct memtable *oldest;
     struct version *version;
     uint64_t log_number = 0;
+    bool again = false;
     int rc = 0;
 
     begin_flush(db, &oldest, &version, &log_number);
     if (oldest)
-        rc = try_flush(db, oldest, version, log_number);
-    if (rc == -ENOSPC && db_reserve_release(db))
-        rc = try_flush(db, oldest, version, log_number);
+        rc = try_flush(db, oldest, version, log_number, &again);
+    if (again)
+        rc = try_flush(db, oldest, version, log_number, &again);
     memtable_unref(oldest);
     version_unref(version);
     end_flush(db, oldest, rc);
