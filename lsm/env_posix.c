@@ -193,7 +193,9 @@ static int posix_space(struct env *e, const char *path, uint64_t *total, uint64_
     if (statvfs(path, &s))
         return -errno;
     *total = (uint64_t)s.f_blocks * s.f_frsize;
-    *avail = (uint64_t)s.f_bavail * s.f_frsize;
+    /* What is kept for root is ours if we are: else a disk that root has filled would seem
+     * to have no room to make some. */
+    *avail = (uint64_t)(geteuid() ? s.f_bavail : s.f_bfree) * s.f_frsize;
     return 0;
 }
 

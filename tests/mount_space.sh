@@ -15,7 +15,9 @@ no_space() { grep -q "No space left" "$1"; }
 fresh || { fail "a fresh store mounts"; finish; }
 same "the size is the host's" "$(kib size)" "$(kib size "$T")"
 # Others use the host, too, and the store has work to do: soon.
-as_the_host() { near "$(mib avail)" "$(mib avail "$T")" 200; }
+# What ext4 keeps for root is the daemon's, too, when it is root's.
+hosts() { if [ "$(id -u)" = 0 ]; then echo $(($(mib size "$T") - $(mib used "$T"))); else mib avail "$T"; fi; }
+as_the_host() { near "$(mib avail)" "$(hosts)" 200; }
 as_the_store() { near "$(kib used)" "$(du -sk "$STORE" | cut -f 1)" "$1"; }
 ok "so is what is available" wait_until 120 as_the_host
 ok "used is what the store takes" wait_until 120 as_the_store 1024
