@@ -391,36 +391,43 @@ static int store_sync_dir(struct env *env, const char *path)
     return rc;
 }
 
-static int size_of(const struct rados_place *p, uint64_t *size)
+/* A file, with a handle: so it stays when mu is dropped. */
+static int hold_file(struct rados_place *p, struct node **node)
 {
-    struct node *node;
-    int rc = rados_know(p->n, p->dir, RADOS_FRESH);
+    int rc;
 
+    mutex_lock(&p->n->mu);
+    rc = rados_know(p->n, p->dir, RADOS_FRESH);
     if (!rc && rados_entry_of(p) && rados_entry_of(p)->is.kind != RADOS_FILE)
         rc = -ENOENT;
     if (!rc)
-        rc = rados_find_file(p, &node);
-    if (rc)
-        return rc;
-    mutex_lock(&node->mu);
-    *size = node->w ? node->w->pos : node->rec.size;
-    rc = node->w || node->rec.state != RADOS_OPEN;
-    mutex_unlock(&node->mu);
-    return rc ? 0 : rados_probe(p->n, node, size);
+        rc = rados_find_file(p, node);
+    if (!rc)
+        (*node)->handles++;
+    mutex_unlock(&p->n->mu);
+    return rc;
+}
+
+static void let_go(struct node *node)
+{
+    mutex_lock(&node->names->mu);
+    node->handles--;
+    mutex_unlock(&node->names->mu);
 }
 
 static int store_stat(struct env *env, const char *path, uint64_t *size)
 {
+    struct node *node;
     struct rados_place p;
     int rc = rados_find_place(path, RADOS_FRESH, &p);
 
     if (rc)
         return rc;
-    if (!p.n->store)
-        return -ENOENT;
-    mutex_lock(&p.n->mu);
-    rc = size_of(&p, size);
-    mutex_unlock(&p.n->mu);
+    rc = p.n->store ? hold_file(&p, &node) : -ENOENT;
+    if (rc)
+        return rc;
+    rc = rados_node_size(node, size);
+    let_go(node);
     return rc;
 }
 
@@ -497,17 +504,16 @@ int env_rados_file(const char *path, struct env_rados_file *f)
 
     if (rc)
         return rc;
-    if (!p.n->store)
-        return -ENOENT;
+    rc = p.n->store ? hold_file(&p, &node) : -ENOENT;
+    if (rc)
+        return rc;
+    rc = rados_node_size(node, &f->size);
     mutex_lock(&p.n->mu);
-    rc = size_of(&p, &f->size);
-    if (!rc)
-        rc = rados_find_file(&p, &node);
-    if (!rc) {
-        f->id = node->id;
-        f->closed_ns = node->rec.mtime_ns;
-        f->links = node->links;
-    }
+    f->id = node->id;
+    f->closed_ns = node->rec.mtime_ns;
+    f->links = node->links;
+    f->open = node->rec.state == RADOS_OPEN;
+    node->handles--;
     mutex_unlock(&p.n->mu);
     return rc;
 }

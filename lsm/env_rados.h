@@ -50,6 +50,7 @@ struct env_rados_file {
     uint64_t size;
     uint64_t closed_ns; /* since 1970 */
     unsigned links;     /* names */
+    bool open;          /* somebody appends to it, or did and has not closed it */
 };
 int env_rados_file(const char *path, struct env_rados_file *f);
 /* Of a file that is closed: when that was. */

@@ -25,17 +25,6 @@ static inline struct rados_handle *rados_handle_of(struct env_file *f)
     return (struct rados_handle *)f;
 }
 
-/* As it is now; it changes under both locks. */
-static inline struct rados_file rados_node_rec(struct node *node)
-{
-    struct rados_file rec;
-
-    mutex_lock(&node->mu);
-    rec = node->rec;
-    mutex_unlock(&node->mu);
-    return rec;
-}
-
 /* ---- env_rados_read.c: members of env_file_ops ---- */
 
 int rados_file_pread(struct env_file *file, uint64_t off, void *to, size_t len,

@@ -4,8 +4,8 @@
  *   env_rados.c         the table of functions
  *   env_rados_path.c    what a path means
  *   env_rados_conn.c    the cluster, its pools; librados, loaded when it is first needed
- *   env_rados_names.c   one object that lists a store's files: read, changed, kept
- *                       together
+ *   env_rados_names.c   one object that lists a store's files: asked, read
+ *   env_rados_change.c  its changes, committed
  *   env_rados_listed.c  what it says, in memory
  *   env_rados_lock.c    who may write: leases, fencing, taking over
  *   env_rados_file.c    open files: appends, the end
@@ -15,8 +15,9 @@
  *   env_rados_space.c   how much room there is
  *   env_rados_reap.c    what goes: objects of files without a name
  *
- * Locks, outermost first: a names' mu (held over round trips; nothing is waited for that
- * needs it), a node's mu (never held over one), the lists' (of what is read
+ * Locks, outermost first: a names' mu (not held over a round trip but by who takes a store
+ * over: what the names object has is asked and changed by one thread at a time, who has
+ * n->asking, and the others look up and change meanwhile what is in memory), a node's mu (never held over one), the lists' (of what is read
  * ahead, of the reaper's), the connection's. Callbacks of librados take a node's mu, or
  * that of what is read ahead, alone.
  */
@@ -171,7 +172,19 @@ struct node {
     unsigned handles;
     struct mutex mu;
     struct writing *w; /* mu */
+    bool cut_checked;  /* mu: rados_check_cut has found it well */
 };
+
+/* As it is now; it changes under both locks. */
+static inline struct rados_file rados_node_rec(struct node *node)
+{
+    struct rados_file rec;
+
+    mutex_lock(&node->mu);
+    rec = node->rec;
+    mutex_unlock(&node->mu);
+    return rec;
+}
 
 struct entry {
     uint64_t dir;
@@ -211,6 +224,9 @@ struct names {
     size_t n_nodes, cap_nodes;
     struct change *change;
     size_t n_changes, cap_changes;
+    size_t n_sent;            /* the first ones, on their way to the cluster */
+    bool asking;              /* a thread reads the object, or changes it */
+    pthread_cond_t not_asking;
     struct buf holder; /* raw records: dir(8) len(4) bytes */
     uint64_t session;  /* 0: none; ids are made of it */
     uint32_t counter;
@@ -224,20 +240,35 @@ struct names {
 int names_get(const char *pool, uint64_t store, const char *label, struct names **out);
 /* Make the object; -EEXIST. */
 int names_create(struct names *n, uint64_t store);
-/* As the cluster has it now. */
+/* As the cluster has it now. Drops mu for the round trips. */
 int names_refresh(struct names *n);
 int names_refresh_locked(struct names *n);
-/* Send what changed. */
+/* The same if no other thread is about it: who commits meets what others did. */
+int names_refresh_if_idle(struct names *n);
+/* Send what changed; drops mu for the round trip. What others change meanwhile goes with
+ * the next. */
 int names_commit_locked(struct names *n);
+/* Both, until all that is in memory is there, and all that is there in memory. */
+int names_settle_locked(struct names *n);
 /*
  * What fn looks up and changes, at once: 0 when it is there, with all that was to be
- * committed before. When somebody else was quicker fn is asked again.
+ * committed before. When somebody else was quicker fn is asked again. Drops mu, but not
+ * between what fn looks up and changes.
  */
 typedef int names_fn(struct names *n, void *arg);
 int names_at_once(struct names *n, names_fn *fn, void *arg);
 /* The commit that makes this process one who may write. */
 int names_session_locked(struct names *n);
 uint64_t names_new_id_locked(struct names *n); /* session is there */
+
+/* Between them this thread alone asks and changes the object. */
+void names_begin_asking(struct names *n);
+void names_end_asking(struct names *n);
+/* As names_refresh_locked, between them. */
+int names_ask(struct names *n);
+/* What was to be changed here, over what was read. */
+int names_change_again(struct names *n);
+void names_version_text(char text[17], uint64_t v);
 
 /* In memory only: what stands under the key now has that value; NULL: nothing does.
  * 0, -ENOMEM or -EUCLEAN. */
@@ -277,8 +308,13 @@ int names_fenced(struct names *n, const char *why);
 
 int rados_open_node(struct names *n, struct node *node, enum env_mode mode,
                     uint64_t preallocate, struct env_file **out);
-/* Size of a file that somebody else may be writing. */
+/* Size of a file that somebody else may be writing, or did: no more than there is. The
+ * node has a handle. */
+int rados_node_size(struct node *node, uint64_t *size);
 int rados_probe(struct names *n, struct node *node, uint64_t *size);
+/* What is there of a file that another had to close is as much as its record says, or
+ * -EUCLEAN: else one of 64 TiB would be read as zeros, object by object. */
+int rados_check_cut(struct names *n, struct node *node, uint64_t size);
 /* Of *objects that a file may have, as many as it does have, and some more. */
 int rados_bound_objects(struct names *n, uint64_t id, uint64_t *objects);
 /* Nobody of another session can append to it from here on; its record says how long it

@@ -247,6 +247,23 @@ static void unlock(struct names *n, const struct held *h)
     ra.unlock(n->io, n->oid, name, h->cookie); /* else the lease ends it */
 }
 
+/* The lock is there; now it is ours to use, and others hear of it. */
+static int begin_holding(struct names *n, struct held *h)
+{
+    int rc;
+
+    mutex_lock(&n->mu);
+    rc = h->shared ? names_refresh_locked(n) : take_over(n, h->dir);
+    if (!rc && !h->shared)
+        rc = show(n, h->dir);
+    if (!rc) {
+        h->next = n->held;
+        n->held = h;
+    }
+    mutex_unlock(&n->mu);
+    return rc;
+}
+
 int rados_lock_take(struct names *n, uint64_t dir, bool shared, struct held **out)
 {
     static _Atomic unsigned count;
@@ -261,26 +278,26 @@ int rados_lock_take(struct names *n, uint64_t dir, bool shared, struct held **ou
              conn_host(), (int)getpid());
     mutex_lock(&n->mu);
     rc = n->error;
+    mutex_unlock(&n->mu);
     if (!rc)
         rc = take(n, h);
-    if (!rc) {
-        rc = shared ? names_refresh_locked(n) : take_over(n, dir);
-        if (!rc && !shared)
-            rc = show(n, dir);
-        if (rc)
-            unlock(n, h);
-    }
-    if (!rc) {
-        h->next = n->held;
-        n->held = h;
-    }
-    mutex_unlock(&n->mu);
+    if (!rc && (rc = begin_holding(n, h)))
+        unlock(n, h);
     if (rc)
         free(h);
     *out = rc ? NULL : h;
     if (!rc)
         rados_begin_threads();
     return rc;
+}
+
+static struct held **find_held(struct names *n, const char *cookie)
+{
+    struct held **at;
+
+    for (at = &n->held; *at && strcmp((*at)->cookie, cookie) != 0; at = &(*at)->next)
+        ;
+    return at;
 }
 
 void rados_lock_give(struct names *n, struct held *h)
@@ -300,12 +317,11 @@ void rados_lock_give(struct names *n, struct held *h)
         if (!rc)
             rc = names_commit_locked(n);
     }
-    for (at = &n->held; *at && *at != h; at = &(*at)->next)
-        ;
+    at = find_held(n, h->cookie);
     if (*at)
         *at = h->next;
-    unlock(n, h);
     mutex_unlock(&n->mu);
+    unlock(n, h);
     if (rc)
         err_log("%s: not given back in order: %s", n->label, strerror(-rc));
     free(h);
@@ -313,23 +329,58 @@ void rados_lock_give(struct names *n, struct held *h)
 
 /* ---- keeping ---- */
 
-void rados_lock_renew(struct names *n)
+static bool still_held(struct names *n, const struct held *h)
 {
-    struct held *h;
-    int rc = 0;
+    bool held;
 
     mutex_lock(&n->mu);
-    for (h = n->held; h && !n->error && !rc; h = h->next) {
-        rc = ask(n, h, LIBRADOS_LOCK_FLAG_MUST_RENEW);
-        /* We slept too long; perhaps nobody noticed. */
-        if (rc == -ENOENT)
-            rc = ask(n, h, 0);
-        if (rc == -EBUSY || rc == -ESHUTDOWN)
-            names_fenced(n, "another has taken the store over");
-        else if (!rc)
-            rc = names_refresh_locked(n);
-    }
+    held = !n->error && *find_held(n, h->cookie);
     mutex_unlock(&n->mu);
+    return held;
+}
+
+/* h is a copy: nothing is locked over the round trips, of which one may never end. */
+static void renew(struct names *n, const struct held *h)
+{
+    int rc = ask(n, h, LIBRADOS_LOCK_FLAG_MUST_RENEW);
+
+    /* We slept too long; perhaps nobody noticed. Or it was given back. */
+    if (rc == -ENOENT && still_held(n, h)) {
+        rc = ask(n, h, 0);
+        if (!rc && !still_held(n, h))
+            unlock(n, h);
+    }
+    if ((rc == -EBUSY || rc == -ESHUTDOWN) && still_held(n, h)) {
+        mutex_lock(&n->mu);
+        names_fenced(n, "another has taken the store over");
+        mutex_unlock(&n->mu);
+    }
+}
+
+/* The n-th of those that are held, copied. */
+static bool nth_held(struct names *n, unsigned at, struct held *copy)
+{
+    const struct held *h;
+
+    mutex_lock(&n->mu);
+    for (h = n->error ? NULL : n->held; h && at; at--)
+        h = h->next;
+    if (h)
+        *copy = *h;
+    mutex_unlock(&n->mu);
+    return h;
+}
+
+void rados_lock_renew(struct names *n)
+{
+    struct held h;
+    unsigned i;
+
+    /* One that comes or goes meanwhile may be missed: the lease is three rounds long. */
+    for (i = 0; nth_held(n, i, &h); i++)
+        renew(n, &h);
+    if (i)
+        (void)names_refresh_if_idle(n); /* another has the store: that is noted there */
 }
 
 int rados_mark(struct names *n, uint64_t dir, const char *text)

@@ -1,5 +1,6 @@
 /*
- * env_rados_names.c - the object that lists a store's files: names, files, holders.
+ * env_rados_names.c - the object that lists a store's files: names, files, holders. Who
+ * asks it, and what it says; changes are env_rados_change.c's.
  *
  * All of it is in memory, with the number of its last change (xattr "v"). A commit sends
  * what changed, all or nothing, and only if the object still has that number: then it is
@@ -7,6 +8,9 @@
  * to be changed here is put over it, unless that is no longer what it was. So files of
  * different directories may be changed by different processes, as snapshots are while the
  * store is mounted; who may change which is for the locks (env_rados_lock.c).
+ *
+ * No lock is held over a round trip: one that is never answered must not stop those who
+ * only look up names, or change them in memory. One thread at a time asks (asking).
  */
 #if __has_include(<rados/librados.h>)
 
@@ -38,34 +42,34 @@ static int read_version(struct names *n, uint64_t *version)
                : err_corrupt(n->label, 0, "%s: its number of changes is none", n->oid);
 }
 
-static void version_text(char text[17], uint64_t v)
+void names_version_text(char text[17], uint64_t v)
 {
     snprintf(text, 17, "%016" PRIx64, v);
 }
 
-static int take_page(struct names *n, rados_omap_iter_t it, char after[RADOS_KEY_MAX])
+/* Keys and values as they come: len(4) len(4) key value, one behind the other. */
+static int gather_page(struct names *n, rados_omap_iter_t it, char after[RADOS_KEY_MAX],
+                       struct buf *raw)
 {
     char *key, *value;
     size_t key_len, len;
-    int rc = 0;
 
-    while (!rc && ra.omap_get_next2(it, &key, &value, &key_len, &len) == 0 && key) {
-        struct slice v = slice_of(value, len);
-
+    while (ra.omap_get_next2(it, &key, &value, &key_len, &len) == 0 && key) {
         if (key_len >= RADOS_KEY_MAX || memchr(key, '\0', key_len))
             return err_corrupt(n->label, 0, "%s: a key that is none of ours", n->oid);
         memcpy(after, key, key_len);
         after[key_len] = '\0';
-        rc = names_apply(n, after, &v);
-        if (rc == -EUCLEAN)
-            err_corrupt(n->label, 0, "%s: %s is damaged", n->oid, after);
+        put_le32(raw, (uint32_t)key_len);
+        put_le32(raw, (uint32_t)len);
+        buf_append(raw, key, key_len);
+        buf_append(raw, value, len);
     }
-    return rc;
+    return buf_error(raw);
 }
 
 /* -ECANCELED: it was changed while it was read. */
-static int read_page(struct names *n, uint64_t version, char after[RADOS_KEY_MAX],
-                     bool *more)
+static int gather(struct names *n, uint64_t version, char after[RADOS_KEY_MAX],
+                  struct buf *raw, bool *more)
 {
     rados_read_op_t op = ra.create_read_op();
     rados_omap_iter_t it = NULL;
@@ -75,14 +79,14 @@ static int read_page(struct names *n, uint64_t version, char after[RADOS_KEY_MAX
 
     if (!op)
         return -ENOMEM;
-    version_text(text, version);
+    names_version_text(text, version);
     ra.read_op_cmpxattr(op, "v", LIBRADOS_CMPXATTR_OP_EQ, text, 16);
     ra.read_op_omap_get_vals2(op, after, "", PAGE, &it, &again, &vals_rc);
     rc = ra.read_op_operate(op, n->io, n->oid, 0);
     if (rc >= 0) /* 1 is that of a comparison */
         rc = vals_rc < 0 ? vals_rc : 0;
     if (!rc)
-        rc = take_page(n, it, after);
+        rc = gather_page(n, it, after, raw);
     if (it)
         ra.omap_get_end(it);
     ra.release_read_op(op);
@@ -90,51 +94,60 @@ static int read_page(struct names *n, uint64_t version, char after[RADOS_KEY_MAX
     return rc;
 }
 
-static int read_all(struct names *n)
+/* All of it, as it was at one time. */
+static int gather_all(struct names *n, struct buf *raw, uint64_t *version)
 {
-    uint64_t version;
     int rc, tries = 0;
 
     do {
         char after[RADOS_KEY_MAX] = "";
         bool more = true;
 
-        rc = read_version(n, &version);
-        names_forget_all(n);
-        n->loaded = false;
+        buf_clear(raw);
+        rc = read_version(n, version);
         while (!rc && more)
-            rc = read_page(n, version, after, &more);
+            rc = gather(n, *version, after, raw, &more);
     } while (rc == -ECANCELED && ++tries < TRIES);
-    if (rc)
-        return conn_errno(rc);
-    n->version = version;
-    n->loaded = true;
-    return 0;
+    return conn_errno(rc);
 }
 
-/* What was to be changed here, over what was read. */
-static int apply_changes(struct names *n)
+static int take_all(struct names *n, struct slice raw)
 {
-    size_t i;
+    char key[RADOS_KEY_MAX];
+    struct slice k, v;
+    uint32_t key_len, len;
     int rc = 0;
 
-    for (i = 0; i < n->n_changes && !rc; i++) {
-        struct change *c = &n->change[i];
-        struct slice value = buf_slice(&c->value);
-        struct buf now = {0};
-        bool has;
-
-        names_current(n, c->key, &now, &has);
-        if (buf_error(&now))
-            rc = -ENOMEM;
-        else if (c->key[0] != 'f' &&
-                 (has != c->had ||
-                  (has && !slice_eq(buf_slice(&now), buf_slice(&c->was)))))
-            rc = names_fenced(n, "another changed the same names");
-        else
-            rc = names_apply(n, c->key, c->remove ? NULL : &value);
-        buf_release(&now);
+    n->loaded = false;
+    names_forget_all(n);
+    while (!rc && get_le32(&raw, &key_len) && get_le32(&raw, &len) &&
+           get_raw(&raw, key_len, &k) && get_raw(&raw, len, &v)) {
+        memcpy(key, k.data, k.len);
+        key[k.len] = '\0';
+        rc = names_apply(n, key, &v);
+        if (rc == -EUCLEAN)
+            err_corrupt(n->label, 0, "%s: %s is damaged", n->oid, key);
     }
+    return rc;
+}
+
+/* We are asking. Drops mu. */
+static int read_all(struct names *n)
+{
+    struct buf raw = {0};
+    uint64_t version;
+    int rc;
+
+    mutex_unlock(&n->mu);
+    rc = gather_all(n, &raw, &version);
+    mutex_lock(&n->mu);
+    if (!rc)
+        rc = take_all(n, buf_slice(&raw));
+    if (!rc) {
+        n->version = version;
+        n->loaded = true;
+    }
+    buf_release(&raw);
     return rc;
 }
 
@@ -150,22 +163,63 @@ static int check_holders(struct names *n)
     return 0;
 }
 
-int names_refresh_locked(struct names *n)
+void names_begin_asking(struct names *n)
 {
-    uint64_t version;
+    while (n->asking)
+        cond_wait(&n->not_asking, &n->mu);
+    n->asking = true;
+}
+
+void names_end_asking(struct names *n)
+{
+    n->asking = false;
+    pthread_cond_broadcast(&n->not_asking);
+}
+
+/* Has nobody changed it since it was read? */
+static bool is_current(struct names *n)
+{
+    uint64_t version, ours = n->version;
+    int rc;
+
+    mutex_unlock(&n->mu);
+    rc = read_version(n, &version);
+    mutex_lock(&n->mu);
+    return !rc && version == ours;
+}
+
+int names_ask(struct names *n)
+{
     int rc = n->error;
 
-    if (!rc && n->loaded) {
-        rc = read_version(n, &version);
-        if (!rc && version == n->version)
-            return 0;
-    }
+    if (!rc && n->loaded && is_current(n))
+        return n->error;
     if (!rc)
         rc = read_all(n);
     /* Before our own changes, which may be the record itself. */
     if (!rc)
         rc = check_holders(n);
-    return rc ? rc : apply_changes(n);
+    return rc ? rc : names_change_again(n);
+}
+
+int names_refresh_locked(struct names *n)
+{
+    int rc;
+
+    names_begin_asking(n);
+    rc = names_ask(n);
+    names_end_asking(n);
+    return rc;
+}
+
+int names_refresh_if_idle(struct names *n)
+{
+    int rc;
+
+    mutex_lock(&n->mu);
+    rc = n->asking ? 0 : names_refresh_locked(n);
+    mutex_unlock(&n->mu);
+    return rc;
 }
 
 int names_refresh(struct names *n)
@@ -176,272 +230,6 @@ int names_refresh(struct names *n)
     rc = names_refresh_locked(n);
     mutex_unlock(&n->mu);
     return rc;
-}
-
-/* ---- changing ---- */
-
-static void change_release(struct change *c)
-{
-    free(c->key);
-    buf_release(&c->value);
-    buf_release(&c->was);
-}
-
-void names_forget_changes(struct names *n)
-{
-    while (n->n_changes)
-        change_release(&n->change[--n->n_changes]);
-}
-
-static struct change *find_change(struct names *n, const char *key)
-{
-    size_t i;
-
-    for (i = n->n_changes; i-- > 0;)
-        if (strcmp(n->change[i].key, key) == 0)
-            return &n->change[i];
-    return NULL;
-}
-
-static struct change *add_change(struct names *n, const char *key)
-{
-    struct change *c;
-
-    if (n->n_changes == n->cap_changes) {
-        size_t cap = n->cap_changes ? 2 * n->cap_changes : 16;
-        void *p = realloc(n->change, cap * sizeof(*n->change));
-
-        if (!p)
-            return NULL;
-        n->change = p;
-        n->cap_changes = cap;
-    }
-    c = &n->change[n->n_changes];
-    memset(c, 0, sizeof(*c));
-    c->key = strdup(key);
-    names_current(n, key, &c->was, &c->had);
-    if (!c->key || buf_error(&c->was)) {
-        change_release(c);
-        return NULL;
-    }
-    n->n_changes++;
-    return c;
-}
-
-/* value NULL: the key goes. */
-static int change(struct names *n, const char *key, const struct buf *value)
-{
-    struct change *c;
-    struct slice v = value ? buf_slice(value) : slice_of(NULL, 0);
-
-    if (n->error)
-        return n->error;
-    if (value && buf_error(value))
-        return -ENOMEM;
-    c = find_change(n, key);
-    if (!c)
-        c = add_change(n, key);
-    if (!c)
-        return -ENOMEM;
-    c->remove = !value;
-    buf_assign(&c->value, v);
-    if (buf_error(&c->value))
-        return -ENOMEM;
-    return names_apply(n, key, value ? &v : NULL);
-}
-
-int names_set_entry(struct names *n, uint64_t dir, const char *name,
-                    const struct rados_entry *e)
-{
-    char key[RADOS_KEY_MAX];
-    struct buf value = {0};
-    int rc;
-
-    rados_key_entry(key, dir, name);
-    rados_put_entry(&value, key, e);
-    rc = change(n, key, &value);
-    buf_release(&value);
-    return rc;
-}
-
-int names_drop_entry(struct names *n, uint64_t dir, const char *name)
-{
-    char key[RADOS_KEY_MAX];
-
-    rados_key_entry(key, dir, name);
-    return change(n, key, NULL);
-}
-
-int names_set_file(struct names *n, uint64_t id, const struct rados_file *f)
-{
-    char key[RADOS_KEY_MAX];
-    struct buf value = {0};
-    int rc;
-
-    rados_key_file(key, id);
-    rados_put_file(&value, key, f);
-    rc = change(n, key, &value);
-    buf_release(&value);
-    return rc;
-}
-
-int names_drop_file(struct names *n, uint64_t id)
-{
-    char key[RADOS_KEY_MAX];
-
-    rados_key_file(key, id);
-    return change(n, key, NULL);
-}
-
-int names_set_holder(struct names *n, uint64_t dir, const struct rados_holder *h)
-{
-    char key[RADOS_KEY_MAX];
-    struct buf value = {0};
-    int rc;
-
-    rados_key_holder(key, dir);
-    rados_put_holder(&value, key, h);
-    rc = change(n, key, &value);
-    buf_release(&value);
-    return rc;
-}
-
-int names_drop_holder(struct names *n, uint64_t dir)
-{
-    char key[RADOS_KEY_MAX];
-
-    rados_key_holder(key, dir);
-    return change(n, key, NULL);
-}
-
-/* ---- sending ---- */
-
-static int post(struct names *n)
-{
-    size_t i, puts = 0, removes = 0, count = n->n_changes;
-    const char **key = calloc(4 * count + 1, sizeof(*key));
-    size_t *len = calloc(4 * count + 1, sizeof(*len));
-    const char **gone = key + count, **value = key + 2 * count;
-    size_t *gone_len = len + count, *value_len = len + 2 * count;
-    rados_write_op_t op = ra.create_write_op();
-    char old[17], new[17];
-    int rc = -ENOMEM;
-
-    if (key && len && op) {
-        for (i = 0; i < count; i++) {
-            struct change *c = &n->change[i];
-
-            if (c->remove) {
-                gone[removes] = c->key;
-                gone_len[removes++] = strlen(c->key);
-            } else {
-                key[puts] = c->key;
-                len[puts] = strlen(c->key);
-                value[puts] = (const char *)c->value.data;
-                value_len[puts++] = c->value.len;
-            }
-        }
-        version_text(old, n->version);
-        version_text(new, n->version + 1);
-        ra.write_op_cmpxattr(op, "v", LIBRADOS_CMPXATTR_OP_EQ, old, 16);
-        ra.write_op_setxattr(op, "v", new, 16);
-        if (puts)
-            ra.write_op_omap_set2(op, key, value, len, value_len, puts);
-        if (removes)
-            ra.write_op_omap_rm_keys2(op, gone, gone_len, removes);
-        rc = ra.write_op_operate2(op, n->io, n->oid, NULL, FULL_FORCE);
-        rc = rc > 0 ? 0 : rc;
-    }
-    if (op)
-        ra.release_write_op(op);
-    free(key);
-    free(len);
-    return rc;
-}
-
-int names_commit_locked(struct names *n)
-{
-    int rc = n->error, tries;
-
-    for (tries = 0; !rc && n->n_changes; tries++) {
-        rc = post(n);
-        if (!rc) {
-            n->version++;
-            names_forget_changes(n);
-        } else if (rc == -ECANCELED && tries < TRIES) {
-            rc = names_refresh_locked(n);
-        } else if (rc == -ENOENT || rc == -ESHUTDOWN) {
-            rc = names_fenced(n, rc == -ENOENT ? "the store is gone"
-                                               : "this client is on the blocklist");
-        }
-    }
-    return conn_errno(rc);
-}
-
-int names_fenced(struct names *n, const char *why)
-{
-    if (!n->error)
-        err_log("%s: nothing is written any more: %s", n->label, why);
-    n->error = -EIO;
-    return -EIO;
-}
-
-int names_at_once(struct names *n, names_fn *fn, void *arg)
-{
-    int rc, tries = 0;
-
-    do {
-        rc = names_commit_locked(n);
-        if (!rc)
-            rc = names_refresh_locked(n);
-        if (rc)
-            return rc;
-        rc = fn(n, arg);
-        if (rc) {
-            if (n->n_changes) {
-                names_forget_changes(n);
-                n->loaded = false; /* what is in memory is not there */
-            }
-            return rc;
-        }
-        rc = n->n_changes ? post(n) : 0;
-        if (!rc && n->n_changes)
-            n->version++;
-        n->loaded = rc == 0;
-        names_forget_changes(n);
-    } while (rc == -ECANCELED && ++tries < TRIES);
-    return rc == -ESHUTDOWN ? names_fenced(n, "this client is on the blocklist")
-                            : conn_errno(rc);
-}
-
-static int take_session(struct names *n, void *arg)
-{
-    struct rados_head h = n->head;
-    struct buf value = {0};
-    char key[RADOS_KEY_MAX];
-    int rc;
-
-    *(uint64_t *)arg = h.next_session++;
-    rados_key_head(key);
-    rados_put_head(&value, key, &h);
-    rc = change(n, key, &value);
-    buf_release(&value);
-    return rc;
-}
-
-int names_session_locked(struct names *n)
-{
-    uint64_t mine = 0;
-    int rc = n->session ? n->error : names_at_once(n, take_session, &mine);
-
-    if (!rc && !n->session)
-        n->session = mine;
-    return rc;
-}
-
-uint64_t names_new_id_locked(struct names *n)
-{
-    return n->session << 32 | ++n->counter;
 }
 
 bool names_holds(const struct names *n, uint64_t dir)
@@ -494,6 +282,7 @@ static int make(struct conn *c, const char *pool, uint64_t store, const char *la
     rc = ra.ioctx_create(c->cluster, pool, &n->io);
     if (rc)
         goto out;
+    pthread_cond_init(&n->not_asking, NULL);
     mutex_init(&n->mu, store ? LOCK_ENV_RADOS_NAMES : LOCK_ENV_RADOS_CATALOG);
     snprintf(space, sizeof(space), "siltfs-%016" PRIx64, store);
     ra.ioctx_set_namespace(n->io, store ? space : "");

@@ -51,10 +51,10 @@ static int probe_objects(struct names *n, uint64_t id, uint64_t first, unsigned 
  * writer has a few chunks on their way and no more, so behind PARTS objects of which there
  * is none there are no others, whatever the record says that there may be.
  */
-static int probe_all(struct names *n, const struct node *node, uint64_t *end,
+static int probe_all(struct names *n, struct node *node, uint64_t *end,
                      uint64_t *gap)
 {
-    uint64_t at, objects = node->rec.objects;
+    uint64_t at, objects = rados_node_rec(node).objects;
     bool whole = true, some = true;
     int rc = 0;
 
@@ -89,9 +89,20 @@ int rados_probe(struct names *n, struct node *node, uint64_t *size)
     return probe_all(n, node, size, &gap);
 }
 
+int rados_check_cut(struct names *n, struct node *node, uint64_t size)
+{
+    uint64_t end, gap;
+    int rc = probe_all(n, node, &end, &gap);
+
+    if (!rc && end < size)
+        rc = err_corrupt(n->label, end, "file %" PRIx64 ": is to have %" PRIu64 " bytes",
+                         node->id, size);
+    return rc;
+}
+
 int rados_bound_objects(struct names *n, uint64_t id, uint64_t *objects)
 {
-    uint64_t at, upto = *objects;
+    uint64_t at, upto = *objects > PARTS ? *objects : 0;
     bool some = true;
     int rc = 0;
 

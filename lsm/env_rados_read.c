@@ -123,15 +123,27 @@ static int read_whole(struct node *node, uint64_t off, uint8_t *to, size_t len)
     return rc || !len ? rc : read_whole(node, off, to, len);
 }
 
-static int node_size(struct node *node, uint64_t *size)
+int rados_node_size(struct node *node, uint64_t *size)
 {
-    bool told;
+    bool told, cut;
+    int rc;
 
     mutex_lock(&node->mu);
-    told = node->w || node->rec.state != RADOS_OPEN;
+    cut = !node->w && node->rec.state == RADOS_CUT;
+    told = node->w || node->rec.state == RADOS_CLOSED || (cut && node->cut_checked);
     *size = node->w ? node->w->pos : node->rec.size;
     mutex_unlock(&node->mu);
-    return told ? 0 : rados_probe(node->names, node, size);
+    if (told)
+        return 0;
+    if (!cut)
+        return rados_probe(node->names, node, size);
+    rc = rados_check_cut(node->names, node, *size);
+    if (!rc) {
+        mutex_lock(&node->mu);
+        node->cut_checked = true;
+        mutex_unlock(&node->mu);
+    }
+    return rc;
 }
 
 /*
@@ -166,7 +178,7 @@ int rados_file_pread(struct env_file *file, uint64_t off, void *to, size_t len,
     struct rados_handle *f = rados_handle_of(file);
     uint64_t size, from, upto;
     size_t at = 0, n;
-    int rc = node_size(f->node, &size);
+    int rc = rados_node_size(f->node, &size);
 
     *got = 0;
     if (rc || off >= size)
@@ -218,7 +230,7 @@ int rados_file_identity(struct env_file *file, uint8_t id[ENV_IDENTITY])
 
 int rados_file_size(struct env_file *file, uint64_t *size)
 {
-    return node_size(rados_handle_of(file)->node, size);
+    return rados_node_size(rados_handle_of(file)->node, size);
 }
 
 #endif

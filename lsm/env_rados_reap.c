@@ -50,13 +50,21 @@ int rados_remove_objects(struct names *n, uint64_t id, uint64_t objects)
 }
 
 struct dead {
-    uint64_t id, objects;
-    bool open; /* and so perhaps not nearly so many */
+    uint64_t id, objects; /* perhaps not nearly so many */
 };
 
-static bool is_dead(const struct node *node)
+/* Whether the process that has the store has it open cannot be seen by another. */
+static bool is_ours(struct names *n, const struct node *node)
 {
-    return node->known && !node->links && !node->handles;
+    struct rados_holder h;
+
+    return node->rec.session == n->session || names_are_ours(n, RADOS_ROOT) ||
+           names_holder(n, RADOS_ROOT, &h) == -ENOENT;
+}
+
+static bool is_dead(struct names *n, const struct node *node)
+{
+    return node->known && !node->links && !node->handles && is_ours(n, node);
 }
 
 /* Dead ones whose objects are to be removed; a commit before makes sure that they are. */
@@ -65,10 +73,9 @@ static size_t find_dead(struct names *n, struct dead *dead)
     size_t i, found = 0;
 
     for (i = 0; i < n->n_nodes && found < REAPED_MAX; i++)
-        if (is_dead(n->node[i]))
+        if (is_dead(n, n->node[i]))
             dead[found++] = (struct dead){.id = n->node[i]->id,
-                                          .objects = n->node[i]->rec.objects,
-                                          .open = n->node[i]->rec.state == RADOS_OPEN};
+                                          .objects = n->node[i]->rec.objects};
     return found;
 }
 
@@ -79,14 +86,14 @@ static void drop_records(struct names *n, const struct dead *dead, size_t count)
     for (i = 0; i < count; i++) {
         struct node *node = names_node(n, dead[i].id);
 
-        if (node && is_dead(node) && names_drop_file(n, dead[i].id))
+        if (node && is_dead(n, node) && names_drop_file(n, dead[i].id))
             break;
     }
 }
 
 static int remove_dead(struct names *n, struct dead *d)
 {
-    int rc = d->open ? rados_bound_objects(n, d->id, &d->objects) : 0;
+    int rc = rados_bound_objects(n, d->id, &d->objects);
 
     return rc ? rc : rados_remove_objects(n, d->id, d->objects);
 }
@@ -103,9 +110,10 @@ int rados_reap(struct names *n)
     rc = names_commit_locked(n);
     if (!rc && n->session && n->loaded)
         found = find_dead(n, dead);
-    /* Once more with what others did: who has no name then never gets one again. */
+    /* Once more with what others did, and with nothing changed that is not there yet: who
+     * has no name then never gets one again. */
     if (found) {
-        rc = names_refresh_locked(n);
+        rc = names_settle_locked(n);
         found = rc ? 0 : find_dead(n, dead);
     }
     mutex_unlock(&n->mu);
