@@ -164,7 +164,8 @@ static int serve_fs(struct launch *l, const struct mount_job *job, struct fs *fs
         session_free(s);
         return err;
     }
-    mark(job, "mounted");
+    if (!job->options.lsm.read_only)
+        store_mark_mounted(job->store, job->mountpoint);
     KILL_POINT("session-made");
     err = session_run(s);
     KILL_POINT("session-ended");

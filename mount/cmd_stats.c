@@ -92,14 +92,17 @@ static int show(const char *arg, const struct form *form, struct why *why)
 {
     static char path[PATH_MAX];
     static struct mountinfo m;
-    int err = mountpoint_resolve(arg, path, why);
+    int err = env_is_rados(arg) ? store_resolve(arg, path, why)
+                                : mountpoint_resolve(arg, path, why);
 
+    if (err && env_is_rados(arg))
+        return err;
     if (err)
         return why_set(why, err, "%s: neither a store nor a mount: %s", arg,
                        strerror(-err));
     if (mountinfo_at(path, &m) == 0 && mountinfo_is_siltfs(&m))
         return live(path, form, why);
-    if (mountinfo_of_store(path, &m) == 0)
+    if (store_mount(path, &m) == 0)
         return live(m.target, form, why);
     return at_rest(path, form, why);
 }

@@ -52,7 +52,7 @@ static int wait_closed(const char *store, const struct holder *h, bool written,
         return why_set(why, err, "unmounted, but cannot wait for %s to be closed: %s",
                        store, strerror(-err));
     /* Another mount has taken the store over: the record is its. */
-    if (env_is_rados(store) && mountinfo_of_store(store, &other) == 0)
+    if (env_is_rados(store) && store_mount(store, &other) == 0)
         return 0;
     if (!written)
         return 0; /* other readers may be there, and LOCK tells of none */
@@ -91,7 +91,7 @@ static int unmount(const char *arg, enum unmount_how how, struct why *why)
     static char path[PATH_MAX];
     static struct mountinfo m;
     struct holder h;
-    bool written;
+    bool written, others; /* the record is */
     int err = mountpoint_resolve(arg, path, why);
 
     if (err)
@@ -104,6 +104,8 @@ static int unmount(const char *arg, enum unmount_how how, struct why *why)
     if (store_holder(m.source, &h))
         h.pid = 0;
     written = is_written(path);
+    others = written && env_is_rados(m.source) && h.pid && h.has_device &&
+             (h.major != m.major || h.minor != m.minor);
     err = unmount_patiently(path, how, why);
     if (err == -EBUSY)
         return why_set(
@@ -113,6 +115,11 @@ static int unmount(const char *arg, enum unmount_how how, struct why *why)
             path, path);
     if (err || how == UNMOUNT_LAZY)
         return err;
+    if (others)
+        return why_set(why, -EXDEV,
+                       "unmounted, but whether %s was closed cannot be told: another has "
+                       "taken it over, or it is of another cluster than is configured here",
+                       m.source);
     return wait_closed(m.source, &h, written, why);
 }
 

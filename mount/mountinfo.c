@@ -62,10 +62,15 @@ static bool parse(char *line, struct mountinfo *m)
            unescape(source, m->source, sizeof(m->source));
 }
 
-typedef bool match_fn(const struct mountinfo *m, const char *what);
+struct wanted {
+    const char *path;
+    unsigned major, minor;
+};
+
+typedef bool match_fn(const struct mountinfo *m, const struct wanted *what);
 
 /* The last match wins: a later mount covers an earlier one at the same place. */
-static int find(match_fn *match, const char *what, struct mountinfo *out)
+static int find(match_fn *match, const struct wanted *what, struct mountinfo *out)
 {
     FILE *f = fopen("/proc/self/mountinfo", "re");
     struct mountinfo *m = malloc(sizeof(*m));
@@ -93,24 +98,41 @@ out:
     return err;
 }
 
-static bool at_target(const struct mountinfo *m, const char *target)
+static bool at_target(const struct mountinfo *m, const struct wanted *what)
 {
-    return strcmp(m->target, target) == 0;
+    return strcmp(m->target, what->path) == 0;
 }
 
-static bool of_store(const struct mountinfo *m, const char *store)
+static bool of_store(const struct mountinfo *m, const struct wanted *what)
 {
-    return mountinfo_is_siltfs(m) && strcmp(m->source, store) == 0;
+    return mountinfo_is_siltfs(m) && strcmp(m->source, what->path) == 0;
+}
+
+static bool of_device(const struct mountinfo *m, const struct wanted *what)
+{
+    return of_store(m, what) && m->major == what->major && m->minor == what->minor;
 }
 
 int mountinfo_at(const char *target, struct mountinfo *out)
 {
-    return find(at_target, target, out);
+    struct wanted what = {.path = target};
+
+    return find(at_target, &what, out);
 }
 
 int mountinfo_of_store(const char *store, struct mountinfo *out)
 {
-    return find(of_store, store, out);
+    struct wanted what = {.path = store};
+
+    return find(of_store, &what, out);
+}
+
+int mountinfo_of_device(const char *store, unsigned major, unsigned minor,
+                        struct mountinfo *out)
+{
+    struct wanted what = {store, major, minor};
+
+    return find(of_device, &what, out);
 }
 
 bool mountinfo_is_siltfs(const struct mountinfo *m)

@@ -20,8 +20,12 @@ struct mountinfo {
 
 /* The topmost mount at exactly this path: 0, -ENOENT, or why it cannot be told. */
 int mountinfo_at(const char *target, struct mountinfo *out);
-/* The last siltfs mount of this store; same errors. */
+/* The last siltfs mount of this store; same errors. On RADOS: of one that is called so, of
+ * whatever cluster (store_mount in store.h knows). */
 int mountinfo_of_store(const char *store, struct mountinfo *out);
+/* The one with this device. */
+int mountinfo_of_device(const char *store, unsigned major, unsigned minor,
+                        struct mountinfo *out);
 
 bool mountinfo_is_siltfs(const struct mountinfo *m);
 

@@ -353,55 +353,64 @@ int snapshot_list(const char *store, snapshot_fn *fn, void *arg)
 
 /* ---- settling ---- */
 
-static int is_log(void *arg, const struct lsm_file *f)
+struct logs {
+    const char *path;
+    bool any, open; /* some are still being written: not here */
+};
+
+static int note_log(void *arg, const struct lsm_file *f)
 {
-    return f->kind == LSM_FILE_LOG;
+    struct env_rados_file its = {0};
+    struct logs *l = arg;
+    char path[PATH_MAX + 64];
+
+    l->any |= f->kind == LSM_FILE_LOG;
+    if (!env_is_rados(l->path))
+        return 0;
+    if (snprintf(path, sizeof(path), "%s/%s", l->path, f->name) >= (int)sizeof(path) ||
+        env_rados_file(path, &its) || its.open)
+        l->open = true;
+    return 0;
 }
 
+/* On RADOS who opens a store to write seals what another writes: so there must be none. */
 static bool has_logs(const char *path, struct lsm_options o)
 {
+    struct logs l = {.path = path};
     struct lsm *db;
-    bool any;
 
     o.read_only = true;
     if (lsm_open(path, &o, &db))
         return false;
-    any = lsm_files(db, is_log, NULL) > 0;
+    lsm_files(db, note_log, &l);
     lsm_close(db); /* read only: nothing to lose */
-    return any;
+    return l.any && !l.open;
 }
 
 /* Its sums are of the files that came: they stay. */
 static bool was_carried(const char *path)
 {
     char sums[PATH_MAX + 16];
-    struct stat st;
+    uint64_t size;
 
     snprintf(sums, sizeof(sums), "%s/" SUMS_NAME, path);
-    return lstat(sums, &st) == 0;
+    return env_stat(env_for(path), sums, &size) == 0;
 }
 
 /* The time of CURRENT stays what tells when the snapshot was made. */
 void snapshot_settle(const char *path)
 {
-    char current[PATH_MAX + 16];
-    struct timespec times[2];
+    struct timespec made;
     struct lsm_options o;
     struct lsm *db;
-    struct stat st;
 
-    if (env_is_rados(path)) /* its time could not be put back */
-        return;
     lsm_options_init(&o);
     o.verify_bytes = 0; /* who opens it next reads it */
-    snprintf(current, sizeof(current), "%s/CURRENT", path);
-    if (lstat(current, &st) < 0 || was_carried(path) || !has_logs(path, o) ||
+    if (made_when(path, &made) || was_carried(path) || !has_logs(path, o) ||
         lsm_open(path, &o, &db))
         return;
     store_mark(path, "closing"); /* who wants it meanwhile waits */
     if (lsm_close(db))
         return;
-    times[0] = st.st_atim;
-    times[1] = st.st_mtim;
-    (void)utimensat(AT_FDCWD, current, times, AT_SYMLINK_NOFOLLOW);
+    (void)set_made(path, &made);
 }

@@ -146,12 +146,29 @@ static const char *split(const char *arg, char store[PATH_MAX])
     return at + 1;
 }
 
+/* What a mount on RADOS serves is read from the cluster, too: from its own. */
+static int check_cluster(const struct target *t, struct why *why)
+{
+    static struct mountinfo its, ours; /* large */
+
+    if (!t->mounted || !env_is_rados(t->store) ||
+        (mountinfo_at(t->mountpoint, &its) == 0 && store_mount(t->store, &ours) == 0 &&
+         its.major == ours.major && its.minor == ours.minor))
+        return 0;
+    return why_set(why, -EXDEV,
+                   "%s: mounted from another cluster than is configured here, or taken "
+                   "over; CEPH_CONF and CEPH_ARGS say which",
+                   t->mountpoint);
+}
+
 int source_open(const char *arg, struct source *s, struct why *why)
 {
     char store[PATH_MAX];
     const char *name = split(arg, store);
     int err = target_resolve(store, &s->target, why);
 
+    if (!err)
+        err = check_cluster(&s->target, why);
     s->temporary = !err && !name && s->target.mounted;
     s->snapshot[0] = '\0';
     if (err)

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "mountinfo.h"
 #include "progress.h"
 
 enum {
@@ -115,6 +114,8 @@ static void read_words(char *rest, struct holder *h)
             h->mounted = true;
         else if (strcmp(line, "closing") == 0)
             h->closing = true;
+        else if (sscanf(line, "device %u:%u", &h->major, &h->minor) == 2)
+            h->has_device = true;
         else if (strncmp(line, failed, strlen(failed)) == 0)
             snprintf(h->failed, sizeof(h->failed), "%s", line + strlen(failed));
     }
@@ -175,6 +176,51 @@ void store_mark(const char *path, const char *word)
     close(fd);
 }
 
+void store_mark_mounted(const char *path, const char *mountpoint)
+{
+    static struct mountinfo m; /* large */
+    char words[64];
+
+    if (!env_is_rados(path) || mountinfo_at(mountpoint, &m)) {
+        store_mark(path, "mounted");
+        return;
+    }
+    snprintf(words, sizeof(words), "mounted\ndevice %u:%u", m.major, m.minor);
+    store_mark(path, words);
+}
+
+/* Nobody writes to it: nobody, or readers, who leave no record. */
+static int mount_of_readers(const struct mountinfo *m)
+{
+    return m->read_only ? 0 : -ENOENT;
+}
+
+int store_mount(const char *path, struct mountinfo *m)
+{
+    uint64_t until = now_ms() + LEAVING_MS;
+    struct holder h;
+    int err;
+
+    for (;;) {
+        err = mountinfo_of_store(path, m);
+        if (err || !env_is_rados(path))
+            return err;
+        err = store_holder(path, &h);
+        if (err)
+            return err == -ENOENT || err == -ENODATA ? mount_of_readers(m) : err;
+        if (h.elsewhere || h.closing || h.failed[0])
+            return mount_of_readers(m);
+        if (h.has_device)
+            return mountinfo_of_device(path, h.major, h.minor, m);
+        if (h.mounted)
+            return 0; /* by an older siltfs */
+        /* It may be about to say so; else it has the store open for something else. */
+        if (now_ms() >= until)
+            return mount_of_readers(m);
+        sleep_ms(POLL_MS);
+    }
+}
+
 /* Gone, or past the point of no return: its locks are free, or about to be. */
 static bool process_leaving(int pid)
 {
@@ -216,7 +262,7 @@ static int rados_wait_free(const char *path, bool readers, unsigned timeout_ms)
 
     /* Readers leave no record: nobody waits for them. Nor for who took the store over. */
     while (!readers && !(err = env_rados_holder(path, &h)) && h.here && !h.dead &&
-           mountinfo_of_store(path, &m) == -ENOENT) {
+           store_mount(path, &m) == -ENOENT) {
         if (now_ms() >= until)
             return -ETIMEDOUT;
         sleep_ms(POLL_MS);
@@ -299,7 +345,7 @@ static unsigned worth_waiting_ms(const char *path)
         return LEAVING_MS;
     if (h.elsewhere)
         return h.closing ? CLOSING_MS : 0;
-    unmounted = mountinfo_of_store(path, &m) == -ENOENT;
+    unmounted = store_mount(path, &m) == -ENOENT;
     if (h.closing || (h.mounted && unmounted))
         return CLOSING_MS;
     return unmounted || process_leaving(h.pid) ? LEAVING_MS : 0;
@@ -329,7 +375,7 @@ static int busy_why(const char *path, struct why *why)
             "%s: in use by process %d of the machine %s; unmount it there; if that "
             "is dead or cut off its lease ends soon: try again then",
             path, h.pid, h.machine);
-    if (mountinfo_of_store(path, &m) == 0)
+    if (store_mount(path, &m) == 0)
         return why_set(
             why, -EBUSY,
             "%s: in use: mounted on %s by process %d; `siltfs umount %s` frees it", path,

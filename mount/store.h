@@ -10,8 +10,9 @@
  *     closing                     it has unmounted and is writing the rest
  *     failed: No space left ...   it could not write the rest
  *
- * A store on RADOS (env_rados.h) has a record of its holder that says the same, and which
- * machine it is on; it goes when the store was closed.
+ * A store on RADOS (env_rados.h) has a record of its holder that says the same, which
+ * machine it is on, and "device 0:57", that of the mount: its name may be that of a store
+ * of another cluster, mounted beside it. The record goes when the store was closed.
  */
 #ifndef MOUNT_STORE_H
 #define MOUNT_STORE_H
@@ -19,6 +20,7 @@
 #include <limits.h>
 
 #include "../lsm/lsm.h"
+#include "mountinfo.h"
 #include "say.h"
 
 /* Absolute path of an existing store, symbolic links followed. */
@@ -41,6 +43,8 @@ struct holder {
     bool elsewhere;   /* on another machine, or out of sight in this one ... */
     char machine[72]; /* ... which is called so */
     bool mounted, closing;
+    bool has_device;
+    unsigned major, minor; /* of the mount */
     char failed[256]; /* "" or why its last close failed */
 };
 
@@ -48,6 +52,15 @@ struct holder {
 int store_holder(const char *path, struct holder *h);
 /* As the holder: replace what LOCK says after the process number. */
 void store_mark(const char *path, const char *word);
+/* As the holder that serves it at mountpoint. */
+void store_mark_mounted(const char *path, const char *mountpoint);
+
+/*
+ * Where this machine has the store in path mounted: 0, -ENOENT, or why it cannot be told.
+ * Of RADOS that is asked of its own cluster, and only when there is a mount of the name; a
+ * mount that may be of another is asked nothing. Read-only ones go by the name.
+ */
+int store_mount(const char *path, struct mountinfo *m);
 
 /* Wait until nobody has the store, or with `readers` nobody who writes: 0, -ETIMEDOUT, or
  * why it cannot be told. */
