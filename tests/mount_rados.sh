@@ -174,7 +174,7 @@ for t in test_env:appended_parts_are_read_back test_env:many_parts_are_one_appen
          test_env:names_are_renamed_linked_and_removed test_env:directory_is_renamed_with_what_is_in_it \
          test_env:open_file_outlives_its_name test_env:list_gives_every_name_until_told_to_stop \
          test_env:reads_and_syncs_run_beside_appends test_env:what_is_read_in_order_is_what_is_there \
-         test_db_model: test_checkpoint: test_rados_hostile:; do
+         test_db_model: test_checkpoint: test_rados_hostile: test_rados_two: test_rados_stuck:; do
     case=${t#*:}
     ok "$t on RADOS" env TEST_RADOS=rados:silt ${case:+CHECK=posix_$case} timeout 300 "${B:-build}/tests/${t%:*}"
 done

@@ -1,10 +1,11 @@
 # A Ceph cluster for tests, on loopback: one monitor, OSDs that keep all in memory, no
-# authentication, no manager. A script sources it:
+# manager, and no authentication but with CLUSTER_AUTH=cephx. A script sources it:
 #
 #   cluster_start [OSDS=1] [BYTES=1G of each OSD]   into $C (a mktemp directory)
 #   cluster_stop                                     by process id; also at exit
 #
-# $CEPH_CONF is exported, so that siltfs, rados and ceph find it; pool: silt. $MON_PID
+# $CEPH_CONF is exported, so that siltfs, rados and ceph find it; pool: silt, but none with
+# CLUSTER_POOL=none. $MON_PID
 # and ${OSD_PID[i]} are there to be killed; osd_start i starts one (again).
 # cluster_packages says which packages are missing.
 #
@@ -39,9 +40,9 @@ mon host = [v2:$ADDR:$1]
 mon initial members = a
 public addr = $ADDR
 cluster addr = $ADDR
-auth cluster required = none
-auth service required = none
-auth client required = none
+auth cluster required = ${CLUSTER_AUTH:-none}
+auth service required = ${CLUSTER_AUTH:-none}
+auth client required = ${CLUSTER_AUTH:-none}
 auth allow insecure global id reclaim = true
 ms bind ipv4 = true
 ms bind port min = $(($1 + 1))
@@ -74,10 +75,11 @@ osd pg stat report interval max = 1
 mon osd report timeout = 60
 rados mon op timeout = 0
 CONF
+    [ "${CLUSTER_AUTH:-none}" = none ] || printf '%s\n' '[osd]' "keyring = $C/osd\$id/keyring" '[client.silt]' "keyring = $C/silt.keyring" >>"$C/ceph.conf"
     # An OSD that did not get the processor for its read lease (4.8 s) lets an operation wait
     # ("waiting for readable") until its peers renew it; one without peers was seen to let
     # the renewal of our lock wait for ever, and with it the mount.
-    [ "$3" -gt 1 ] || echo "osd pool default read lease ratio = 100" >>"$C/ceph.conf"
+    [ "$3" -gt 1 ] || sed -i 's/^\[global\]/&\nosd pool default read lease ratio = 100/' "$C/ceph.conf"
 }
 
 mon_start() {
@@ -88,6 +90,11 @@ mon_start() {
 osd_start() { # I
     ceph-osd -c "$C/ceph.conf" -i "$1" -f >>"$C/osd$1.out" 2>&1 &
     OSD_PID[$1]=$!
+}
+
+osd_key() { # I
+    [ "${CLUSTER_AUTH:-none}" = none ] ||
+        ceph_do auth get-or-create "osd.$1" mon 'allow profile osd' osd 'allow *' -o "$C/osd$1/keyring"
 }
 
 ceph_do() { timeout 60 ceph -c "$C/ceph.conf" "$@" 2>>"$C/ceph.err"; }
@@ -101,6 +108,7 @@ cluster_start() {
     cluster_conf "$port" "$bytes" "$osds"
     fsid=$(sed -n 's/^fsid = //p' "$C/ceph.conf")
     ceph-authtool --create-keyring "$C/keyring" --gen-key -n mon. --cap mon 'allow *' >"$C/mon.out" 2>&1 &&
+        ceph-authtool "$C/keyring" --gen-key -n client.admin --cap mon 'allow *' --cap osd 'allow *' >>"$C/mon.out" 2>&1 &&
         monmaptool --create --addv a "[v2:$ADDR:$port]" --fsid "$fsid" "$C/monmap" >>"$C/mon.out" 2>&1 &&
         ceph-mon -c "$C/ceph.conf" --mkfs -i a --monmap "$C/monmap" --keyring "$C/keyring" >>"$C/mon.out" 2>&1 ||
         { cat "$C/mon.out"; return 1; }
@@ -109,11 +117,12 @@ cluster_start() {
     for ((i = 0; i < osds; i++)); do
         mkdir "$C/osd$i"
         uuid=$(cat /proc/sys/kernel/random/uuid)
-        ceph_do osd new "$uuid" "$i" >/dev/null &&
+        ceph_do osd new "$uuid" "$i" >/dev/null && osd_key "$i" &&
             ceph-osd -c "$C/ceph.conf" -i "$i" --mkfs --osd-uuid "$uuid" >>"$C/osd$i.out" 2>&1 ||
             { cat "$C/ceph.err" "$C/osd$i.out"; return 1; }
         osd_start "$i"
     done
+    [ "${CLUSTER_POOL:-}" = none ] && return
     ceph_do osd pool create silt 8 8 >/dev/null || return 1
     for ((i = 0; i < 100; i++)); do
         echo x | timeout 10 rados -p silt put ready - 2>/dev/null && { rados -p silt rm ready; return 0; }
