@@ -465,12 +465,15 @@ static int resolve_and_commit(struct lsm *db, struct lsm_batch *b, bool values,
 
 /*
  * The room that is left is in other hands for a while: of a compaction that gives back
- * more than it takes, or fails and gives back that. False: of nobody's.
+ * more than it takes, or fails and gives back that. False: of nobody's, as it is always
+ * where there are no workers: what is due is done when the write is over.
  */
 static bool wait_for_room_to_delete(struct lsm *db, uint64_t until_ns)
 {
     bool coming;
 
+    if (!db->o.workers)
+        return false;
     env_about_to_block();
     mutex_lock(&db->state_mu);
     coming = db_space_coming_locked(db) && env_now_ns(db->env) < until_ns;
