@@ -3,8 +3,8 @@
  *
  * Appends to a preallocated file (a log) are copies into a mapping
  * (env_window.h): a tenth of the cost of write(), with the same safety. All
- * other appends are pwritev, also those to a file that is often synced, in which blocks
- * are written ahead. A read first asks for what is cached, so that the
+ * other appends are pwritev, also those to a file that is often synced. In both kinds
+ * zeros are written ahead. A read first asks for what is cached, so that the
  * block hook is called only when the thread is really about to wait.
  */
 #include "env_posix_impl.h"
@@ -31,6 +31,7 @@ enum {
     MAX_PARTS = 64,     /* of one pwritev */
     SETTLE = 256 << 10, /* bytes written ahead at a time, in pieces of */
     SETTLE_PIECE = 32 << 10,
+    LARGE = 16 << 10, /* appends that pwritev does faster than a window */
 };
 
 struct posix_file {
@@ -192,9 +193,11 @@ static void grow_window(struct posix_file *f, uint64_t end)
 
 /*
  * Zeros where the next appends go. A block that is preallocated and not written to yet
- * becomes a written one by the sync, which then has metadata of the filesystem to write.
- * By write() and not through the window: a store to a page of a large folio makes all of
- * it dirty, and each sync would write it whole.
+ * becomes a written one by the sync, which then has metadata of the filesystem to write;
+ * and a first store through the window, a page at a time, takes three times as long as
+ * this write and a store to what is cached. By write() and not through the window: a
+ * store to a page of a large folio makes all of it dirty, and each sync would write it
+ * whole.
  */
 static void settle(struct posix_file *f, uint64_t end)
 {
@@ -203,30 +206,34 @@ static void settle(struct posix_file *f, uint64_t end)
     struct iovec iov[SETTLE / SETTLE_PIECE];
     int n = 0;
 
-    if (!is_often_synced(f) || end <= f->settled)
+    if (end <= f->settled || end > f->window.limit)
         return;
     upto = upto > f->window.limit ? f->window.limit : upto;
     for (uint64_t i = at; i < upto; i += SETTLE_PIECE)
         iov[n++] =
             (struct iovec){zeros, upto - i < SETTLE_PIECE ? upto - i : SETTLE_PIECE};
-    if (posix_write_all(f->fd, iov, n, at))
-        set_often_synced(f, false); /* slower; an append will tell what is wrong */
-    else if (upto > at)
+    if (!posix_write_all(f->fd, iov, n, at))
         f->settled = upto;
+    else
+        f->settled = UINT64_MAX; /* slower; an append will tell what is wrong */
 }
 
 static int posix_append(struct env_file *file, const struct slice *parts, unsigned n)
 {
     struct posix_file *f = posix_file(file);
-    uint64_t pos = f->pos, end = pos, mapped;
+    uint64_t pos = f->pos, end = pos, mapped = 0;
+    bool often_synced;
     unsigned i;
     int rc = 0;
 
     for (i = 0; i < n; i++)
         end += parts[i].len;
     grow_window(f, end);
-    settle(f, end);
-    mapped = is_often_synced(f) ? 0 : f->window.limit;
+    often_synced = is_often_synced(f); /* once: a sync may change it meanwhile */
+    if (often_synced || end - pos < LARGE)
+        settle(f, end);
+    if (!often_synced && end - pos < LARGE)
+        mapped = f->window.limit;
     for (i = 0; i < n && pos + parts[i].len <= mapped; i++) {
         if (env_window_copy(&f->window, f->fd, pos, parts[i].data, parts[i].len) <
             parts[i].len)
