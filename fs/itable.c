@@ -13,6 +13,7 @@
 
 enum {
     BUCKETS_MIN = 16,
+    RESIZE_AHEAD = 8, /* buckets */
     /* In a link; below are the address' bits. */
     MORE_AT = 48, /* others follow, or did when it was made */
     HASH_AT = 49,
@@ -195,6 +196,13 @@ void inode_free(struct inode *in)
 
 /* ---- shards ---- */
 
+/* What moving it to other buckets looks at. */
+static void fetch(const struct inode *in)
+{
+    __builtin_prefetch(&in->ino);
+    __builtin_prefetch(&in->home);
+}
+
 /* Best effort: without memory the chains are longer. */
 static void resize_locked(struct itable_shard *s, uint64_t buckets)
 {
@@ -206,6 +214,8 @@ static void resize_locked(struct itable_shard *s, uint64_t buckets)
     s->bucket = bucket;
     s->mask = buckets - 1;
     for (i = 0; i <= old_mask; i++) {
+        if (i + RESIZE_AHEAD <= old_mask && old[i + RESIZE_AHEAD])
+            fetch(link_inode(old[i + RESIZE_AHEAD]));
         while (old[i]) {
             struct inode *in = link_inode(old[i]);
             uint64_t hash = hash_of(in, s->by);

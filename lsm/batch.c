@@ -3,6 +3,8 @@
  */
 #include "batch.h"
 
+#include "hash.h"
+
 #include <stdlib.h>
 
 struct lsm_batch *lsm_batch_new(void)
@@ -185,8 +187,9 @@ int batch_encode(struct lsm_batch *b)
     put_le64(&b->wire, 0);
     put_varint(&b->wire, b->n);
     for (i = 0; i < b->n; i++) {
-        const struct batch_op *op = &b->ops[i];
+        struct batch_op *op = &b->ops[i];
 
+        op->hash = hash_key(batch_key(b, op));
         put_u8(&b->wire, (uint8_t)wire_type(op));
         put_bytes(&b->wire, batch_key(b, op));
         if (op->kind != BATCH_DELETE)

@@ -29,6 +29,7 @@ struct batch_op {
     size_t value_at;
     size_t value_len;
     size_t share_off, share_len;
+    uint64_t hash; /* hash_key of the key, from batch_encode on */
 };
 
 struct lsm_batch {

@@ -262,7 +262,7 @@ static int replay_batch(void *arg, struct slice payload, uint64_t end)
         return WAL_STOP;
     rc = check_batch(r, payload, end > r->now->r.synced, &last);
     if (!rc)
-        rc = db_apply(r->mem, payload);
+        rc = db_apply(r->mem, payload, NULL);
     if (rc == -EUCLEAN)
         return err_corrupt(r->now->path, end, "a batch that ends here makes no sense");
     if (rc)

@@ -332,20 +332,25 @@ static int resolve_values(struct lsm *db, struct lsm_batch *b, bool in_log)
 
 /* ---- commit ---- */
 
-int db_apply(struct memtable *m, struct slice wire)
+int db_apply(struct memtable *m, struct slice wire, const struct lsm_batch *b)
 {
     struct memtable_entry some[MEMTABLE_AT_ONCE];
     struct batch_reader r;
     struct batch_entry e;
-    size_t n;
+    size_t n, done = 0;
     int rc, more;
 
     if (!batch_reader_init(&r, wire))
         return -EUCLEAN;
     do {
         n = 0;
-        while (n < MEMTABLE_AT_ONCE && (more = batch_reader_next(&r, &e)) > 0)
-            some[n++] = (struct memtable_entry){e.type, e.key, e.value, e.seq, 0};
+        while (n < MEMTABLE_AT_ONCE && (more = batch_reader_next(&r, &e)) > 0) {
+            uint64_t hash = b ? b->ops[done++].hash : hash_key(e.key);
+
+            if (!b || done > MEMTABLE_AT_ONCE)
+                memtable_fetch(m, hash);
+            some[n++] = (struct memtable_entry){e.type, e.key, e.value, e.seq, hash};
+        }
         rc = memtable_insert_all(m, some, n);
         if (rc)
             return rc == -EINVAL ? -EUCLEAN : rc;
@@ -383,6 +388,13 @@ static void count_batch_locked(struct lsm *db, const struct lsm_batch *b)
     db_count(&c->wal_bytes, b->wire.len);
 }
 
+/* What db_apply will look at comes while the log is written. */
+static void fetch_places(const struct memtable *m, const struct lsm_batch *b)
+{
+    for (size_t i = 0; i < b->n && i < MEMTABLE_AT_ONCE; i++)
+        memtable_fetch(m, b->ops[i].hash);
+}
+
 /* Sequence numbers, of which *last is the last, and a place in the log. */
 static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since,
                      uint64_t *ticket, uint64_t *last, struct memtable **mem)
@@ -400,6 +412,7 @@ static int enter_log(struct lsm *db, struct lsm_batch *b, uint64_t since,
     if (!rc && since < db->last_seq)
         rc = find_conflict_locked(db, b, since);
     if (!rc) {
+        fetch_places(db->mem, b);
         batch_stamp(b, db->last_seq + 1);
         part = buf_slice(&b->wire);
         rc = wal_append(db->wal, &part, 1, &db->log_end);
@@ -445,7 +458,7 @@ static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t 
         return rc;
     cut_gaps(db, b);
     /* mem stays: it is not flushed before our numbers are visible. */
-    rc = db_apply(mem, buf_slice(&b->wire));
+    rc = db_apply(mem, buf_slice(&b->wire), b);
     if (rc)
         db_fail(db, rc, "filling the memtable"); /* the log has it: reopen to see it */
     else if (b->kept_bytes)

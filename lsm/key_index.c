@@ -71,17 +71,22 @@ const struct skip_node *key_index_add(struct key_index *x, uint64_t hash,
     return NULL;
 }
 
-void key_index_fetch_node(const struct key_index *x, uint64_t hash)
+const struct skip_node *key_index_fetch_node(const struct key_index *x, uint64_t hash)
 {
     uint64_t tag = tag_of(hash), i, is;
 
     for (i = 0; i < NEAR; i++) {
-        is = atomic_load_explicit(&x->slot[(hash + i) & x->mask], memory_order_relaxed);
-        if (is && tag_of(is) != tag)
-            continue;
-        __builtin_prefetch((const void *)(uintptr_t)(is ^ tag));
-        return;
+        is = atomic_load_explicit(&x->slot[(hash + i) & x->mask], memory_order_acquire);
+        if (!is)
+            return NULL;
+        if (tag_of(is) == tag) {
+            const struct skip_node *n = (const void *)(uintptr_t)(is ^ tag);
+
+            __builtin_prefetch(n);
+            return n;
+        }
     }
+    return NULL;
 }
 
 const struct skip_node *key_index_find(const struct key_index *x, uint64_t hash,

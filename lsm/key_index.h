@@ -39,6 +39,7 @@ static inline void key_index_fetch(const struct key_index *x, uint64_t hash)
 {
     __builtin_prefetch((const void *)&x->slot[hash & x->mask]);
 }
-void key_index_fetch_node(const struct key_index *x, uint64_t hash);
+/* The node that it fetches, which may be another key's; NULL: none. */
+const struct skip_node *key_index_fetch_node(const struct key_index *x, uint64_t hash);
 
 #endif

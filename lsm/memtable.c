@@ -237,17 +237,23 @@ int memtable_insert(struct memtable *m, enum ikey_type type, struct slice key,
     return insert(m, &e);
 }
 
-int memtable_insert_all(struct memtable *m, struct memtable_entry *e, size_t n)
+void memtable_fetch(const struct memtable *m, uint64_t hash)
 {
+    key_index_fetch(&m->index, hash);
+}
+
+/* A new version is written beside the newest one, which lies elsewhere than the node. */
+int memtable_insert_all(struct memtable *m, const struct memtable_entry *e, size_t n)
+{
+    const struct skip_node *node[MEMTABLE_AT_ONCE];
     size_t i;
     int rc = 0;
 
-    for (i = 0; i < n; i++) {
-        e[i].hash = hash_key(e[i].key);
-        key_index_fetch(&m->index, e[i].hash);
-    }
     for (i = 0; i < n && n > 1; i++)
-        key_index_fetch_node(&m->index, e[i].hash);
+        node[i] = key_index_fetch_node(&m->index, e[i].hash);
+    for (i = 0; i < n && n > 1; i++)
+        if (node[i])
+            skip_node_fetch_newest(node[i]);
     for (i = 0; i < n && !rc; i++)
         rc = insert(m, &e[i]);
     return rc;

@@ -32,12 +32,14 @@ struct memtable_entry {
     enum ikey_type type;
     struct slice key, value;
     uint64_t seq;
-    uint64_t hash; /* of the key; left to memtable_insert_all */
+    uint64_t hash; /* hash_key of the key */
 };
 /* The same for up to MEMTABLE_AT_ONCE, in less time: what they need is fetched at once.
  * The first error; what comes after it is not inserted. */
 enum { MEMTABLE_AT_ONCE = 16 };
-int memtable_insert_all(struct memtable *m, struct memtable_entry *e, size_t n);
+/* A hint, some time before. */
+void memtable_fetch(const struct memtable *m, uint64_t hash);
+int memtable_insert_all(struct memtable *m, const struct memtable_entry *e, size_t n);
 
 /*
  * Newest point version of key at or before seq; *value is borrowed from m.

@@ -412,6 +412,11 @@ const struct skip_node *skip_node_version(const struct skip_node *node, uint64_t
     return v->version || node_trailer(v) <= trailer ? v : NULL;
 }
 
+void skip_node_fetch_newest(const struct skip_node *node)
+{
+    __builtin_prefetch(newest_of(node));
+}
+
 /* ---- inserting and looking ---- */
 
 struct skip_node *skiplist_make(struct skiplist *l, struct slice user, uint64_t trailer,

@@ -40,6 +40,8 @@ int skiplist_add_version(struct skiplist *l, const struct skip_node *n, uint64_t
 /* Of n, likewise, and the versions that were added to it, the newest at or before
  * trailer; NULL when there is none. */
 const struct skip_node *skip_node_version(const struct skip_node *n, uint64_t trailer);
+/* A hint that another version is to be added. */
+void skip_node_fetch_newest(const struct skip_node *n);
 
 /* A node that is in no list yet: for one of the calls below, or skip_later.h. NULL: no
  * memory. */

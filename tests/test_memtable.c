@@ -644,7 +644,7 @@ static void *write_hot(void *arg)
         for (unsigned i = 0; i < HOT_AT_ONCE; i++) {
             struct slice user = hot_key(seq + i, key[i]);
 
-            e[i] = (struct memtable_entry){IKEY_PUT, user, user, seq + i, 0};
+            e[i] = (struct memtable_entry){IKEY_PUT, user, user, seq + i, hash_key(user)};
         }
         if (memtable_insert_all(h->m, e, HOT_AT_ONCE))
             ck_abort_msg("no memory");
