@@ -163,7 +163,7 @@ void lsm_batch_share(struct lsm_batch *b, struct slice dst, struct slice src, si
 
 /* ---- encoded form: first sequence (8), count (varint), operations ---- */
 
-static enum ikey_type wire_type(const struct batch_op *op)
+enum ikey_type batch_type(const struct batch_op *op)
 {
     switch (op->kind) {
     case BATCH_DELETE:
@@ -190,7 +190,7 @@ int batch_encode(struct lsm_batch *b)
         struct batch_op *op = &b->ops[i];
 
         op->hash = hash_key(batch_key(b, op));
-        put_u8(&b->wire, (uint8_t)wire_type(op));
+        put_u8(&b->wire, (uint8_t)batch_type(op));
         put_bytes(&b->wire, batch_key(b, op));
         if (op->kind != BATCH_DELETE)
             put_bytes(&b->wire, batch_value(b, op));

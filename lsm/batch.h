@@ -47,6 +47,7 @@ struct lsm_batch {
     struct buf wire; /* encoded; reused from write to write */
 };
 
+enum ikey_type batch_type(const struct batch_op *op);
 struct slice batch_key(const struct lsm_batch *b, const struct batch_op *op);
 struct slice batch_value(const struct lsm_batch *b, const struct batch_op *op);
 /* Replace op's value by bytes that the batch copies. */

@@ -408,9 +408,6 @@ uint64_t db_space_wait(struct lsm *db);
  * IKEY_SEQ_MAX: do not ask.
  */
 int db_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d, uint64_t since);
-/* Apply an encoded batch to m. b: what it was encoded from, or NULL. -EUCLEAN (unlogged)
- * when wire is damaged. */
-int db_apply(struct memtable *m, struct slice wire, const struct lsm_batch *b);
 /* Bytes that a log takes at least while it is written to. */
 uint64_t db_log_chunk(const struct lsm_options *o);
 /* A new log, made the active one. Under write_mu (or before threads start). */

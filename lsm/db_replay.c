@@ -252,6 +252,31 @@ static int spill(struct recovery *r)
     return rc;
 }
 
+static int apply(struct memtable *m, struct slice wire)
+{
+    struct memtable_entry some[MEMTABLE_AT_ONCE];
+    struct batch_reader r;
+    struct batch_entry e;
+    size_t n;
+    int rc, more;
+
+    if (!batch_reader_init(&r, wire))
+        return -EUCLEAN;
+    do {
+        n = 0;
+        while (n < MEMTABLE_AT_ONCE && (more = batch_reader_next(&r, &e)) > 0) {
+            uint64_t hash = hash_key(e.key);
+
+            memtable_fetch(m, hash);
+            some[n++] = (struct memtable_entry){e.type, e.key, e.value, e.seq, hash};
+        }
+        rc = memtable_insert_all(m, some, n);
+        if (rc)
+            return rc == -EINVAL ? -EUCLEAN : rc;
+    } while (more > 0);
+    return more;
+}
+
 static int replay_batch(void *arg, struct slice payload, uint64_t end)
 {
     struct recovery *r = arg;
@@ -262,7 +287,7 @@ static int replay_batch(void *arg, struct slice payload, uint64_t end)
         return WAL_STOP;
     rc = check_batch(r, payload, end > r->now->r.synced, &last);
     if (!rc)
-        rc = db_apply(r->mem, payload, NULL);
+        rc = apply(r->mem, payload);
     if (rc == -EUCLEAN)
         return err_corrupt(r->now->path, end, "a batch that ends here makes no sense");
     if (rc)

@@ -332,30 +332,25 @@ static int resolve_values(struct lsm *db, struct lsm_batch *b, bool in_log)
 
 /* ---- commit ---- */
 
-int db_apply(struct memtable *m, struct slice wire, const struct lsm_batch *b)
+/* What was encoded for the log, without decoding it; first: the first one's sequence. */
+static int insert_batch(struct memtable *m, const struct lsm_batch *b, uint64_t first)
 {
     struct memtable_entry some[MEMTABLE_AT_ONCE];
-    struct batch_reader r;
-    struct batch_entry e;
-    size_t n, done = 0;
-    int rc, more;
+    size_t i = 0, n;
+    int rc = 0;
 
-    if (!batch_reader_init(&r, wire))
-        return -EUCLEAN;
-    do {
-        n = 0;
-        while (n < MEMTABLE_AT_ONCE && (more = batch_reader_next(&r, &e)) > 0) {
-            uint64_t hash = b ? b->ops[done++].hash : hash_key(e.key);
+    while (i < b->n && !rc) {
+        for (n = 0; n < MEMTABLE_AT_ONCE && i < b->n; n++, i++) {
+            const struct batch_op *op = &b->ops[i];
 
-            if (!b || done > MEMTABLE_AT_ONCE)
-                memtable_fetch(m, hash);
-            some[n++] = (struct memtable_entry){e.type, e.key, e.value, e.seq, hash};
+            some[n] = (struct memtable_entry){batch_type(op), batch_key(b, op),
+                                              batch_value(b, op), first + i, op->hash};
+            if (i >= MEMTABLE_AT_ONCE)
+                memtable_fetch(m, op->hash);
         }
         rc = memtable_insert_all(m, some, n);
-        if (rc)
-            return rc == -EINVAL ? -EUCLEAN : rc;
-    } while (more > 0);
-    return more;
+    }
+    return rc;
 }
 
 /*
@@ -388,7 +383,7 @@ static void count_batch_locked(struct lsm *db, const struct lsm_batch *b)
     db_count(&c->wal_bytes, b->wire.len);
 }
 
-/* What db_apply will look at comes while the log is written. */
+/* What insert_batch will look at comes while the log is written. */
 static void fetch_places(const struct memtable *m, const struct lsm_batch *b)
 {
     for (size_t i = 0; i < b->n && i < MEMTABLE_AT_ONCE; i++)
@@ -458,7 +453,7 @@ static int commit(struct lsm *db, struct lsm_batch *b, uint64_t since, uint64_t 
         return rc;
     cut_gaps(db, b);
     /* mem stays: it is not flushed before our numbers are visible. */
-    rc = db_apply(mem, buf_slice(&b->wire), b);
+    rc = insert_batch(mem, b, *last - b->n + 1);
     if (rc)
         db_fail(db, rc, "filling the memtable"); /* the log has it: reopen to see it */
     else if (b->kept_bytes)

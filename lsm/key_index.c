@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "env.h"
+#include "skiplist_impl.h"
 
 enum {
     SLOTS_MIN = 16,
@@ -48,13 +49,13 @@ static bool is_of(uint64_t slot, uint64_t tag, struct slice user)
 {
     const struct skip_node *n = (void *)(uintptr_t)(slot ^ tag);
 
-    return tag_of(slot) == tag && key_eq(ikey_user(skip_node_key(n)), user);
+    return tag_of(slot) == tag && key_eq(node_user(n), user);
 }
 
 const struct skip_node *key_index_add(struct key_index *x, uint64_t hash,
                                       const struct skip_node *node)
 {
-    struct slice user = ikey_user(skip_node_key(node));
+    struct slice user = node_user(node);
     uint64_t tag = tag_of(hash), want = (uint64_t)(uintptr_t)node | tag, i;
 
     for (i = 0; i < NEAR; i++) {

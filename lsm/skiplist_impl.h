@@ -1,6 +1,7 @@
 /*
- * skiplist_impl.h - the inside of the skiplist: nodes and links, and how a place is found.
- * Only skip*.c include it. What a node and its versions are: skiplist.c.
+ * skiplist_impl.h - the inside of the skiplist: nodes and links, and how a place is
+ * found. Only skip*.c include it, and key_index.c, which looks at a node's key for each
+ * lookup. What a node and its versions are: skiplist.c.
  */
 #ifndef LSM_SKIPLIST_IMPL_H
 #define LSM_SKIPLIST_IMPL_H
