@@ -99,7 +99,7 @@ static void link_promote(struct fs *fs, struct inode *in, uint64_t tree)
 
     if (!was)
         return;
-    itable_move(&fs->inodes, in, 0, 0, NULL);
+    itable_move(&fs->inodes, in, 0, 0, NULL, NULL);
     atomic_store(&in->tree, tree);
     itable_note(&fs->inodes, was);
 }

@@ -308,7 +308,7 @@ void unlink_done(struct fs *fs, struct inode *in, const struct record *rec,
     if (in->home.parent) {
         uint64_t tree = tree_held(fs, in);
 
-        itable_move(&fs->inodes, in, 0, 0, NULL);
+        itable_move(&fs->inodes, in, 0, 0, NULL, NULL);
         atomic_store(&in->tree, tree);
     } else if (record_is_dir(rec) && atomic_load(&in->tree) == in->ino) {
         quota_dir_gone(fs, in->ino);

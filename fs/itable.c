@@ -167,6 +167,7 @@ struct inode *inode_new(uint64_t ino, const struct record *rec, uint64_t parent,
     atomic_init(&in->kin, kin_of(rec));
     rwlock_init(&in->lock, LOCK_FS_INODE);
     if (name) {
+        in->room = (uint8_t)name->len; /* FS_NAME_MAX at most */
         memcpy(in->first_name, name->data, name->len);
         in->home = (struct home){parent, seq, in->first_name};
     }
@@ -321,12 +322,25 @@ void itable_set_sole(struct itable *t, uint64_t parent, uint64_t hash, uint64_t 
     mutex_unlock(&s->mu);
 }
 
-void itable_move(struct itable *t, struct inode *in, uint64_t parent, uint64_t seq,
-                 char *name)
+int inode_name_room(const struct inode *in, const char *name, char **memory)
 {
+    size_t len = strlen(name);
+
+    *memory = NULL;
+    if (len <= in->room)
+        return 0;
+    *memory = malloc(len + 1);
+    return *memory ? 0 : -ENOMEM;
+}
+
+void itable_move(struct itable *t, struct inode *in, uint64_t parent, uint64_t seq,
+                 const char *name, char *memory)
+{
+    char *to = memory ? memory : in->first_name;
+
     remove_name(t, in);
     free_name(in);
-    in->home = (struct home){parent, seq, name};
+    in->home = (struct home){parent, seq, name ? strcpy(to, name) : NULL};
     if (!parent)
         atomic_store(&in->tree, 0);
     add_name(t, in);

@@ -66,6 +66,7 @@ struct inode {
     /* No other name of its directory has the hash of its own: under the lock of its
      * name's shard, and to be relied on under the directory's. */
     bool sole;
+    uint8_t room;         /* first_name takes a name so long */
     _Atomic uint64_t kin; /* kin_of(rec): to be asked before the lock may be taken */
     union {
         inode_link name_next;  /* under the lock of its name's shard, */
@@ -81,7 +82,7 @@ struct inode {
     struct rwlock lock; /* over the rest; a change needs it exclusively */
     struct record rec;  /* a symlink's target is owned */
     struct home home;
-    char first_name[]; /* home.name, until it moves */
+    char first_name[]; /* home.name, until it gets one that is longer */
 };
 
 enum {
@@ -139,11 +140,14 @@ struct inode *itable_find_name(struct itable *t, uint64_t parent, uint64_t hash,
  * Needs the directory's lock, and when something changed it exclusively. */
 void itable_set_sole(struct itable *t, uint64_t parent, uint64_t hash, uint64_t ino);
 
-/* The record of a live inode is now elsewhere; takes name, which was malloced (or is
- * NULL, with parent 0; then its tree is 0). Needs the inode's lock exclusively, and of
+/* Memory for a name that the inode is to get: NULL where it has room for it. -ENOMEM.
+ * Needs the inode's lock. */
+int inode_name_room(const struct inode *in, const char *name, char **memory);
+/* The record of a live inode is now elsewhere; takes the memory for its name (which is
+ * NULL with parent 0; then its tree is 0). Needs the inode's lock exclusively, and of
  * directories those that the names change in. */
 void itable_move(struct itable *t, struct inode *in, uint64_t parent, uint64_t seq,
-                 char *name);
+                 const char *name, char *memory);
 
 /* The counter for records found by way of `number`: an inode's own key, or the
  * directory that embeds it. Sample it before reading the record. */

@@ -27,7 +27,7 @@ struct side {
     struct inode *in;  /* NULL: no such name */
     struct record rec; /* its new record */
     uint64_t tree;     /* its new quota tree, if it has a key of its own */
-    char *new_name;    /* for an embedded inode that gets a new home */
+    char *name_memory; /* for an embedded inode that gets a new home, and has no room */
 };
 
 struct rename {
@@ -288,9 +288,10 @@ static int put_moved(struct fs *fs, struct txn *t, const struct rename *r,
     if (in->home.parent) {
         struct home home = {.parent = where->dir->ino, .seq = seq};
 
-        home.name = what->new_name = strdup(where->name);
-        if (!home.name)
-            return -ENOMEM;
+        rc = inode_name_room(in, where->name, &what->name_memory);
+        if (rc)
+            return rc;
+        home.name = where->name;
         txn_put_record(t, in, &home, &what->rec);
     } else {
         txn_put_ref(t, where->dir->ino, seq, where->name, in->ino,
@@ -399,10 +400,11 @@ static void moved_done(struct fs *fs, struct side *what, const struct side *wher
         return;
     }
     itable_note(&fs->inodes, was);
-    itable_move(&fs->inodes, what->in, where->dir->ino, what->e.seq, what->new_name);
+    itable_move(&fs->inodes, what->in, where->dir->ino, what->e.seq, where->name,
+                what->name_memory);
     if (where->seqs->n == 1)
         itable_set_sole(&fs->inodes, where->dir->ino, where->e.hash, what->in->ino);
-    what->new_name = NULL;
+    what->name_memory = NULL;
 }
 
 static void done(struct fs *fs, struct rename *r)
@@ -432,8 +434,8 @@ static int apply(struct fs *fs, struct rename *r)
     rc = txn_end(fs, t, fill(fs, t, r));
     if (!rc)
         done(fs, r);
-    free(r->from.new_name);
-    free(r->to.new_name);
+    free(r->from.name_memory);
+    free(r->to.name_memory);
     return rc;
 }
 

@@ -163,6 +163,40 @@ static uint64_t named(uint64_t dir, const char *name, bool *sole)
     return ino;
 }
 
+static void move_name(struct inode *in, uint64_t dir, uint64_t seq, const char *name)
+{
+    char *memory;
+
+    ck_ok(inode_name_room(in, name, &memory));
+    itable_move(t, in, dir, seq, name, memory);
+}
+
+START_TEST(a_name_of_any_length_is_the_inodes_own)
+{
+    static const char *const names[] = {"20", "2", "a longer one", "", "b", "a longer 1"};
+    char name[FS_NAME_MAX + 1], *memory;
+    struct inode *in;
+    bool sole;
+
+    ck_ok(itable_init(t));
+    in = offer(20, 1);
+    for (unsigned i = 0; i < 6; i++) {
+        memset(name, 'x', FS_NAME_MAX);
+        name[FS_NAME_MAX] = 0;
+        if (*names[i])
+            strcpy(name, names[i]);
+        move_name(in, 1, 20, name);
+        ck_assert_uint_eq(named(1, name, &sole), 20);
+        name[0] = '!'; /* the caller's */
+        ck_assert_uint_eq(named(1, name, &sole), 0);
+    }
+    ck_ok(inode_name_room(in, "20", &memory));
+    ck_assert(!memory); /* where its first one was */
+    ck_assert(itable_put(t, in));
+    itable_release(t);
+}
+END_TEST
+
 START_TEST(an_embedded_inode_is_found_by_its_name_while_it_is_live)
 {
     struct inode *a, *b;
@@ -174,10 +208,10 @@ START_TEST(an_embedded_inode_is_found_by_its_name_while_it_is_live)
     ck_assert_uint_eq(named(1, "20", &sole), 20);
     ck_assert_uint_eq(named(1, "21", &sole), 0);
     ck_assert_uint_eq(named(2, "21", &sole), 21);
-    itable_move(t, a, 2, 20, strdup("other"));
+    move_name(a, 2, 20, "other");
     ck_assert_uint_eq(named(1, "20", &sole), 0);
     ck_assert_uint_eq(named(2, "other", &sole), 20);
-    itable_move(t, b, 0, 0, NULL); /* it has a key of its own now */
+    itable_move(t, b, 0, 0, NULL, NULL); /* it has a key of its own now */
     ck_assert_uint_eq(named(2, "21", &sole), 0);
     ck_assert(itable_put(t, a));
     ck_assert(itable_put(t, b));
@@ -207,7 +241,7 @@ START_TEST(a_name_is_sole_until_another_has_its_hash_or_it_moves)
     ck_assert_uint_eq(named(1, "20", &sole), 20);
     ck_assert(!sole);
     itable_set_sole(t, 1, hash, 20);
-    itable_move(t, in, 1, 20, strdup("new"));
+    move_name(in, 1, 20, "new");
     ck_assert_uint_eq(named(1, "new", &sole), 20);
     ck_assert(!sole);
     ck_assert(itable_put(t, in));
@@ -248,6 +282,7 @@ TEST_MAIN("fs_itable", TEST_CASE(an_inode_lives_as_long_as_it_is_referenced),
           TEST_CASE(a_record_read_before_a_mere_visit_is_good),
           TEST_CASE(the_last_reference_has_work_to_do),
           TEST_CASE(many_inodes_come_and_go), TEST_CASE(a_live_inode_is_small),
+          TEST_CASE(a_name_of_any_length_is_the_inodes_own),
           TEST_CASE(an_embedded_inode_is_found_by_its_name_while_it_is_live),
           TEST_CASE(a_name_is_sole_until_another_has_its_hash_or_it_moves),
           TEST_CASE(a_record_that_moves_is_noted_where_it_was))
