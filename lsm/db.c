@@ -211,7 +211,7 @@ static struct lsm *db_new(const char *path, const struct lsm_options *o)
     memset(db, 0, sizeof(*db));
     db->o = *o;
     format_init(&db->format);
-    db->env = o->env ? o->env : env_for(path);
+    db->env = db->o.env = o->env ? o->env : env_for(path);
     db->dir = copy_dir(path);
     db->o.memtable_bytes = options_memtable_bytes(o);
     db->o.dictionary_bytes = options_dictionary_bytes(o);

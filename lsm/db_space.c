@@ -31,6 +31,7 @@ static struct vlog_gc_options gc_options(const struct lsm_options *o)
         .memtables = (uint64_t)o->memtables * o->memtable_bytes,
         .memtable = o->memtable_bytes,
         .segment_bytes = o->segment_bytes,
+        .far = o->env && o->env->appends_in_memory,
         .room = UINT64_MAX,
     };
 }

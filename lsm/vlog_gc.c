@@ -18,6 +18,7 @@ enum {
     ROUND_SHARE = 20,
     SEGMENT_SHARE = 64,       /* of the live bytes; */
     SEGMENT_LEAST = 16,       /* but at least this part of the option, */
+    SEGMENT_LEAST_FAR = 4,    /* where it costs more to begin one, */
     SEGMENT_BYTES = 64 << 10, /* and worth a file */
     HIDDEN_MOST = 4,  /* a quarter of the garbage stays allowed, whatever is hidden */
     ACTIVE_MOST = 8,  /* of the garbage, what is set aside for active segments */
@@ -51,7 +52,8 @@ void segment_uses(const struct version *v, struct segment_use *uses, size_t n)
 
 uint64_t vlog_gc_segment_bytes(const struct vlog_gc_options *o, uint64_t live)
 {
-    uint64_t bytes = live / SEGMENT_SHARE, least = o->segment_bytes / SEGMENT_LEAST;
+    uint64_t least = o->segment_bytes / (o->far ? SEGMENT_LEAST_FAR : SEGMENT_LEAST);
+    uint64_t bytes = live / SEGMENT_SHARE;
 
     if (bytes < least)
         bytes = least;

@@ -29,6 +29,7 @@ struct vlog_gc_options {
     uint64_t memtables; /* bytes of all memtables, values that they point to included */
     uint64_t memtable;  /* of one of them */
     uint64_t segment_bytes; /* of a segment, at most */
+    bool far;               /* to begin a segment is a round trip */
     uint64_t room;          /* for what a round moves, before it gives any back */
 };
 

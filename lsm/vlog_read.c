@@ -169,6 +169,14 @@ static bool is_plain(const struct reading *r)
            r->start % VLOG_FRAME == 0 && (r->end % VLOG_FRAME == 0 || r->end == p->raw);
 }
 
+/* Far away, where each read is a trip, have the header fetched with the frames. */
+static void ask_header(struct segment *seg, const struct reading *r)
+{
+    uint64_t len = record_header_bytes(r->p->raw) + (r->start ? 0 : r->end);
+
+    env_file_readahead(seg->file, r->p->offset, (size_t)len);
+}
+
 /* The frames first, the header then: it is mostly in a page just read. */
 static int read_plain(struct segment *seg, const struct reading *r)
 {
@@ -234,6 +242,8 @@ int vlog_read(struct vlog *v, const struct vptr *p, size_t off, size_t len, void
         r.end = r.start + (uint32_t)len;
         r.first = r.start / VLOG_FRAME;
         r.last = (r.end - 1) / VLOG_FRAME;
+        if (is_plain(&r) && v->o.env->appends_in_memory)
+            ask_header(seg, &r);
         rc = is_plain(&r) ? read_plain(seg, &r) : read_part(seg, &r);
         if (rc == -EUCLEAN) /* whoever asks again asks the disk, not a copy of it */
             env_file_forget(seg->file, p->offset, p->stored);
