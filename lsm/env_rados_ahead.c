@@ -17,7 +17,8 @@
 #include <stdlib.h>
 
 enum {
-    PIECE = 1 << 20, /* pieces end at its multiples, and so at the end of an object */
+    PIECE = RADOS_OBJECT_BYTES, /* pieces end at its multiples */
+    LARGE = PIECE / 4,          /* one of more takes the memory of a whole one */
     ALL = 64 << 20,  /* of all files */
     ASK_MAX = 16,    /* pieces, at once */
     DONE_KEPT = 2,   /* that were read to their end, of a file: some read in no order */
@@ -32,18 +33,19 @@ struct rados_ahead {
     struct rados_ahead *newer, *older; /* of all */
     struct rados_handle *handle;
     uint64_t off;
-    size_t len; /* of memory; end tells how much came */
+    size_t len; /* asked for; end tells how much came */
     uint64_t end, taken;
     uint64_t used_ns;
     unsigned refs;
     bool loading, forgotten;
-    uint8_t data[];
+    struct buf memory;
 };
 
 static struct mutex mu = MUTEX_INITIALIZER(LOCK_ENV_RADOS_LIST);
 static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
 static struct rados_ahead *newest, *oldest;
 static size_t all_bytes;
+static uint64_t carry; /* of streams, from file to file */
 
 /* ---- pieces; mu is held ---- */
 
@@ -51,7 +53,8 @@ static void put_locked(struct rados_ahead *a)
 {
     if (--a->refs)
         return;
-    all_bytes -= a->len;
+    all_bytes -= a->memory.cap;
+    rados_spare_give(&a->memory);
     free(a);
 }
 
@@ -118,10 +121,17 @@ static bool room_locked(size_t len)
     return all_bytes + len <= ALL;
 }
 
+static bool take_memory(struct buf *b, size_t len)
+{
+    if (len >= LARGE)
+        rados_spare_take(b);
+    return buf_reserve(b, len);
+}
+
 static struct rados_ahead *new_locked(struct rados_handle *f, uint64_t off, uint64_t end)
 {
     size_t len = (size_t)(end - off);
-    struct rados_ahead *a = room_locked(len) ? malloc(sizeof(*a) + len) : NULL;
+    struct rados_ahead *a = room_locked(PIECE) ? malloc(sizeof(*a)) : NULL;
 
     if (!a)
         return NULL;
@@ -134,7 +144,11 @@ static struct rados_ahead *new_locked(struct rados_handle *f, uint64_t off, uint
                               .used_ns = conn_now_ns(),
                               .refs = 2,
                               .loading = true};
-    all_bytes += len;
+    if (!take_memory(&a->memory, len)) {
+        free(a);
+        return NULL;
+    }
+    all_bytes += a->memory.cap;
     f->loading++;
     f->ahead = a;
     link_newest(a);
@@ -170,7 +184,7 @@ static void begin_piece(struct node *node, struct rados_ahead *a)
 
     if (!rc) {
         rados_object_name(oid, node->id, a->off / RADOS_OBJECT_BYTES);
-        rc = ra.aio_read(node->names->io, oid, done, (char *)a->data, a->len,
+        rc = ra.aio_read(node->names->io, oid, done, (char *)a->memory.data, a->len,
                          a->off % RADOS_OBJECT_BYTES);
         ra.aio_release(done);
     }
@@ -207,12 +221,12 @@ void rados_ahead_ask(struct rados_handle *f, uint64_t off, uint64_t end)
 }
 
 uint64_t rados_ahead_note(struct rados_handle *f, uint64_t off, size_t len,
-                          uint64_t *from)
+                          uint64_t size, uint64_t *from)
 {
     size_t n;
 
     mutex_lock(&mu);
-    n = read_streams_note(&f->streams, off, len, from);
+    n = read_streams_note(&f->streams, off, len, size, &carry, from);
     mutex_unlock(&mu);
     return n ? *from + n : 0;
 }
@@ -273,7 +287,7 @@ size_t rados_ahead_take(struct rados_handle *f, uint64_t off, void *to, size_t l
         if (!a->forgotten)
             use_locked(a, off + n);
         mutex_unlock(&mu);
-        memcpy(to, a->data + (off - a->off), n);
+        memcpy(to, a->memory.data + (off - a->off), n);
         mutex_lock(&mu);
     }
     put_locked(a);

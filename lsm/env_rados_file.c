@@ -28,52 +28,8 @@ enum {
     EARLY = 2 << 20,   /* goes out when nothing else is on its way; else whole objects */
     OUTSTANDING = 4,   /* chunks on their way, of a file */
     LARGE = 256 << 10, /* a chunk of more is given all its memory at once */
-    SPARES = 4,
     FIRST_OBJECTS = 16,
 };
-
-/* ---- memory of large chunks: malloc would give it to the system and take it anew ----
- */
-
-static struct mutex spare_mu = MUTEX_INITIALIZER(LOCK_ENV_RADOS_LIST);
-static struct buf spare[SPARES];
-static unsigned n_spare;
-static bool spare_taken; /* since somebody looked */
-
-static void take_spare(struct buf *b)
-{
-    mutex_lock(&spare_mu);
-    spare_taken = true;
-    if (n_spare)
-        *b = spare[--n_spare];
-    mutex_unlock(&spare_mu);
-    if (!b->cap)
-        buf_reserve(b, RADOS_OBJECT_BYTES); /* else smaller, when it is filled */
-}
-
-static void give_spare(struct buf *b)
-{
-    mutex_lock(&spare_mu);
-    if (b->cap >= RADOS_OBJECT_BYTES && n_spare < SPARES) {
-        buf_clear(b);
-        spare[n_spare++] = *b;
-        *b = (struct buf){0};
-    }
-    mutex_unlock(&spare_mu);
-    buf_release(b);
-}
-
-void rados_spares_age(void)
-{
-    struct buf old = {0};
-
-    mutex_lock(&spare_mu);
-    if (!spare_taken && n_spare)
-        old = spare[--n_spare];
-    spare_taken = false;
-    mutex_unlock(&spare_mu);
-    buf_release(&old);
-}
 
 /* ---- sending ---- */
 
@@ -128,7 +84,7 @@ static void drop_chunk(struct writing *w, struct chunk *c)
     *at = c->next;
     if (w->last == c)
         w->last = prev;
-    give_spare(&c->data);
+    rados_spare_give(&c->data);
     free(c);
 }
 
@@ -214,7 +170,7 @@ static struct chunk *chunk_at(struct node *node, uint64_t off)
     c->off = off;
     c->node = node;
     if (w->usual >= LARGE)
-        take_spare(&c->data);
+        rados_spare_take(&c->data);
     if (w->last)
         w->last->next = c;
     else

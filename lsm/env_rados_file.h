@@ -38,10 +38,10 @@ int rados_file_size(struct env_file *file, uint64_t *size);
 
 /* [off, end), which are there and do not change, will be read. */
 void rados_ahead_ask(struct rados_handle *f, uint64_t off, uint64_t end);
-/* Somebody reads these. Returns the end of what is to be asked for, from *from on, on
+/* Somebody reads these, of a file of that size. Returns the end of what is to be asked for, from *from on, on
  * account of it; or 0. */
 uint64_t rados_ahead_note(struct rados_handle *f, uint64_t off, size_t len,
-                          uint64_t *from);
+                          uint64_t size, uint64_t *from);
 /* What of [off, off + len) a piece has at off: how many bytes, waiting for them. 0: none,
  * and *next is where one begins, or the end. */
 size_t rados_ahead_take(struct rados_handle *f, uint64_t off, void *to, size_t len,

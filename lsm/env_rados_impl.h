@@ -11,14 +11,16 @@
  *   env_rados_file.c    open files: appends, the end
  *   env_rados_read.c    open files: reads
  *   env_rados_ahead.c   open files: what is read ahead
+ *   env_rados_spare.c   memory for objects' contents
  *   env_rados_probe.c   files that another writes, or did
  *   env_rados_space.c   how much room there is
  *   env_rados_reap.c    what goes: objects of files without a name
  *
  * Locks, outermost first: a names' mu (not held over a round trip but by who takes a store
  * over: what the names object has is asked and changed by one thread at a time, who has
- * n->asking, and the others look up and change meanwhile what is in memory), a node's mu (never held over one), the lists' (of what is read
- * ahead, of the reaper's), the connection's. Callbacks of librados take a node's mu, or
+ * n->asking, and the others look up and change meanwhile what is in memory), a node's mu
+ * (never held over one), the lists' (of what is read ahead, of the reaper's), that of spare
+ * memory, the connection's. Callbacks of librados take a node's mu, or
  * that of what is read ahead, alone.
  */
 #ifndef LSM_ENV_RADOS_IMPL_H
@@ -339,9 +341,16 @@ int rados_remove_objects(struct names *n, uint64_t id, uint64_t objects);
 int rados_reap(struct names *n);
 /* Objects of no file: counts them, and removes them. The store is locked. */
 int rados_leaks(struct names *n, bool remove, uint64_t *objects);
-/* Memory goes back: of what was read ahead and not looked at for long, of chunks. */
+/* Memory of what was read ahead and not looked at for long goes back. */
 void rados_ahead_age(void);
+
+/* An empty b becomes one that holds what an object does, without a system call when some
+ * was kept; or stays as it is without memory. Given back it is empty again. */
+void rados_spare_take(struct buf *b);
+void rados_spare_give(struct buf *b);
+/* Once a second: none was wanted since the last time, so none is kept. */
 void rados_spares_age(void);
+
 /* Threads that keep leases, commit and reap; begun when first called. */
 void rados_begin_threads(void);
 void rados_wake_reaper(void);

@@ -9,6 +9,7 @@
 #ifndef LSM_ENV_STREAMS_H
 #define LSM_ENV_STREAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +17,7 @@ enum {
     STREAMS = 4, /* of a file, at once */
     STREAM_NEAR = 1 << 20,
     STREAM_LEAST = 64 << 10, /* read in order, before anything is fetched */
-    STREAM_AHEAD = 8 << 20,  /* at most */
+    STREAM_AHEAD = 16 << 20, /* at most */
 };
 
 struct read_stream {
@@ -32,9 +33,16 @@ struct read_streams {
     uint64_t clock;
 };
 
-/* Somebody reads [off, off + len). Returns how many bytes at *from to fetch, beginning at
- * the end of what was to be fetched before or of this read; mostly 0. */
-size_t read_streams_note(struct read_streams *r, uint64_t off, size_t len,
-                         uint64_t *from);
+/*
+ * Somebody reads [off, off + len) of a file of that size. Returns how many bytes at *from
+ * to fetch, beginning at the end of what was to be fetched before or of this read; mostly
+ * 0.
+ *
+ * *carry is for all files of a store: who has read one to its end goes on at the beginning
+ * of another, as a large file does that lies in several. There the stream begins as it
+ * ended here, and what is fetched begins with the file.
+ */
+size_t read_streams_note(struct read_streams *r, uint64_t off, size_t len, uint64_t size,
+                         uint64_t *carry, uint64_t *from);
 
 #endif

@@ -50,6 +50,7 @@ enum lock_rank {
     LOCK_ENV_RADOS_NAMES = 332,
     LOCK_ENV_RADOS_FILE = 334,
     LOCK_ENV_RADOS_LIST = 336,
+    LOCK_ENV_RADOS_SPARE = 337,
     LOCK_ENV_RADOS_CONN = 338,
     /* mount/ again: what any layer may come to with its locks held */
     LOCK_SESSION = 400, /* by the block hook (env.h) */

@@ -279,6 +279,8 @@ static int serve(struct launch *l, void *arg)
     int rc;
 
     heap_configure();
+    if (env_is_rados(job->store))
+        heap_keep_objects();
     if (session_catch_signals(&why))
         return launch_failed(l, &why);
     env_set_block_hook(session_about_to_wait);

@@ -8,16 +8,18 @@
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
 
+#define FILE_BYTES ((uint64_t)1000 * MIB)
+
 /* Fetched so far, without gaps, from where it began. */
 struct seen {
     struct read_streams streams;
-    uint64_t fetched, upto;
+    uint64_t carry, fetched, upto;
 };
 
 static size_t note(struct seen *s, uint64_t off, size_t len)
 {
     uint64_t from = 0;
-    size_t n = read_streams_note(&s->streams, off, len, &from);
+    size_t n = read_streams_note(&s->streams, off, len, FILE_BYTES, &s->carry, &from);
 
     if (n) {
         ck_assert_uint_ge(from, off + len);
@@ -114,9 +116,42 @@ START_TEST(reading_here_and_there_fetches_no_more_than_it_reads)
 }
 END_TEST
 
+START_TEST(who_reads_a_file_to_its_end_goes_on_in_another)
+{
+    struct read_streams one = {0}, two = {0}, three = {0};
+    uint64_t carry = 0, from = 1, at;
+
+    for (at = 0; at < 32 * MIB; at += 128 * KIB)
+        read_streams_note(&one, at, 128 * KIB, 32 * MIB, &carry, &from);
+    ck_assert_uint_eq(carry, STREAM_AHEAD);
+    /* Of several threads that read the beginning another was first. */
+    ck_assert_uint_eq(
+        read_streams_note(&two, 256 * KIB, 128 * KIB, 32 * MIB, &carry, &from),
+        384 * KIB + STREAM_AHEAD);
+    ck_assert_uint_eq(from, 0);
+    ck_assert_uint_eq(carry, 0);
+    /* Once. */
+    ck_assert_uint_eq(
+        read_streams_note(&three, 256 * KIB, 128 * KIB, 32 * MIB, &carry, &from), 0);
+}
+END_TEST
+
+START_TEST(a_read_in_the_middle_of_another_file_is_no_continuation)
+{
+    struct read_streams s = {0};
+    uint64_t carry = STREAM_AHEAD, from;
+
+    ck_assert_uint_eq(
+        read_streams_note(&s, 10 * MIB, 128 * KIB, 32 * MIB, &carry, &from), 0);
+    ck_assert_uint_eq(carry, STREAM_AHEAD);
+}
+END_TEST
+
 TEST_MAIN("env streams", TEST_CASE(a_single_read_in_the_middle_fetches_nothing),
           TEST_CASE(a_read_at_the_beginning_is_gone_on_from),
           TEST_CASE(reads_in_order_find_what_they_read_fetched),
           TEST_CASE(headers_behind_and_neighbours_swapped_do_not_end_a_stream),
           TEST_CASE(streams_run_beside_each_other),
-          TEST_CASE(reading_here_and_there_fetches_no_more_than_it_reads))
+          TEST_CASE(reading_here_and_there_fetches_no_more_than_it_reads),
+          TEST_CASE(who_reads_a_file_to_its_end_goes_on_in_another),
+          TEST_CASE(a_read_in_the_middle_of_another_file_is_no_continuation))
