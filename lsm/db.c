@@ -403,6 +403,7 @@ static int open_files(struct lsm *db)
         .dir = db->dir,
         .segment_bytes = db->o.segment_bytes,
         .compression = (enum compression)db->o.vlog,
+        .second_thread = db->o.workers && !db->o.read_only,
         .next_number = number_for_vlog,
         .sync_names = names_for_vlog,
         .arg = db,

@@ -29,6 +29,7 @@ enum lock_rank {
     /* lsm/ (db_impl.h says more) */
     LOCK_DB_MANIFEST = 200,
     LOCK_DB_VALUES = 205,
+    LOCK_PACKER = 207,
     LOCK_DB_WRITE = 210,
     LOCK_DB_SYNC = 220,
     LOCK_VLOG_SYNC = 228,

@@ -9,6 +9,7 @@
 
 #include "kill.h"
 #include "names.h"
+#include "packer.h"
 
 #include <stdlib.h>
 
@@ -29,7 +30,8 @@ int vlog_open(const struct vlog_options *o, struct vlog **out)
         return -ENOMEM;
     v->o = *o;
     v->dir = strdup(o->dir);
-    if (!v->dir) {
+    if (!v->dir || (o->second_thread && packer_new(&v->packer))) {
+        free(v->dir);
         free(v);
         return -ENOMEM;
     }
@@ -49,6 +51,7 @@ int vlog_close(struct vlog *v)
 
     if (!v)
         return 0;
+    packer_free(v->packer);
     rc = vlog_seal(v);
     files_rc = segment_files_release(&v->files);
     while (v->n_spare)
@@ -224,13 +227,14 @@ static int append(struct vlog *v, struct stream *s, const struct slice *value,
     struct record r[VLOG_SOME];
     struct vptr p[VLOG_SOME] = {{.segment = 0}};
     enum compression usual = __atomic_load_n(&v->o.compression, __ATOMIC_RELAXED);
+    enum compression want[VLOG_SOME];
     unsigned i;
-    int rc = 0;
+    int rc;
 
     take_spares(v, r, n);
-    for (i = 0; i < n && !rc; i++)
-        rc = record_build(&r[i], value[i],
-                          kind[i] == VLOG_AS_OPENED ? usual : (enum compression)kind[i]);
+    for (i = 0; i < n; i++)
+        want[i] = kind[i] == VLOG_AS_OPENED ? usual : (enum compression)kind[i];
+    rc = packer_build(v->packer, r, value, want, n);
     if (!rc)
         rc = vlog_write_records(v, s, r, n, p);
     for (i = 0; i < n && !rc; i++) {

@@ -54,6 +54,7 @@ struct vlog_options {
     const char *dir;        /* copied */
     uint64_t segment_bytes; /* at first: see vlog_set_segment_bytes */
     enum compression compression;
+    bool second_thread; /* large appends are compressed by two: packer.h */
     /* A fresh file number; called with the log's lock held. */
     uint64_t (*next_number)(void *arg);
     /* Makes names in dir last. NULL: env_sync_dir does; nobody else has names there. */

@@ -169,6 +169,7 @@ struct vlog {
     struct vlog_options o;
     char *dir;
     struct segment_files files;
+    struct packer *packer;  /* or NULL */
     uint64_t segment_bytes; /* atomic */
     uint64_t bytes;         /* atomic; in all listed segments */
     uint64_t newest_moved;  /* atomic */
