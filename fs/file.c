@@ -29,7 +29,8 @@ static int read_locked(struct fs *fs, struct inode *in, uint64_t off, size_t len
     return rc;
 }
 
-int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, size_t *got)
+static int read_file(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to,
+                     size_t *got, bool noatime)
 {
     struct stamp now = stamp_now();
     struct inode *in;
@@ -42,12 +43,23 @@ int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, siz
         return rc;
     rwlock_read(&in->lock);
     rc = read_locked(fs, in, off, len, to, got);
-    touch = *got && atime_wanted(fs, in, now);
+    touch = *got && !noatime && atime_wanted(fs, in, now);
     rwlock_unlock(&in->lock);
     if (touch)
         inode_accessed(fs, in, now);
     inode_put(fs, in);
     return rc;
+}
+
+int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, size_t *got)
+{
+    return read_file(fs, ino, off, len, to, got, false);
+}
+
+int fs_read_noatime(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to,
+                    size_t *got)
+{
+    return read_file(fs, ino, off, len, to, got, true);
 }
 
 /* ---- writing ---- */

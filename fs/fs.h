@@ -293,6 +293,9 @@ int fs_removexattr(struct fs *fs, uint64_t ino, const char *name);
  * file. Holes read as zeros. -EUCLEAN when a byte asked for is damaged.
  */
 int fs_read(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to, size_t *got);
+/* The same, and no time of access is set: O_NOATIME. */
+int fs_read_noatime(struct fs *fs, uint64_t ino, uint64_t off, size_t len, void *to,
+                    size_t *got);
 /*
  * Write all of data at off, or nothing. suid and sgid are cleared when
  * clear_suid. -EFBIG beyond FS_SIZE_MAX.

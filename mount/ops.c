@@ -47,10 +47,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->max_read = o->options->max_read;
     conn->max_background = MAX_BACKGROUND;
     conn->congestion_threshold = CONGESTION;
-    set_wanted(conn,
-               FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS |
-                   FUSE_CAP_EXPORT_SUPPORT,
+    set_wanted(conn, FUSE_CAP_ASYNC_READ | FUSE_CAP_READDIRPLUS | FUSE_CAP_EXPORT_SUPPORT,
                true);
+    /* After an asynchronous direct write the kernel (6.18) does not drop the pages that a
+     * buffered reader has brought in meanwhile: they would stay old for good. */
+    set_wanted(conn, FUSE_CAP_ASYNC_DIO, o->options->async_dio);
     set_wanted(conn, FUSE_CAP_CACHE_SYMLINKS, kernel_may_answer(o));
     set_wanted(conn, FUSE_CAP_READDIRPLUS_AUTO, false); /* plus.h knows better */
     /* The kernel checks ACLs. It must not apply the umask: where a default ACL is

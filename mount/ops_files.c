@@ -142,6 +142,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         err = -ENOMEM;
     else if (control_owns(ino))
         err = control_read(o, ino, (uint64_t)off, size, buf, &got);
+    else if (fi->flags & O_NOATIME)
+        err = fs_read_noatime(o->fs, ino, (uint64_t)off, size, buf, &got);
     else
         err = fs_read(o->fs, ino, (uint64_t)off, size, buf, &got);
     if (err) {

@@ -301,6 +301,8 @@ static const struct option mount_table[] = {
      .help = "keep ACLs, but check the mode only: quicker for all but owners"},
     {.name = "noxattr", .kind = YES, .offset = IN(noxattr),
      .help = "no extended attributes, no ACLs: making files is quicker"},
+    {.name = "async_dio", .kind = YES, .offset = IN(async_dio),
+     .help = "asynchronous O_DIRECT requests run at once: not beside buffered readers"},
     {.name = "metrics", .kind = SPECIAL, .set = set_metrics, .value_name = "ADDRESS:PORT",
      .help = "serve statistics there: / for browsers, /metrics for Prometheus"},
     {.name = "threads", .kind = COUNT, .offset = IN(threads), .value_name = "N",

@@ -27,13 +27,14 @@ struct mount_options {
     char rados_conf[256]; /* of a store on RADOS: the cluster's; "": env_rados.h says */
     char rados_id[64];    /* ... who we are there */
     unsigned rados_lease_s;
-    char metrics[64];        /* ADDRESS:PORT to serve them on; "": nowhere */
-    char cache[PATH_MAX];    /* directory of a local cache; "": none */
-    size_t cache_bytes;      /* that it may take */
-    bool remount;            /* it is mounted: only change what the kernel checks */
-    bool noacl;              /* the kernel does not check ACLs... */
-    bool noxattr;            /* ...nor knows of any attribute; those there are kept */
-    struct buf kernel;       /* ",a,b": for mount(2), by way of libfuse */
+    char metrics[64];     /* ADDRESS:PORT to serve them on; "": nowhere */
+    char cache[PATH_MAX]; /* directory of a local cache; "": none */
+    size_t cache_bytes;   /* that it may take */
+    bool remount;         /* it is mounted: only change what the kernel checks */
+    bool noacl;           /* the kernel does not check ACLs... */
+    bool noxattr;         /* ...nor knows of any attribute; those there are kept */
+    bool async_dio;       /* several of a process's O_DIRECT requests at once */
+    struct buf kernel;    /* ",a,b": for mount(2), by way of libfuse */
 };
 
 void mount_options_init(struct mount_options *o);

@@ -111,6 +111,20 @@ for how in "relatime once once once" "noatime never never never" "strictatime tw
     same "access times with ${how%% *}, of a file, a directory and a link" "$(after_reading "${how%% *}")" "${how#* }"
 done
 
+ok "mounted with strictatime,async_dio" remount -o strictatime,async_dio
+ok "no access time is set by a read with O_NOATIME" python3 - "$MNT/file" <<'END'
+import os, sys
+def read(flags):
+    fd = os.open(sys.argv[1], os.O_RDONLY | flags)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    assert os.read(fd, 99) == b"text\n"
+    os.close(fd)
+    return os.stat(sys.argv[1]).st_atime_ns
+os.utime(sys.argv[1], ns=(1, 1))
+assert read(os.O_NOATIME) == 1
+assert read(0) > 1
+END
+
 # ---- read only ----
 
 ok "mount -o ro" remount -o ro,allow_other
