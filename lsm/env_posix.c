@@ -22,6 +22,7 @@
 
 enum {
     NICENESS = 5, /* of background threads: a third of a processor that is wanted */
+    FIRST_USER_NS = 0xeffffffd, /* its inode: PROC_USER_INIT_INO of the kernel */
 };
 
 struct env_lock {
@@ -186,6 +187,16 @@ static void posix_unlock(struct env *e, struct env_lock *l)
 
 /* ---- the rest ---- */
 
+/* May we take what a filesystem keeps for root? It asks for the user's number as it is
+ * outside of user namespaces. */
+static bool may_take_reserved(void)
+{
+    struct stat ns;
+
+    return geteuid() == 0 && stat("/proc/self/ns/user", &ns) == 0 &&
+           ns.st_ino == FIRST_USER_NS;
+}
+
 static int posix_space(struct env *e, const char *path, uint64_t *total, uint64_t *avail)
 {
     struct statvfs s;
@@ -193,9 +204,9 @@ static int posix_space(struct env *e, const char *path, uint64_t *total, uint64_
     if (statvfs(path, &s))
         return -errno;
     *total = (uint64_t)s.f_blocks * s.f_frsize;
-    /* What is kept for root is ours if we are: else a disk that root has filled would seem
-     * to have no room to make some. */
-    *avail = (uint64_t)(geteuid() ? s.f_bavail : s.f_bfree) * s.f_frsize;
+    /* Else a disk that we, as root, have filled would seem to have no room to make some.
+     */
+    *avail = (uint64_t)(may_take_reserved() ? s.f_bfree : s.f_bavail) * s.f_frsize;
     return 0;
 }
 

@@ -73,7 +73,7 @@ same "metrics and stats.prom are the same families" "$(grep '^# TYPE' "$C/metric
 
 # ---- top ----
 
-(while [ ! -e "$T/stop" ]; do cp lsm/*.h "$MNT/dir/"; done) & load=$!
+(while [ ! -e "$T/stop" ]; do cp --remove-destination lsm/*.h "$MNT/dir/"; done) & load=$!
 "$SILTFS" top -n 2 -d 0.5 "$MNT" >"$T/top" 2>&1 || fail "top shows two pages" "$(cat "$T/top")"
 touch "$T/stop" && wait $load
 same "top shows two pages" "$(grep -c '^siltfs top' "$T/top")" 2
