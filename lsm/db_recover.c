@@ -160,7 +160,8 @@ struct found_file *recovery_find(const struct recovery *r, enum file_kind kind,
 {
     struct found_file key = {.kind = kind, .number = number};
 
-    return bsearch(&key, r->file, r->n_files, sizeof(*r->file), file_order);
+    return r->n_files ? bsearch(&key, r->file, r->n_files, sizeof(*r->file), file_order)
+                      : NULL; /* r->file, too: not for bsearch */
 }
 
 /* A manifest whose last edit is not good ends before it: as a rule a crash cut it off.
