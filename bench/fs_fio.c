@@ -100,9 +100,9 @@ static double run_job(const struct fs_config *c, const struct job *j, bool cold,
         fs_shell("%s", command);
         fs_go_cold(c);
     }
-    run_fio(c, j, dir, &kib, &per_s);
     if (j->fsync)
         fs_shell("rm -f '%s'/f.*", dir);
+    run_fio(c, j, dir, &kib, &per_s);
     return in_bytes(j) ? kib * 1024 / 1e6 : per_s;
 }
 
