@@ -100,9 +100,11 @@ static double run_job(const struct fs_config *c, const struct job *j, bool cold,
         fs_shell("%s", command);
         fs_go_cold(c);
     }
-    if (j->fsync)
+    if (j->fsync) /* new ones, which are not the next job's to begin with either */
         fs_shell("rm -f '%s'/f.*", dir);
     run_fio(c, j, dir, &kib, &per_s);
+    if (j->fsync)
+        fs_shell("rm -f '%s'/f.*", dir);
     return in_bytes(j) ? kib * 1024 / 1e6 : per_s;
 }
 

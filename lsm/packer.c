@@ -104,20 +104,20 @@ void packer_free(struct packer *p)
 /* False: it helps somebody else, or there is none. */
 static bool call_second(struct packer *p, struct job *j)
 {
-    bool free;
+    bool idle;
 
     mutex_lock(&p->mu);
     if (!p->started && !p->cannot) {
         p->started = pthread_create(&p->second, NULL, second_thread, p) == 0;
         p->cannot = !p->started;
     }
-    free = p->started && !p->job && !p->helping;
-    if (free) {
+    idle = p->started && !p->job && !p->helping;
+    if (idle) {
         p->job = j;
         pthread_cond_signal(&p->wanted);
     }
     mutex_unlock(&p->mu);
-    return free;
+    return idle;
 }
 
 /* All are taken: it has at most one in hand. */
