@@ -183,8 +183,9 @@ static void count_hit(struct cache *c, size_t bytes)
 }
 
 /*
- * The part of r in its first block, if that is here or about to be: *n bytes. *n = 0: it
- * is to be had from the store. Under mu, which it drops.
+ * The part of r in its first block, if that is here or about to be: *n bytes, and mu is
+ * dropped. *n = 0: it is to be had from the store, and mu is held still, or again: who
+ * was told so can claim the block before anybody else does.
  */
 static void read_here_locked(struct reading *r, size_t *n)
 {
@@ -204,7 +205,6 @@ static void read_here_locked(struct reading *r, size_t *n)
         }
         mutex_lock(&c->mu);
         way_put_locked(c, w);
-        mutex_unlock(&c->mu);
     } else if (!w && slots_find(&c->slots, key, &slot)) {
         slots_warm(&c->slots, slot);
         mutex_unlock(&c->mu);
@@ -213,11 +213,12 @@ static void read_here_locked(struct reading *r, size_t *n)
             note_bad_slot(c, key, slot, rc);
         else
             *n = len;
-    } else {
-        mutex_unlock(&c->mu);
+        mutex_lock(&c->mu);
     }
-    if (*n)
+    if (*n) {
+        mutex_unlock(&c->mu);
         count_hit(c, *n);
+    }
 }
 
 /* How many blocks of r, from its first on, are neither here nor on their way. */
@@ -312,7 +313,6 @@ static int read_some(struct reading *r, size_t *n)
     read_here_locked(r, n);
     if (*n)
         return 0;
-    mutex_lock(&c->mu);
     if (!in_background && fetch_begin_locked(r, &f)) {
         mutex_unlock(&c->mu);
         return fetch_run(r, &f, n);
