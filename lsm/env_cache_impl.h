@@ -88,7 +88,7 @@ void way_forget_locked(struct cache *c, struct on_way *w);
 struct run *run_new(unsigned blocks);
 void run_put_locked(struct run *r);
 
-/* ---- env_cache_file.c ---- */
+/* ---- env_cache_file.c, env_cache_read.c ---- */
 
 /* A file of which blocks are kept, in front of `under`, which it takes; or that itself,
  * if it cannot be told who it is. */
