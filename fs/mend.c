@@ -98,17 +98,6 @@ int mend_drop(struct check *c, struct slice key)
     return mend_commit(c, 0);
 }
 
-int mend_drop_all(struct check *c, enum key_letter letter, uint64_t ino)
-{
-    struct key from, to;
-
-    if (!c->repair)
-        return 0;
-    lsm_batch_delete_range(c->batch, key_one(&from, letter, ino),
-                           key_one(&to, letter, ino + 1));
-    return mend_commit(c, 0);
-}
-
 int mend_counter(struct check *c, struct slice key, uint64_t v)
 {
     if (!c->repair)

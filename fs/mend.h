@@ -21,8 +21,6 @@ struct place {
 
 int mend_put(struct check *c, struct slice key, struct slice value);
 int mend_drop(struct check *c, struct slice key);
-/* All keys with this letter and number first. */
-int mend_drop_all(struct check *c, enum key_letter letter, uint64_t ino);
 int mend_seqs(struct check *c, uint64_t dir, uint64_t hash, const struct seqs *seqs);
 int mend_counter(struct check *c, struct slice key, uint64_t v);
 int mend_used(struct check *c, const struct used *used);
