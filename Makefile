@@ -168,7 +168,7 @@ $(B)/bench-kv: $(KV_OBJ) $(B)/liblsm.a
 
 $(B)/mount/%.o $(B)/kill/mount/%.o: EXTRA = $(FUSE_CFLAGS)
 $(B)/mount/http.o: EXTRA += $(HTTP_CFLAGS)
-$(patsubst %,$(B)/mount/%.o,libarchive tar_acl tar_export tar_import cmd_export): EXTRA += $(TAR_CFLAGS)
+$(patsubst %,$(B)/mount/%.o,libarchive tar_acl tar_dirs tar_export tar_import cmd_export): EXTRA += $(TAR_CFLAGS)
 # At -O1 they compile in two thirds of the time, and run as fast within some per cent.
 $(B)/tests/%.o: OPT = -O1
 $(B)/tests/%.o: EXTRA = $(CHECK_CFLAGS) -I.

@@ -1,19 +1,18 @@
 /*
  * tar_import.c - see tar.h: what is in a tar archive, into a filesystem.
  *
- * Names are walked from t->path on through directories only, by fs.h: there is no way
- * out, whatever an archive says. A directory's times are set in the end, as what is made
- * in it changes them; it is kept in memory until then.
+ * There is no way out of t->path, whatever an archive says (tar_dirs.h). A directory's
+ * times are set in the end, as what is made in it changes them; it is kept in memory
+ * until then.
  */
 #include "control.h"
+#include "tar_dirs.h"
 #include "tar_impl.h"
 
 #ifdef HAVE_LIBARCHIVE
 
 #include <stdlib.h>
 #include <unistd.h>
-
-enum { MADE_MODE = 0755 }; /* of directories that the archive does not name */
 
 struct late {
     uint64_t ino;
@@ -25,121 +24,15 @@ struct import {
     struct tar *t;
     struct why *why;
     struct archive *archive;
-    uint64_t base;  /* t->path */
-    bool begun;     /* there was an entry */
-    bool ours;      /* all belongs to who calls */
-    struct buf dir; /* the directory of the last name, with a NUL; empty: none */
-    uint64_t dir_ino;
-    bool dir_acl; /* what is made in it inherits an ACL */
+    bool begun;          /* there was an entry */
+    bool ours;           /* all belongs to who calls */
+    struct tar_dirs dir; /* below t->path; of the last name */
     struct late *late;
     size_t n_late, cap_late;
     struct buf bytes;
 };
 
 static const struct fs_cred as_root = {0};
-
-/* ---- names ---- */
-
-/* "a/b" of "/a/./b/". The caller's to free; -EXDEV: it leads upward. */
-static int clean_path(const char *path, char **out)
-{
-    char *copy = strdup(path), *rest = copy, *word;
-    char *to = malloc(strlen(path) + 1), *end = to;
-    int err = copy && to ? 0 : -ENOMEM;
-
-    while (!err && (word = strsep(&rest, "/"))) {
-        if (!*word || strcmp(word, ".") == 0)
-            continue;
-        if (strcmp(word, "..") == 0)
-            err = -EXDEV;
-        if (end != to)
-            *end++ = '/';
-        end = stpcpy(end, word);
-    }
-    if (to)
-        *end = '\0';
-    free(copy);
-    if (err)
-        free(to);
-    *out = err ? NULL : to;
-    return err;
-}
-
-static void leave(struct import *im, uint64_t ino)
-{
-    if (ino != im->base)
-        fs_forget(im->t->fs, ino, 1);
-}
-
-/* A directory that is missing on the way is made, or not. */
-enum missing { MISSING_MADE, MISSING_REFUSED };
-
-/* *ino, which is given up, becomes the directory `name` in it. */
-static int step(struct import *im, uint64_t *ino, const char *name, enum missing missing)
-{
-    struct fs *fs = im->t->fs;
-    struct fs_cred maker = {.uid = geteuid(), .gid = getegid()};
-    struct fs_attr attr;
-    int err = fs_lookup(fs, *ino, name, &attr);
-
-    if (err == -ENOENT && missing == MISSING_MADE)
-        err = fs_mkdir(fs, &maker, *ino, name, MADE_MODE, &attr);
-    if (!err && !S_ISDIR(attr.st.st_mode)) {
-        fs_forget(fs, attr.st.st_ino, 1);
-        err = S_ISLNK(attr.st.st_mode) ? -ELOOP : -ENOTDIR;
-    }
-    if (err)
-        return err;
-    leave(im, *ino);
-    *ino = attr.st.st_ino;
-    return 0;
-}
-
-static int walk_dirs(struct import *im, char *path, uint64_t *ino, enum missing missing)
-{
-    char *rest = path, *word;
-    int err = 0;
-
-    while (!err && (word = strsep(&rest, "/")))
-        if (*word)
-            err = step(im, ino, word, missing);
-    return err;
-}
-
-static void forget_dir(struct import *im)
-{
-    if (im->dir.len)
-        leave(im, im->dir_ino);
-    buf_clear(&im->dir);
-}
-
-/* The directory of a clean path becomes im->dir; *last: its last word. */
-static int enter_dir(struct import *im, const char *path, const char **last,
-                     enum missing missing)
-{
-    const char *slash = strrchr(path, '/');
-    size_t len = slash ? (size_t)(slash - path) : 0, got;
-    uint64_t ino = im->base;
-    char *copy;
-    int err;
-
-    *last = slash ? slash + 1 : path;
-    if (im->dir.len == len + 1 && memcmp(im->dir.data, path, len) == 0)
-        return 0;
-    forget_dir(im);
-    copy = strndup(path, len);
-    err = copy ? walk_dirs(im, copy, &ino, missing) : -ENOMEM;
-    free(copy);
-    if (err) {
-        leave(im, ino);
-        return err;
-    }
-    buf_append(&im->dir, path, len);
-    buf_append(&im->dir, "", 1);
-    im->dir_ino = ino;
-    im->dir_acl = fs_getxattr(im->t->fs, ino, TAR_ACL_DEFAULT, NULL, 0, &got) == 0;
-    return buf_error(&im->dir);
-}
 
 /* ---- one entry ---- */
 
@@ -158,27 +51,27 @@ static int archive_why(struct import *im)
 static int make_way(struct import *im, const char *name)
 {
     struct fs_attr attr;
-    int err = fs_lookup(im->t->fs, im->dir_ino, name, &attr);
+    int err = fs_lookup(im->t->fs, im->dir.ino, name, &attr);
 
     if (err)
         return err == -ENOENT ? 0 : err;
     fs_forget(im->t->fs, attr.st.st_ino, 1);
-    return S_ISDIR(attr.st.st_mode) ? -EISDIR : fs_unlink(im->t->fs, im->dir_ino, name);
+    return S_ISDIR(attr.st.st_mode) ? -EISDIR : fs_unlink(im->t->fs, im->dir.ino, name);
 }
 
 static int make_dir(struct import *im, const char *name, const struct fs_cred *c,
                     mode_t mode, struct fs_attr *attr)
 {
     struct fs *fs = im->t->fs;
-    int err = fs_lookup(fs, im->dir_ino, name, attr);
+    int err = fs_lookup(fs, im->dir.ino, name, attr);
 
     if (!err && S_ISDIR(attr->st.st_mode))
         return 0;
     if (!err) {
         fs_forget(fs, attr->st.st_ino, 1);
-        err = fs_unlink(fs, im->dir_ino, name);
+        err = fs_unlink(fs, im->dir.ino, name);
     }
-    return err && err != -ENOENT ? err : fs_mkdir(fs, c, im->dir_ino, name, mode, attr);
+    return err && err != -ENOENT ? err : fs_mkdir(fs, c, im->dir.ino, name, mode, attr);
 }
 
 static int make(struct import *im, const char *name, struct archive_entry *entry,
@@ -199,12 +92,12 @@ static int make(struct import *im, const char *name, struct archive_entry *entry
     switch (st->st_mode & S_IFMT) {
     case S_IFLNK:
         target = libarchive.archive_entry_symlink(entry);
-        return target ? fs_symlink(fs, &c, im->dir_ino, name, target, attr) : -EINVAL;
+        return target ? fs_symlink(fs, &c, im->dir.ino, name, target, attr) : -EINVAL;
     case S_IFREG:
     case S_IFIFO:
     case S_IFCHR:
     case S_IFBLK:
-        return fs_mknod(fs, &c, im->dir_ino, name, st->st_mode, st->st_rdev, attr);
+        return fs_mknod(fs, &c, im->dir.ino, name, st->st_mode, st->st_rdev, attr);
     default:
         return -EOPNOTSUPP;
     }
@@ -281,7 +174,7 @@ static void take_acl(struct import *im, const char *path, uint64_t ino,
                                    : "was not set",
                     strerror(-err));
     if (im->bytes.len && type == ARCHIVE_ENTRY_ACL_TYPE_DEFAULT)
-        forget_dir(im); /* it may be this one, and knew of no ACL */
+        tar_dirs_forget(&im->dir); /* it may be this one, and knew of no ACL */
 }
 
 /* only: the one of that name; whether it is one that can be is told when all are set. */
@@ -339,7 +232,7 @@ static int take_rest(struct import *im, const char *path, uint64_t ino,
     struct fs_attr attr;
     int err = 0;
 
-    if (im->dir_acl && !S_ISLNK(st.st_mode))
+    if (im->dir.acl && !S_ISLNK(st.st_mode))
         err = drop_inherited(im, ino, S_ISDIR(st.st_mode));
     if (!S_ISLNK(st.st_mode))
         set |= FS_SET_MODE;
@@ -357,7 +250,7 @@ static int take_rest(struct import *im, const char *path, uint64_t ino,
         take_attributes(im, path, ino, entry);
     if (!err && S_ISDIR(st.st_mode) && times)
         return remember(im, ino, times, &st);
-    leave(im, ino);
+    tar_dirs_leave(&im->dir, ino);
     return err;
 }
 
@@ -366,17 +259,17 @@ static int take_link(struct import *im, const char *path, const char *target)
     struct fs_attr from, attr;
     const char *last;
     char *clean;
-    int err = clean_path(target, &clean);
+    int err = tar_clean_path(target, &clean);
 
     if (!err)
-        err = enter_dir(im, clean, &last, MISSING_REFUSED);
+        err = tar_dirs_enter(&im->dir, clean, &last, MISSING_REFUSED);
     if (!err)
-        err = fs_lookup(im->t->fs, im->dir_ino, last, &from);
+        err = fs_lookup(im->t->fs, im->dir.ino, last, &from);
     free(clean);
     if (err)
         return err;
-    err = enter_dir(im, path, &last, MISSING_MADE);
-    if (!err && fs_lookup(im->t->fs, im->dir_ino, last, &attr) == 0) {
+    err = tar_dirs_enter(&im->dir, path, &last, MISSING_MADE);
+    if (!err && fs_lookup(im->t->fs, im->dir.ino, last, &attr) == 0) {
         fs_forget(im->t->fs, attr.st.st_ino, 1);
         if (attr.st.st_ino == from.st.st_ino) {
             fs_forget(im->t->fs, from.st.st_ino, 1);
@@ -385,7 +278,7 @@ static int take_link(struct import *im, const char *path, const char *target)
         err = make_way(im, last);
     }
     if (!err)
-        err = fs_link(im->t->fs, from.st.st_ino, im->dir_ino, last, &attr);
+        err = fs_link(im->t->fs, from.st.st_ino, im->dir.ino, last, &attr);
     if (!err)
         fs_forget(im->t->fs, attr.st.st_ino, 1);
     fs_forget(im->t->fs, from.st.st_ino, 1);
@@ -398,7 +291,7 @@ static int look_at_name(const struct import *im, const char *path)
     size_t len = strlen(CONTROL_NAME);
     bool is = strncmp(path, CONTROL_NAME, len) == 0 && (!path[len] || path[len] == '/');
 
-    return is && im->base == FS_ROOT ? -EADDRINUSE : 0;
+    return is && im->dir.base == FS_ROOT ? -EADDRINUSE : 0;
 }
 
 static int look_at_owner(const struct import *im, struct archive_entry *entry)
@@ -415,7 +308,7 @@ static int take_named(struct import *im, const char *path, struct archive_entry 
     uint64_t written = 0;
     struct fs_attr attr;
     const char *last;
-    int err = enter_dir(im, path, &last, MISSING_MADE);
+    int err = tar_dirs_enter(&im->dir, path, &last, MISSING_MADE);
 
     if (!err)
         err = make(im, last, entry, &attr);
@@ -429,7 +322,7 @@ static int take_named(struct import *im, const char *path, struct archive_entry 
         return take_rest(im, path, attr.st.st_ino, entry, written);
     fs_forget(im->t->fs, attr.st.st_ino, 1);
     if (S_ISREG(attr.st.st_mode))
-        (void)fs_unlink(im->t->fs, im->dir_ino, last); /* no half files */
+        (void)fs_unlink(im->t->fs, im->dir.ino, last); /* no half files */
     return err;
 }
 
@@ -473,7 +366,7 @@ static int take_entry(struct import *im, struct archive_entry *entry)
     const char *path = libarchive.archive_entry_pathname(entry);
     const char *link = libarchive.archive_entry_hardlink(entry);
     char *clean = NULL;
-    int err = path ? clean_path(path, &clean) : -EILSEQ;
+    int err = path ? tar_clean_path(path, &clean) : -EILSEQ;
 
     if (!err)
         err = look_at_name(im, clean);
@@ -482,7 +375,7 @@ static int take_entry(struct import *im, struct archive_entry *entry)
     if (!err && *clean)
         err = link ? take_link(im, clean, link) : take_named(im, clean, entry);
     else if (!err && libarchive.archive_entry_filetype(entry) == AE_IFDIR)
-        err = take_rest(im, ".", im->base, entry, 0);
+        err = take_rest(im, ".", im->dir.base, entry, 0);
     else if (!err)
         err = -EISDIR;
     free(clean);
@@ -538,7 +431,7 @@ static int set_late_times(struct import *im)
         one = fs_setattr(im->t->fs, &as_root, im->late[i].ino, im->late[i].set,
                          &im->late[i].st, &attr);
         err = err ? err : one;
-        leave(im, im->late[i].ino);
+        tar_dirs_leave(&im->dir, im->late[i].ino);
     }
     return err;
 }
@@ -560,22 +453,6 @@ static int open_archive(struct import *im)
     return 0;
 }
 
-static int find_base(struct import *im)
-{
-    char *clean, *copy;
-    int err = clean_path(im->t->path, &clean);
-
-    im->base = FS_ROOT;
-    if (err)
-        return err;
-    copy = strdup(clean);
-    /* Its steps give up all but the last. */
-    err = copy ? walk_dirs(im, copy, &im->base, MISSING_MADE) : -ENOMEM;
-    free(copy);
-    free(clean);
-    return err;
-}
-
 /* In words, unless that was done. */
 static int say_why(struct import *im, int err)
 {
@@ -587,7 +464,7 @@ static int say_why(struct import *im, int err)
 int tar_import(struct tar *t, struct why *why)
 {
     struct import im = {.t = t, .why = why, .ours = geteuid() != 0};
-    int err = find_base(&im), err2;
+    int err = tar_dirs_init(&im.dir, t->fs, t->path), err2;
 
     if (err)
         return why_set(why, err, "%s: %s", t->path,
@@ -599,10 +476,9 @@ int tar_import(struct tar *t, struct why *why)
     err = err ? err : err2;
     err2 = fs_sync(t->fs);
     err = say_why(&im, err ? err : err2);
-    forget_dir(&im);
+    tar_dirs_release(&im.dir);
     libarchive.archive_read_free(im.archive);
     free(im.late);
-    buf_release(&im.dir);
     buf_release(&im.bytes);
     return err;
 }
