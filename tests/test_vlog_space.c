@@ -210,6 +210,12 @@ static uint64_t scaled(uint64_t writes)
     return getenv("SOAK") ? writes : writes / (SOAK_SANITIZED ? 10 : 4);
 }
 
+/* Of what is the same in `make soak`: a part under sanitizers. */
+static uint32_t part(uint32_t n, uint32_t sanitized)
+{
+    return SOAK_SANITIZED ? sanitized : n;
+}
+
 static uint32_t any_key(struct store *s)
 {
     return (uint32_t)test_below(&s->rng, KEYS);
@@ -259,7 +265,7 @@ static void overwrite(uint32_t (*choose)(struct store *s), uint64_t writes,
 /* A million, in `make soak`. */
 START_TEST(overwrites_stay_within_the_bound)
 {
-    overwrite(any_key, scaled(1000000), "even");
+    overwrite(any_key, scaled(part(1000000, 500000)), "even");
 }
 END_TEST
 
@@ -337,7 +343,7 @@ START_TEST(range_deletes_give_back_what_they_delete)
     for (i = 0; i < KEYS; i++)
         sorted[i] = i;
     qsort(sorted, KEYS, sizeof(*sorted), by_key);
-    for (round = 0; round < 10; round++) {
+    for (round = 0; round < part(10, 3); round++) {
         uint32_t n = 1 + (uint32_t)test_below(&s->rng, KEYS / 2);
 
         delete_range(s, sorted, (uint32_t)test_below(&s->rng, KEYS - n), n);
@@ -386,7 +392,7 @@ START_TEST(what_a_snapshot_sees_is_kept_and_no_more)
 
     open_store(s);
     fill_store(s);
-    for (round = 0; round < 4; round++) {
+    for (round = 0; round < part(4, 2); round++) {
         s->snap = lsm_snapshot_new(s->db);
         ck_assert_ptr_nonnull(s->snap);
         s->snap_clock = s->clock;
@@ -405,7 +411,7 @@ START_TEST(what_a_snapshot_sees_is_kept_and_no_more)
             put(s, any_key(s));
         s->pinned = s->pinned_entries = 0;
         wait_within(s, "the snapshot gone");
-        for (i = 0; i < 20000; i++) {
+        for (i = 0; i < part(20000, 5000); i++) {
             put(s, any_key(s));
             if (i % LOOK_EVERY == 0)
                 look(s);
@@ -441,7 +447,7 @@ START_TEST(a_long_iterator_reads_what_was)
         uint8_t value[MOST];
         struct slice v;
 
-        for (i = 0; i < 5; i++)
+        for (i = 0; i < part(5, 1); i++)
             put(s, any_key(s));
         look(s);
         i = load_le32(lsm_iter_key(it).data + 4);
@@ -704,7 +710,7 @@ START_TEST(a_value_that_cannot_be_read_stays_until_it_is_overwritten)
     s->o.verify_bytes = 0;
     ck_ok(lsm_open("/s", &s->o, &s->db));
     damaged = find_damaged(s);
-    for (i = 0; i < 100000; i++)
+    for (i = 0; i < part(100000, 30000); i++)
         put(s, key_but(s, damaged));
     ck_ok(lsm_compact(s->db, true));
     ck_assert_uint_eq(find_damaged(s), damaged);
