@@ -14,6 +14,7 @@
 #include <zstd.h>
 
 #include "coding.h"
+#include "haste.h"
 
 enum {
     ZSTD_LEVEL = 1,
@@ -34,6 +35,7 @@ static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 static int thread_key_error;
 static __thread struct thread_state *thread_state;
+static __thread struct haste haste;
 
 static void thread_state_free(void *arg)
 {
@@ -98,14 +100,35 @@ static bool looks_incompressible(enum compression want, struct slice in)
                                 sizeof(out)) == 0;
 }
 
-static size_t compress_lz4(struct slice in, uint8_t *to, size_t cap)
+static size_t lz4_into(struct slice in, uint8_t *to, size_t cap, int step)
 {
     int done;
 
     if (in.len > LZ4_MAX_INPUT_SIZE)
         return 0;
-    done = LZ4_compress_default((const char *)in.data, (char *)to, (int)in.len, (int)cap);
+    done = LZ4_compress_fast((const char *)in.data, (char *)to, (int)in.len, (int)cap,
+                             step);
     return done > 0 ? (size_t)done : 0;
+}
+
+/* As quickly as the pieces before it allow (haste.h). */
+static size_t compress_lz4(struct slice in, uint8_t *to, size_t cap)
+{
+    uint8_t other[HASTE_MAX];
+    bool quick = haste.quick;
+    size_t n, n_other;
+
+    if (in.len < HASTE_MIN || in.len > HASTE_MAX)
+        return lz4_into(in, to, cap, 1);
+    n = lz4_into(in, to, cap, quick ? HASTE_STEP : 1);
+    if (!haste_try(&haste, in.len, n))
+        return n;
+    n_other = lz4_into(in, other, cap, quick ? 1 : HASTE_STEP);
+    haste_learn(&haste, in.len, quick ? n_other : n, quick ? n : n_other);
+    if (haste.quick == quick || !n_other)
+        return n;
+    memcpy(to, other, n_other);
+    return n_other;
 }
 
 /* The frame does not name its dictionary: that would take 4 bytes. */
