@@ -243,7 +243,7 @@ $(B)/asan/siltfs: ALWAYS
 # as test_fs_stress has many, or look for anything but races. Of others, see TEST_CASE_ALONE.
 SINGLE = batch block compress db_crash db_gaps edit env_faults env_mem faults filter_bits flips format \
   fs_attr fs_check fs_circles fs_crash fs_file fs_hostile fs_lost fs_names fs_power fs_readdir \
-  fs_record fs_rename fs_repair fs_repair_random fs_scrub fs_tmpfile fs_xattr gaps hostile manifest \
+  fs_record fs_rename fs_repair fs_repair_random fs_scrub fs_tmpfile fs_xattr gaps haste hostile manifest \
   manifest_crash manifest_roll memory merge options pick pick_tree power ptr_map rangedel rate repair \
   stats_print table_damage version vlog vlog_gc wal
 

@@ -36,6 +36,7 @@ static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 static int thread_key_error;
 static __thread struct thread_state *thread_state;
 static __thread struct haste haste;
+static __thread bool lz4_paid; /* for the last input of this thread */
 
 static void thread_state_free(void *arg)
 {
@@ -106,8 +107,8 @@ static size_t lz4_into(struct slice in, uint8_t *to, size_t cap, int step)
 
     if (in.len > LZ4_MAX_INPUT_SIZE)
         return 0;
-    done = LZ4_compress_fast((const char *)in.data, (char *)to, (int)in.len, (int)cap,
-                             step);
+    done =
+        LZ4_compress_fast((const char *)in.data, (char *)to, (int)in.len, (int)cap, step);
     return done > 0 ? (size_t)done : 0;
 }
 
@@ -186,9 +187,19 @@ static enum compression pack(enum compression want, const struct compress_dict *
 enum compression compress_piece(enum compression want, enum compression last,
                                 struct slice in, struct buf *out)
 {
-    if (want == COMPRESS_RAW || (last == COMPRESS_RAW && looks_incompressible(want, in)))
+    bool look = last == COMPRESS_RAW;
+    enum compression did;
+
+    if (want == COMPRESS_RAW)
         return COMPRESS_RAW;
-    return pack(want, NULL, in, out);
+    if (want == COMPRESS_LZ4 && lz4_paid)
+        look = false; /* in vain it takes no longer than looking */
+    if (look && looks_incompressible(want, in))
+        return COMPRESS_RAW;
+    did = pack(want, NULL, in, out);
+    if (want == COMPRESS_LZ4)
+        lz4_paid = did == COMPRESS_LZ4;
+    return did;
 }
 
 enum compression compress(enum compression want, struct slice in, struct buf *out)

@@ -24,7 +24,8 @@ enum compression compress(enum compression want, struct slice in, struct buf *ou
 /*
  * The same, appended to out. Of pieces of one whole: `last` is what the piece before gave
  * (COMPRESS_RAW for the first). After one that was worth it the next is tried without a
- * look at it.
+ * look at it. How closely LZ4 searches is learned from what the thread compressed before
+ * (haste.h), so equal pieces may give bytes of somewhat different lengths.
  */
 enum compression compress_piece(enum compression want, enum compression last,
                                 struct slice in, struct buf *out);

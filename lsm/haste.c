@@ -1,16 +1,16 @@
 /*
- * haste.c - see haste.h. What trying costs is bounded: a 64th of the pieces while LZ4 looks
- * closely; while it is quick a 32nd, and where the data change one in four, which is still
- * less than to look closely at all of them.
+ * haste.c - see haste.h. What trying costs is bounded: a 64th of the pieces while LZ4
+ * looks closely; while it is quick a 32nd, and where the data change one in four, which
+ * is still less than to look closely at all of them.
  */
 #include "haste.h"
 
 enum {
     EACH_CLOSE = 64, /* pieces from one that is tried to the next */
     EACH_QUICK = 32,
-    LEAST = 4,       /* though they shrink otherwise than the last that was tried: */
-    CHANGED = 16,    /* by more than so many 256ths */
-    LOSS = 32,       /* one part in so many may be lost */
+    LEAST = 4,    /* though they shrink otherwise than the last that was tried: */
+    CHANGED = 16, /* by more than so many 256ths */
+    LOSS = 32,    /* one part in so many may be lost */
 };
 
 static unsigned shrunk_to(size_t len, size_t packed)
