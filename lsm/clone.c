@@ -68,33 +68,47 @@ static int copy_file(struct clone *c, const char *from, const char *to, uint64_t
 }
 
 /* It may hold bytes that are in memory only, of a process that was killed, say. */
-static bool is_unsure(const struct lsm *db, const struct lsm_file *f)
+static bool is_unsure(const struct lsm *db, const struct doubt_file *f)
 {
-    uint64_t number;
+    return f->kind == FILE_LOG || f->kind == FILE_MANIFEST ||
+           (f->kind == FILE_SEGMENT && !db_find_sealed(db, f->number));
+}
 
-    return f->kind == LSM_FILE_LOG || f->kind == LSM_FILE_MANIFEST ||
-           (f->kind == LSM_FILE_SEGMENT && file_parse(f->name, &number) &&
-            !db_find_sealed(db, number));
+static bool may_link(const struct clone *c, bool unsure)
+{
+    return c->env == c->to_env && !(unsure && c->doubt);
+}
+
+static int note_linked(struct clone *c, const struct doubt_file *f, bool unsure)
+{
+    int rc = unsure ? doubt_sync(c->to_env, c->to, f, false) : 0;
+
+    c->done += f->bytes;
+    if (rc && rc != -ENOMEM)
+        doubt_note(c->env, c->from); /* perhaps a sync; the next one says yes */
+    return rc;
 }
 
 static int give(void *arg, const struct lsm_file *f)
 {
     struct clone *c = arg;
+    struct doubt_file made = {.bytes = f->size};
     char *from = NULL, *to = NULL;
+    bool unsure;
     int rc = -ENOMEM;
 
+    made.kind = file_parse(f->name, &made.number);
+    unsure = c->db && is_unsure(c->db, &made);
     if (asprintf(&from, "%s/%s", c->from, f->name) < 0)
         from = NULL;
     if (asprintf(&to, "%s/%s", c->to, f->name) < 0)
         to = NULL;
     if (from && to)
-        rc = c->env == c->to_env ? env_link(c->env, from, to) : -EXDEV;
+        rc = may_link(c, unsure) ? env_link(c->env, from, to) : -EXDEV;
     if (rc == -EXDEV)
         rc = copy_file(c, from, to, f->size);
     else if (!rc)
-        c->done += f->size;
-    if (!rc && c->db && is_unsure(c->db, f))
-        rc = doubt_sync(c->to_env, to, f->size, c->doubt);
+        rc = note_linked(c, &made, unsure);
     free(from);
     free(to);
     return rc;

@@ -267,11 +267,9 @@ static bool is_in_doubt(const struct recovery *r)
 static int sync_file(const struct recovery *r, enum file_kind kind, uint64_t number,
                      uint64_t bytes)
 {
-    char *path = file_path(r->db->dir, kind, number);
-    int rc = path ? doubt_sync(r->db->env, path, bytes, is_in_doubt(r)) : -ENOMEM;
+    const struct doubt_file f = {kind, number, bytes};
 
-    free(path);
-    return rc;
+    return doubt_sync(r->db->env, r->db->dir, &f, is_in_doubt(r));
 }
 
 /* What was replayed may be in the page cache only; later syncs do not cover it. */
@@ -282,6 +280,7 @@ static int make_durable(struct recovery *r)
     size_t i;
     int rc = 0;
 
+    vlog_close_idle(db->vlog); /* segments that are replaced here */
     for (i = 0; i < r->n_files && !rc; i++) {
         if (r->file[i].kind != FILE_SEGMENT)
             continue;
@@ -355,13 +354,15 @@ static void remove_unwanted(const struct recovery *r)
 
     for (i = 0; i < r->n_files; i++) {
         char *path;
+        int rc;
 
         if (is_wanted(r, &r->file[i]))
             continue;
         KILL_POINT("recovery-removes");
         path = file_path(r->db->dir, r->file[i].kind, r->file[i].number);
-        if (path && env_unlink(r->db->env, path))
-            err_log("%s: left over, and cannot be deleted", path);
+        rc = path ? env_unlink(r->db->env, path) : -ENOMEM;
+        if (rc && rc != -ENOENT) /* a temporary may have become what it was to become */
+            err_log("%s: left over, and cannot be deleted", path ? path : r->db->dir);
         free(path);
     }
 }
@@ -374,9 +375,9 @@ static int start_writing(struct recovery *r)
     int rc;
 
     r->begun = true;
+    db_reserve_open(db); /* before what is in doubt is copied */
     rc = make_durable(r);
     KILL_POINT("recovery-synced");
-    db_reserve_open(db);
     if (!rc)
         rc = db_new_log_locked(db);
     if (rc)

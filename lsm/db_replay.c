@@ -180,8 +180,8 @@ static int check_batch(struct recovery *r, struct slice wire, bool check_values,
             continue;
         if (!vptr_decode(&e.value, &p) || e.value.len)
             return -EUCLEAN;
-        if (check_values && vlog_check(r->db->vlog, &p, true))
-            return WAL_STOP;
+        if (check_values && (rc = vlog_check(r->db->vlog, &p, true)))
+            return rc == -EUCLEAN ? WAL_STOP : rc; /* it may be there */
     }
     *last = reader.first_seq + reader.count - 1;
     r->n_ranges += reader.n_ranges;

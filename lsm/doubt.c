@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "err.h"
-#include "names.h"
+#include "kill.h"
 
 enum { PIECE = 1 << 20 };
 
@@ -39,8 +39,8 @@ bool doubt_is_noted(struct env *env, const char *dir)
     return is;
 }
 
-/* A crash on the way finds the same bytes, whichever of them were written. */
-static int write_again(struct env_file *f, uint64_t bytes)
+/* The first `bytes` of one to the append position of the other. */
+static int copy_bytes(struct env_file *from, struct env_file *to, uint64_t bytes)
 {
     uint8_t *piece = malloc(PIECE);
     uint64_t at = 0;
@@ -50,30 +50,99 @@ static int write_again(struct env_file *f, uint64_t bytes)
     while (!rc && got && at < bytes) {
         struct slice part;
 
-        rc = env_file_pread(f, at, piece,
+        rc = env_file_pread(from, at, piece,
                             bytes - at < PIECE ? (size_t)(bytes - at) : PIECE, &got);
         part = slice_of(piece, got);
         if (!rc)
-            rc = env_file_append(f, &part, 1);
+            rc = env_file_append(to, &part, 1);
         at += got;
     }
     free(piece);
     return rc;
 }
 
-int doubt_sync(struct env *env, const char *path, uint64_t bytes, bool again)
+static int copy_file(struct env *env, const char *path, const char *copy, uint64_t bytes)
+{
+    struct env_file *from = NULL, *to = NULL;
+    int rc = env_open(env, path, ENV_READ, 0, &from), close_rc;
+
+    if (!rc)
+        rc = env_open(env, copy, ENV_CREATE, 0, &to);
+    if (!rc)
+        rc = copy_bytes(from, to, bytes);
+    if (!rc)
+        rc = env_file_sync(to);
+    env_file_close(from); /* only read */
+    close_rc = env_file_close(to);
+    return rc ? rc : close_rc;
+}
+
+/* A crash on the way finds the file as it was, or all of the copy. */
+static int replace(struct env *env, const char *path, const char *copy, uint64_t bytes)
+{
+    int rc = env_unlink(env, copy), undo_rc; /* of an earlier crash */
+
+    if (rc && rc != -ENOENT)
+        return rc;
+    rc = copy_file(env, path, copy, bytes);
+    KILL_POINT("doubt-copied");
+    if (!rc)
+        rc = env_rename(env, copy, path);
+    if (rc && (undo_rc = env_unlink(env, copy)) && undo_rc != -ENOENT)
+        err_log("%s: left over: %s", copy, strerror(-undo_rc)); /* the next opening's */
+    return rc;
+}
+
+/* A crash on the way finds the same bytes, whichever of them were written. */
+static int write_in_place(struct env *env, const char *path, uint64_t bytes)
 {
     struct env_file *f;
-    int rc, close_rc;
+    int rc = env_open(env, path, ENV_REUSE, 0, &f), close_rc;
 
-    again = again && !env->appends_in_memory; /* no doubt, whoever made the note */
-    rc = env_open(env, path, again ? ENV_REUSE : ENV_READ, 0, &f);
     if (rc)
         return rc;
-    if (again)
-        rc = write_again(f, bytes);
+    err_log("%s: a sync failed, and there is no room for a copy: written again where it "
+            "is, which may not last",
+            path);
+    rc = copy_bytes(f, f, bytes);
     if (!rc)
         rc = env_file_sync(f);
     close_rc = env_file_close(f);
     return rc ? rc : close_rc;
+}
+
+static int write_again(struct env *env, const char *path, const char *copy,
+                       uint64_t bytes)
+{
+    int rc = replace(env, path, copy, bytes);
+
+    return rc == -ENOSPC ? write_in_place(env, path, bytes) : rc;
+}
+
+static int sync_found(struct env *env, const char *path)
+{
+    struct env_file *f;
+    int rc = env_open(env, path, ENV_READ, 0, &f), close_rc;
+
+    if (rc)
+        return rc;
+    rc = env_file_sync(f);
+    close_rc = env_file_close(f);
+    return rc ? rc : close_rc;
+}
+
+int doubt_sync(struct env *env, const char *dir, const struct doubt_file *f, bool again)
+{
+    char *path = file_path(dir, f->kind, f->number);
+    char *copy = file_path(dir, FILE_TEMP, f->number);
+    int rc = path && copy ? 0 : -ENOMEM;
+
+    if (!rc && again &&
+        !env->appends_in_memory) /* no doubt there, whoever made the note */
+        rc = write_again(env, path, copy, f->bytes);
+    else if (!rc)
+        rc = sync_found(env, path);
+    free(path);
+    free(copy);
+    return rc;
 }

@@ -223,6 +223,18 @@ static int fill_edit(struct repair *r, struct edit *e)
     return rc;
 }
 
+/* All that is wanted of them was read, and others may take their names. */
+static void close_files(struct repair *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->n_tables; i++) {
+        table_free(r->table[i].table);
+        r->table[i].table = NULL;
+    }
+    vlog_close_idle(r->vlog);
+}
+
 /* What is taken over from files as they were found may be in memory only, of a process
  * that was killed, say; but for tables that a whole manifest has. */
 static int make_durable(struct repair *r)
@@ -231,17 +243,16 @@ static int make_durable(struct repair *r)
     size_t i;
     int rc = 0;
 
+    close_files(r);
     for (i = 0; i < r->n_files && !rc; i++) {
         const struct repair_file *f = &r->file[i];
-        char *path;
+        const struct doubt_file found = {f->kind, f->number, f->size};
 
         if (f->kind != FILE_SEGMENT && (f->kind != FILE_TABLE || r->m.whole))
             continue;
-        path = file_path(r->dir, f->kind, f->number);
-        rc = path ? doubt_sync(r->env, path, f->size, doubt) : -ENOMEM;
-        if (path && doubt && repair_is_damage(rc)) /* what can be read is to be saved */
-            rc = doubt_sync(r->env, path, f->size, false);
-        free(path);
+        rc = doubt_sync(r->env, r->dir, &found, doubt);
+        if (doubt && repair_is_damage(rc)) /* what can be read is to be saved */
+            rc = doubt_sync(r->env, r->dir, &found, false);
     }
     return rc ? rc : env_sync_dir(r->env, r->dir);
 }
@@ -253,8 +264,11 @@ static int write_manifest(struct repair *r)
     struct manifest *m;
     int rc = fill_edit(r, &e);
 
-    if (!rc)
+    if (!rc) {
         rc = make_durable(r);
+        if (rc && rc != -ENOSPC && rc != -ENOMEM)
+            doubt_note(r->env, r->dir); /* perhaps a sync */
+    }
     if (!rc)
         rc = manifest_create(r->env, r->dir, number, &e, &m);
     edit_release(&e);

@@ -399,6 +399,11 @@ int vlog_segments(struct vlog *v, struct vlog_segment **list, size_t *n)
     return out ? 0 : -ENOMEM;
 }
 
+void vlog_close_idle(struct vlog *v)
+{
+    segment_files_close_idle(&v->files);
+}
+
 int vlog_forget_segment(struct vlog *v, uint64_t number, uint64_t *size)
 {
     return segment_forget(&v->files, number, size);

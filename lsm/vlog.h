@@ -127,6 +127,9 @@ struct vlog_segment {
     bool durable;  /* all of it, and its name */
     bool moved;    /* written by vlog_append_moved since the log was opened */
 };
+/* The files of segments that nobody reads now are opened anew, by name, when they are
+ * read next: others may have taken their names. */
+void vlog_close_idle(struct vlog *v);
 /* Snapshot of the list, ascending; *list is malloc'ed. */
 int vlog_segments(struct vlog *v, struct vlog_segment **list, size_t *n);
 

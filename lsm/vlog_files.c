@@ -112,6 +112,23 @@ static void idle_remove(struct segment_files *s, struct segment *seg)
     s->n_idle--;
 }
 
+void segment_files_close_idle(struct segment_files *s)
+{
+    struct segment *seg;
+
+    mutex_lock(&s->mu);
+    while ((seg = s->oldest)) {
+        struct env_file *file = seg->file;
+
+        idle_remove(s, seg);
+        seg->file = NULL;
+        mutex_unlock(&s->mu);
+        env_file_close(file); /* as segment_put does */
+        mutex_lock(&s->mu);
+    }
+    mutex_unlock(&s->mu);
+}
+
 /* ---- references ---- */
 
 /*

@@ -135,6 +135,9 @@ int segment_add(struct segment_files *s, uint64_t number, uint64_t size, bool mo
 int segment_get(struct segment_files *s, uint64_t number, struct segment **out);
 void segment_put(struct segment_files *s, struct segment *seg);
 
+/* Those without a reference are opened anew, by name, when they are read next. */
+void segment_files_close_idle(struct segment_files *s);
+
 /* The next segment above number with unsynced bytes, of the moved or the others, with
  * a reference and how many bytes it has now; NULL: none. */
 struct segment *segment_next_unsynced(struct segment_files *s, bool moved,

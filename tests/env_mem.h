@@ -65,8 +65,9 @@ enum env_mem_kind {
     ENV_MEM_READ = 1 << 2,
     ENV_MEM_APPEND = 1 << 3, /* fails after a random part got through */
     ENV_MEM_SYNC = 1 << 4,   /* what it should have synced will never be durable, though
-                                a later sync returns 0, unless it is written again
-                                before: as Linux has it */
+                                a later sync returns 0: as Linux has it; nor will what
+                                is written to the same bytes of that file: as ext4 has
+                                it of what it could not write the first time */
     ENV_MEM_TRUNCATE = 1 << 5,
     ENV_MEM_RENAME = 1 << 6,
     ENV_MEM_UNLINK = 1 << 7,

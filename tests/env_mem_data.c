@@ -149,60 +149,65 @@ static void forget_changes(struct mem_data *d, size_t from)
     d->n_changes = from;
 }
 
-/* Of the stuck change i, what lies behind its first n bytes becomes one of its own. */
-static void split_stuck(struct mem_data *d, size_t i, uint64_t n)
+/* Of a change made since, the part [off, off + len) stays: those bytes are lost as well.
+ */
+static void keep_part(struct mem_data *d, const struct mem_change *c, uint64_t off,
+                      uint64_t len)
 {
-    struct mem_change *c, rest = d->changes[i];
+    struct mem_change *part;
 
     note_change(d, 0, 0); /* makes room */
-    d->n_stuck++;
-    memmove(d->changes + i + 1, d->changes + i,
-            (d->n_changes - 1 - i) * sizeof(*d->changes));
-    c = &d->changes[i];
-    c->len = n;
-    rest.off += n;
-    rest.len -= n;
-    if (rest.old) {
-        rest.old = check(malloc((size_t)rest.len));
-        memcpy(rest.old, c->old + n, (size_t)rest.len);
+    part = &d->changes[d->n_changes - 1];
+    *part = (struct mem_change){.off = off, .len = len};
+    if (c->old) {
+        part->old = check(malloc((size_t)len));
+        memcpy(part->old, c->old + (off - c->off), (size_t)len);
     }
-    d->changes[i + 1] = rest;
 }
 
-/* Bytes [from, to) are durable as they are now. */
-static void heal_stuck(struct mem_data *d, uint64_t from, uint64_t to)
+/* Keep what it changed of bytes that are lost: written to the same place they stay so. */
+static void keep_lost(struct mem_data *d, const struct mem_change *c)
 {
+    uint64_t at = c->off, end = c->off + c->len, upto;
+    bool lost;
     size_t i;
 
-    for (i = 0; i < d->n_stuck; i++) {
-        struct mem_change *c = &d->changes[i];
+    for (; at < end; at = upto) {
+        upto = end;
+        lost = false;
+        for (i = 0; i < d->n_stuck; i++) {
+            const struct mem_change *s = &d->changes[i];
 
-        if (c->old_size < to)
-            c->old_size = lesser(to, d->size);
-        if (c->off >= to || c->off + c->len <= from)
-            continue;
-        if (c->off < from) {
-            split_stuck(d, i, from - c->off);
-        } else if (c->off + c->len > to) {
-            split_stuck(d, i--, to - c->off);
-        } else {
-            free(c->old);
-            c->old = NULL;
-            c->len = 0;
+            if (s->off > at) {
+                upto = lesser(upto, s->off);
+            } else if (s->off + s->len > at) {
+                upto = lesser(upto, s->off + s->len);
+                lost = true;
+            }
         }
+        if (lost)
+            keep_part(d, c, at, upto - at);
     }
 }
 
 void mem_data_sync(struct mem_data *d)
 {
-    size_t first = d->n_stuck, n = d->n_changes - first, i;
+    size_t n = d->n_changes - d->n_stuck, i;
+    struct mem_change *since;
 
-    for (i = 0; first && i < n; i++) {
-        struct mem_change c = d->changes[d->n_stuck + i];
-
-        heal_stuck(d, c.off, c.off + c.len);
-    }
-    forget_changes(d, d->n_stuck);
+    if (!n)
+        return;
+    since = check(malloc(n * sizeof(*since)));
+    memcpy(since, d->changes + d->n_stuck, n * sizeof(*since));
+    d->n_changes = d->n_stuck;
+    for (i = 0; i < n && d->n_stuck; i++)
+        keep_lost(d, &since[i]);
+    d->n_stuck = d->n_changes;
+    for (i = 0; i < d->n_stuck; i++)
+        d->changes[i].old_size = d->size; /* that is durable: what is lost reads as old */
+    for (i = 0; i < n; i++)
+        free(since[i].old);
+    free(since);
 }
 
 void mem_data_sync_failed(struct mem_data *d)

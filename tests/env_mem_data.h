@@ -22,8 +22,8 @@ struct mem_data {
     size_t n_chunks;
     struct mem_change *changes; /* oldest first, since the last sync */
     size_t n_changes, cap_changes;
-    size_t n_stuck; /* the first of them, which no sync makes durable any more, but for
-                       bytes that were written again */
+    size_t n_stuck; /* the first of them, which no sync of this file makes durable any
+                       more, nor what is written where they were */
 };
 
 /* A zeroed one is an empty file. Memory running out aborts: these are tests. */
@@ -37,7 +37,7 @@ void mem_data_resize(struct mem_data *d, uint64_t size);
 void mem_data_poke(struct mem_data *d, uint64_t off, const void *from, size_t len);
 
 void mem_data_sync(struct mem_data *d);
-/* The sync failed: what there is of history stays, as long as it is not written over. */
+/* The sync failed: what there is of history stays. */
 void mem_data_sync_failed(struct mem_data *d);
 /* Memory gives these bytes up: what a failed sync left there only is lost. Not of a file
  * that was changed since. */

@@ -369,27 +369,41 @@ START_TEST(flip_changes_one_byte)
 }
 END_TEST
 
-START_TEST(what_is_written_again_after_a_failed_sync_can_be_synced)
+START_TEST(what_a_failed_sync_lost_stays_lost_until_it_is_in_another_file)
 {
+    static const char want[] = "DURABLE;\0\0\0\0;Durable";
     struct env *e = new_env(), *after;
     struct env_file *f = create(e, "/d/f", 0);
+    struct buf got = {0};
 
+    append(f, "durable;");
+    ck_ok(env_file_sync(f));
     ck_ok(env_sync_dir(e, "/d"));
-    append(f, "lost, and written again");
+    append(f, "lost");
     env_mem_fail_at(e, 1, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
     ck_err(env_file_sync(f), EIO);
+    append(f, ";durable");
+    ck_ok(env_file_sync(f));
     ck_ok(env_file_close(f));
     ck_ok(env_open(e, "/d/f", ENV_REUSE, 0, &f));
-    append(f, "lost, and");
-    ck_ok(env_file_sync(f));
-    after = env_mem_crash_clone(e, 1, ENV_MEM_LOSE_UNSYNCED);
-    check_file(after, "/d/f", "lost, and");
-    env_mem_free(after);
-    append(f, " written again");
+    append(f, "DURABLE;LOST;D");
     ck_ok(env_file_sync(f));
     ck_ok(env_file_close(f));
+    check_file(e, "/d/f", "DURABLE;LOST;Durable");
     after = env_mem_crash_clone(e, 1, ENV_MEM_LOSE_UNSYNCED);
-    check_file(after, "/d/f", "lost, and written again");
+    ck_ok(env_mem_read(after, "/d/f", &got));
+    ck_assert(
+        slice_eq(buf_slice(&got), slice_of((const uint8_t *)want, sizeof(want) - 1)));
+    buf_release(&got);
+    env_mem_free(after);
+    f = create(e, "/d/g", 0);
+    append(f, "DURABLE;LOST;Durable");
+    ck_ok(env_file_sync(f));
+    ck_ok(env_file_close(f));
+    ck_ok(env_rename(e, "/d/g", "/d/f"));
+    ck_ok(env_sync_dir(e, "/d"));
+    after = env_mem_crash_clone(e, 1, ENV_MEM_LOSE_UNSYNCED);
+    check_file(after, "/d/f", "DURABLE;LOST;Durable");
     env_mem_free(after);
     env_mem_free(e);
 }
@@ -404,7 +418,7 @@ TEST_MAIN("env_mem", TEST_CASE(unsynced_bytes_are_lost_and_synced_kept),
           TEST_CASE(crash_is_repeated_by_its_seed),
           TEST_CASE(failed_append_gets_part_through_and_keeps_the_position),
           TEST_CASE(failed_sync_is_not_healed_by_the_next),
-          TEST_CASE(what_is_written_again_after_a_failed_sync_can_be_synced),
+          TEST_CASE(what_a_failed_sync_lost_stays_lost_until_it_is_in_another_file),
           TEST_CASE(stopped_process_changes_nothing_more),
           TEST_CASE(full_disk_has_room_again_when_a_file_goes),
           TEST_CASE(flip_changes_one_byte))

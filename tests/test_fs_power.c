@@ -223,6 +223,18 @@ static void mount_again(void)
     fs_load_check(&l);
 }
 
+/* What a mount took over after a sync that failed lasts from then on. */
+static void lose_power(void)
+{
+    struct fs_load found = {.env = env_mem_crash_clone(l.env, 1, ENV_MEM_LOSE_UNSYNCED)};
+
+    ck_ok(fs_load_mount(&found));
+    fs_load_check(&found);
+    ck_assert_uint_eq(fs_load_print(&found, NULL), fs_load_model_print(&l));
+    (void)fs_load_unmount(&found);
+    env_mem_free(found.env);
+}
+
 /* False: there is no n-th call. */
 static bool fail_once(uint64_t seed, uint64_t n, int err, unsigned kinds)
 {
@@ -242,6 +254,8 @@ static bool fail_once(uint64_t seed, uint64_t n, int err, unsigned kinds)
         settle(rc);
         if (s.background_error || err == EIO)
             mount_again();
+        if (s.background_error)
+            lose_power();
     }
     happened = env_mem_failures(l.env) > 0;
     env_mem_fail_at(l.env, 0, 0, 0, ENV_MEM_ONCE);
