@@ -456,12 +456,12 @@ START_TEST(a_crowd_is_answered_and_so_is_who_comes_alone_after_it)
     void *rc;
 
     env = env_mem_new(test_seed());
+    env_set_block_hook(about_to_block); /* as long as the store's own threads run */
     open_with(1);
     for (int round = 0; round < ROUNDS; round++) {
         put(REQUESTS);
         atomic_store(&begun, false);
         atomic_store(&go_on, false);
-        env_set_block_hook(about_to_block);
         ck_assert_int_eq(pthread_create(&first, NULL, sync_as, (void *)FIRST), 0);
         await(&begun);
         put_and_ask(a, 0, MANY);
@@ -469,11 +469,11 @@ START_TEST(a_crowd_is_answered_and_so_is_who_comes_alone_after_it)
         pthread_join(first, &rc);
         ck_assert_ptr_null(rc);
         wait_for(a, MANY);
-        env_set_block_hook(NULL);
         put_and_ask(a, MANY, 1);
         wait_for(a, MANY + 1);
     }
     teardown();
+    env_set_block_hook(NULL);
     check_answered(a, MANY + 1);
 }
 END_TEST
