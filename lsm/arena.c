@@ -5,6 +5,7 @@
 #include "arena.h"
 
 #include "env.h"
+#include "spare.h"
 
 struct arena_chunk {
     struct arena_chunk *next;
@@ -20,9 +21,9 @@ struct arena_slab {
     _Alignas(16) uint8_t data[];
 };
 
-enum { SLABS = 16 /* in a chunk */ };
+enum { SLABS = 16 /* in one of the first chunks */ };
 
-void arena_init(struct arena *a, size_t chunk_bytes)
+void arena_init(struct arena *a, size_t chunk_bytes, struct spare *spare)
 {
     for (unsigned i = 0; i < ARENA_STREAMS; i++)
         atomic_init(&a->slab[i], NULL);
@@ -30,7 +31,19 @@ void arena_init(struct arena *a, size_t chunk_bytes)
     atomic_init(&a->bytes, 0);
     mutex_init(&a->mu, LOCK_ARENA);
     a->chunks = NULL;
-    a->chunk_bytes = chunk_bytes;
+    atomic_init(&a->chunk_bytes, chunk_bytes);
+    a->spare = spare;
+    a->slab_bytes = chunk_bytes / SLABS;
+}
+
+void arena_set_chunk(struct arena *a, size_t chunk_bytes)
+{
+    atomic_store_explicit(&a->chunk_bytes, chunk_bytes, memory_order_relaxed);
+}
+
+static size_t chunk_bytes(struct arena *a)
+{
+    return atomic_load_explicit(&a->chunk_bytes, memory_order_relaxed);
 }
 
 void arena_release(struct arena *a)
@@ -40,7 +53,7 @@ void arena_release(struct arena *a)
     while (c) {
         struct arena_chunk *next = c->next;
 
-        env_free(c, sizeof(*c) + c->cap);
+        spare_free(a->spare, c, sizeof(*c) + c->cap);
         c = next;
     }
     mutex_release(&a->mu);
@@ -48,7 +61,8 @@ void arena_release(struct arena *a)
 
 static struct arena_chunk *add_chunk_locked(struct arena *a, size_t bytes)
 {
-    struct arena_chunk *c = env_alloc(bytes);
+    struct arena_chunk *c = bytes < ENV_HUGE ? spare_alloc_pages(a->spare, bytes)
+                                             : spare_alloc(a->spare, bytes);
 
     if (!c)
         return NULL;
@@ -79,11 +93,12 @@ static void *take_of_chunk(struct arena_chunk *c, size_t n)
 
 static void *alloc_slow(struct arena *a, size_t n)
 {
+    size_t bytes = chunk_bytes(a); /* once: it may change */
     struct arena_chunk *c;
     void *p = NULL;
 
     mutex_lock(&a->mu);
-    if (n > a->chunk_bytes / 4) {
+    if (n > bytes / 4) {
         c = add_chunk_locked(a, sizeof(*c) + n);
         if (c) {
             atomic_store_explicit(&c->used, n, memory_order_relaxed);
@@ -95,7 +110,7 @@ static void *alloc_slow(struct arena *a, size_t n)
     if (c)
         p = take_of_chunk(c, n); /* another thread may have replaced it meanwhile */
     if (!p) {
-        c = add_chunk_locked(a, a->chunk_bytes);
+        c = add_chunk_locked(a, bytes);
         if (c) {
             p = take_of_chunk(c, n);
             atomic_store_explicit(&a->current, c, memory_order_release);
@@ -112,7 +127,7 @@ static void *alloc_of_chunk(struct arena *a, size_t n)
     void *p = NULL;
 
     n = (n + 15) & ~(size_t)15;
-    if (c && n <= a->chunk_bytes / 4)
+    if (c && n <= chunk_bytes(a) / 4)
         p = take_of_chunk(c, n);
     return p ? p : alloc_slow(a, n);
 }
@@ -121,11 +136,11 @@ static void *alloc_of_chunk(struct arena *a, size_t n)
  * given up with what is left of it. */
 static void *alloc_of_new_slab(struct arena *a, unsigned stream, size_t n)
 {
-    struct arena_slab *s = alloc_of_chunk(a, a->chunk_bytes / SLABS);
+    struct arena_slab *s = alloc_of_chunk(a, a->slab_bytes);
 
     if (!s)
         return NULL;
-    s->cap = a->chunk_bytes / SLABS - sizeof(*s);
+    s->cap = a->slab_bytes - sizeof(*s);
     atomic_init(&s->used, n);
     atomic_store_explicit(&a->slab[stream], s, memory_order_release);
     return s->data;
@@ -137,7 +152,7 @@ void *arena_alloc(struct arena *a, unsigned stream, size_t n)
     void *p = NULL;
 
     n = (n + 7) & ~(size_t)7;
-    if (n > a->chunk_bytes / SLABS / 4)
+    if (n > a->slab_bytes / 4)
         return alloc_of_chunk(a, n);
     if (s)
         p = take(s->data, s->cap, &s->used, n);

@@ -15,6 +15,7 @@
 
 struct arena_chunk;
 struct arena_slab;
+struct spare;
 
 enum { ARENA_STREAMS = 8 };
 
@@ -24,11 +25,16 @@ struct arena {
     _Atomic size_t bytes; /* of all chunks */
     struct mutex mu;      /* protects the list of chunks */
     struct arena_chunk *chunks;
-    size_t chunk_bytes;
+    _Atomic size_t chunk_bytes;
+    size_t slab_bytes;
+    struct spare *spare;
 };
 
-/* Chunks come from the system, each of chunk_bytes in all. */
-void arena_init(struct arena *a, size_t chunk_bytes);
+/* Chunks have chunk_bytes in all, of spare memory (NULL: of the system's); in small pages
+ * if that is less than a huge one. */
+void arena_init(struct arena *a, size_t chunk_bytes, struct spare *spare);
+/* The chunks to come have so many bytes; not fewer than the first ones. */
+void arena_set_chunk(struct arena *a, size_t chunk_bytes);
 void arena_release(struct arena *a);
 
 /* n bytes, aligned to 8, not zeroed; NULL when memory is out. */

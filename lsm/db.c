@@ -20,11 +20,7 @@ uint64_t db_new_number(struct lsm *db)
 
 struct memtable *db_memtable_new(struct lsm *db, size_t budget_bytes)
 {
-    struct memtable *m = memtable_new(budget_bytes);
-
-    if (m)
-        memtable_count(m, &db->memory);
-    return m;
+    return memtable_new(budget_bytes, &db->memory);
 }
 
 int db_fail(struct lsm *db, int rc, const char *what)

@@ -13,6 +13,7 @@
 enum {
     TICK_MS = 200,
     IDLE_TICKS = 15,         /* without a write: the store rests */
+    SPARE_TICKS = 50,        /* without a flush: what it left is not needed */
     TOMBSTONES_MIN = 32,     /* deletes in a resting memtable worth a flush; */
     DELETED_MIN = 1 << 20,   /* or the bytes of values that they delete */
     UNSYNCED_MAX = 64 << 20, /* bytes of values that start a sync early */
@@ -367,10 +368,12 @@ static void tick(struct lsm *db, struct timekeeping *t)
     note_logs(db, t->idle_ticks >= IDLE_TICKS && seq <= synced);
     if (t->idle_ticks == IDLE_TICKS) {
         db_drop_spare(db);
+        spare_drop(&db->memory.spare);
         mutex_lock(&db->state_mu);
         db_bg_wake_locked(db);
         mutex_unlock(&db->state_mu);
     }
+    spare_tend(&db->memory.spare, SPARE_TICKS);
     table_cache_tend(&db->tables);
     if (atomic_exchange(&db->purge_due, false))
         db_purge(db);
@@ -415,6 +418,8 @@ int db_bg_start(struct lsm *db)
     if (!rc)
         rc = pthread_create(&db->timer, NULL, timer, db);
     db->has_timer = rc == 0 && db->has_flusher;
+    if (db->has_timer) /* who drops it */
+        spare_set_limit(&db->memory.spare, db->o.memtable_bytes);
     if (!rc)
         rc = db_syncer_start(db);
     while (!rc && db->n_workers < db->o.workers) {

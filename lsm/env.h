@@ -110,6 +110,8 @@ unsigned env_files_max(void);
  * when it is a whole number of ENV_HUGE bytes, or when the process has much of it. */
 enum { ENV_HUGE = 2 << 20 };
 void *env_alloc(size_t bytes);
+/* The same, in small pages: they are had at once, and one by one. */
+void *env_alloc_pages(size_t bytes);
 void env_free(void *p, size_t bytes);
 
 /*

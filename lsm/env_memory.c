@@ -269,6 +269,11 @@ static bool worth_extents(void)
     return yes;
 }
 
+void *env_alloc_pages(size_t bytes)
+{
+    return bytes < LARGE ? env_alloc(bytes) : count_mapped(map(bytes), bytes);
+}
+
 void *env_alloc(size_t bytes)
 {
     void *p;

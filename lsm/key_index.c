@@ -6,7 +6,6 @@
 
 #include <errno.h>
 
-#include "env.h"
 #include "skiplist_impl.h"
 
 enum {
@@ -15,7 +14,7 @@ enum {
     HASH_AT = 48, /* in a slot; below it is the address */
 };
 
-int key_index_init(struct key_index *x, uint64_t keys)
+int key_index_init(struct key_index *x, uint64_t keys, struct spare *spare)
 {
     uint64_t slots = SLOTS_MIN;
 
@@ -23,7 +22,8 @@ int key_index_init(struct key_index *x, uint64_t keys)
         slots *= 2;
     x->mask = slots - 1;
     atomic_init(&x->full, false);
-    x->slot = env_alloc(key_index_bytes(x));
+    x->spare = spare;
+    x->slot = spare_alloc(spare, key_index_bytes(x));
     if (!x->slot)
         return -ENOMEM;
     memset((void *)x->slot, 0, key_index_bytes(x));
@@ -32,7 +32,7 @@ int key_index_init(struct key_index *x, uint64_t keys)
 
 void key_index_release(struct key_index *x)
 {
-    env_free((void *)x->slot, key_index_bytes(x));
+    spare_free(x->spare, (void *)x->slot, key_index_bytes(x));
 }
 
 size_t key_index_bytes(const struct key_index *x)

@@ -9,15 +9,17 @@
 #define LSM_KEY_INDEX_H
 
 #include "skiplist.h"
+#include "spare.h"
 
 struct key_index {
     _Atomic uint64_t *slot; /* a node, and in the upper bits some of the hash */
     uint64_t mask;          /* slots - 1 */
     _Atomic bool full;
+    struct spare *spare; /* where its memory comes from, and goes; or NULL */
 };
 
 /* -ENOMEM. */
-int key_index_init(struct key_index *x, uint64_t keys);
+int key_index_init(struct key_index *x, uint64_t keys, struct spare *spare);
 void key_index_release(struct key_index *x);
 size_t key_index_bytes(const struct key_index *x);
 

@@ -43,6 +43,7 @@ enum lock_rank {
     LOCK_TABLE_CACHE = 270,
     LOCK_CACHE = 280,
     LOCK_ARENA = 290,
+    LOCK_SPARE = 292,
     LOCK_DB_DEAD = 300,
     LOCK_GAPS = 310, /* gaps.h */
     LOCK_ENV_CACHE = 315,

@@ -70,12 +70,14 @@ int memory_init(struct memory *m, size_t budget, size_t reserved)
     m->reserved = reserved;
     for (i = 0; i < MEMORY_KINDS; i++)
         atomic_init(&m->used[i], 0);
+    spare_init(&m->spare);
     m->cache = cache_new(memory_plan(&u).cache);
     return m->cache ? 0 : -ENOMEM;
 }
 
 void memory_release(struct memory *m)
 {
+    spare_release(&m->spare);
     cache_free(m->cache);
     m->cache = NULL;
 }
@@ -88,6 +90,7 @@ void memory_get(struct memory *m, struct memory_use *u)
     u->reserved = m->reserved;
     for (i = 0; i < MEMORY_KINDS; i++)
         u->used[i] = atomic_load(&m->used[i]);
+    u->used[MEMORY_MEMTABLES] += spare_bytes(&m->spare);
 }
 
 /* Who sets an old capacity after another has set a new one sees so, and does it again. */

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "cache.h"
+#include "spare.h"
 
 enum memory_kind {
     MEMORY_MEMTABLES,
@@ -46,6 +47,7 @@ struct memory {
     size_t budget, reserved;
     struct cache *cache; /* NULL: nothing to adjust */
     _Atomic size_t used[MEMORY_KINDS];
+    struct spare spare; /* of memtables; counted as theirs */
 };
 
 /* Makes m->cache, with what there is to have. -ENOMEM. */

@@ -14,7 +14,7 @@
 #include "vlog.h"
 
 enum {
-    ARENA_CHUNK = ENV_HUGE / 2, /* of small ones; others get huge pages */
+    ARENA_CHUNK = ENV_HUGE / 2, /* in small pages */
     KEY_BYTES = 128, /* a guess at what a key and its values take, to size the index */
 };
 
@@ -28,9 +28,12 @@ struct memtable {
     _Atomic uint64_t entries;
     _Atomic uint64_t keys;
     _Atomic uint64_t deletes;
+    _Atomic uint64_t spread; /* new keys whose places were not near the last one's */
     _Atomic uint64_t ref_bytes;
     struct memory *memory;
-    _Atomic size_t counted; /* of memtable_bytes, in memory */
+    _Atomic uint64_t spread_seen, entries_seen; /* when it grew last */
+    size_t chunk, spread_chunk;                 /* bytes of one of the arena */
+    _Atomic size_t counted;                     /* of memtable_bytes, in memory */
     struct memtable_ranges ranges;
 
     struct mutex mu; /* to insert a range; protects what follows */
@@ -44,33 +47,26 @@ struct memtable {
 /* Of the arena. Its last one is half empty, on the average. */
 static size_t chunk_bytes(size_t budget_bytes)
 {
-    if (budget_bytes / 16 >= ENV_HUGE)
-        return ENV_HUGE;
     if (budget_bytes / 8 >= ARENA_CHUNK)
         return ARENA_CHUNK;
     return budget_bytes / 8 < 4096 ? 4096 : budget_bytes / 8;
 }
 
-struct memtable *memtable_new(size_t budget_bytes)
+/*
+ * Of the arena, from what came while it filled the last one. Keys all over the place are
+ * searched all over the memory, and in small pages each step is a miss of the processor's
+ * page tables, too. Where most is next to what came before it, or a new version of it,
+ * that is little, and huge pages have to be cleared whole, which is dear (DESIGN.md).
+ */
+static void choose_chunks(struct memtable *m)
 {
-    struct memtable *m = calloc(1, sizeof(*m));
+    uint64_t spread = atomic_load_explicit(&m->spread, memory_order_relaxed);
+    uint64_t entries = memtable_entries(m);
+    uint64_t spread_before = atomic_exchange(&m->spread_seen, spread);
+    uint64_t before = atomic_exchange(&m->entries_seen, entries);
+    bool most = 2 * (spread - spread_before) > entries - before;
 
-    if (!m)
-        return NULL;
-    if (key_index_init(&m->index, budget_bytes / KEY_BYTES)) {
-        free(m);
-        return NULL;
-    }
-    atomic_init(&m->refs, 1);
-    arena_init(&m->arena, chunk_bytes(budget_bytes));
-    mutex_init(&m->mu, LOCK_MEMTABLE);
-    skip_later_init(&m->later, &m->list);
-    if (skiplist_init(&m->list, &m->arena) ||
-        memtable_ranges_init(&m->ranges, &m->arena)) {
-        memtable_unref(m);
-        return NULL;
-    }
-    return m;
+    arena_set_chunk(&m->arena, most ? m->spread_chunk : m->chunk);
 }
 
 /* What came since the last time: mostly nothing, for an arena grows by chunks. */
@@ -83,14 +79,36 @@ static void count_growth(struct memtable *m)
         if (!atomic_compare_exchange_weak(&m->counted, &before, now))
             continue;
         memory_take(m->memory, MEMORY_MEMTABLES, now - before);
+        choose_chunks(m);
         return;
     }
 }
 
-void memtable_count(struct memtable *m, struct memory *memory)
+struct memtable *memtable_new(size_t budget_bytes, struct memory *memory)
 {
+    struct spare *spare = memory ? &memory->spare : NULL;
+    struct memtable *m = calloc(1, sizeof(*m));
+
+    if (!m)
+        return NULL;
     m->memory = memory;
+    if (key_index_init(&m->index, budget_bytes / KEY_BYTES, spare)) {
+        free(m);
+        return NULL;
+    }
+    atomic_init(&m->refs, 1);
+    m->chunk = chunk_bytes(budget_bytes);
+    m->spread_chunk = budget_bytes / 16 >= ENV_HUGE ? ENV_HUGE : m->chunk;
+    arena_init(&m->arena, m->chunk, spare);
+    mutex_init(&m->mu, LOCK_MEMTABLE);
+    skip_later_init(&m->later, &m->list);
+    if (skiplist_init(&m->list, &m->arena) ||
+        memtable_ranges_init(&m->ranges, &m->arena)) {
+        memtable_unref(m);
+        return NULL;
+    }
     count_growth(m);
+    return m;
 }
 
 void memtable_ref(struct memtable *m)
@@ -203,8 +221,10 @@ static int insert_point(struct memtable *m, const struct memtable_entry *e)
     known = key_index_add(&m->index, e->hash, n);
     if (known && known != n) /* another thread's, made meanwhile */
         return add_version(m, known, e);
-    if (known && !skiplist_link_near(&m->list, n))
+    if (known && !skiplist_link_near(&m->list, n)) {
+        atomic_fetch_add_explicit(&m->spread, 1, memory_order_relaxed);
         skip_later_put(&m->later, n);
+    }
     if (known || skiplist_link(&m->list, n))
         atomic_fetch_add_explicit(&m->keys, 1, memory_order_relaxed);
     return 0;

@@ -16,10 +16,9 @@
 
 struct memtable;
 
-/* One reference is the caller's. budget_bytes sizes the index. NULL: no memory. */
-struct memtable *memtable_new(size_t budget_bytes);
-/* Have what m takes counted, from now until it is freed. */
-void memtable_count(struct memtable *m, struct memory *memory);
+/* One reference is the caller's. budget_bytes sizes the index. What it takes is counted
+ * in memory, which may be NULL, until it is freed. NULL: no memory. */
+struct memtable *memtable_new(size_t budget_bytes, struct memory *memory);
 void memtable_ref(struct memtable *m);
 void memtable_unref(struct memtable *m);
 

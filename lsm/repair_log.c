@@ -232,7 +232,7 @@ int repair_read_logs(struct repair *r, uint64_t log_number, uint64_t after)
     int rc = 0;
 
     l.log = calloc(r->n_files + 1, sizeof(*l.log));
-    r->mem = memtable_new(options_memtable_bytes(r->o));
+    r->mem = memtable_new(options_memtable_bytes(r->o), NULL);
     if (!l.log || !r->mem)
         rc = -ENOMEM;
     for (i = 0; i < r->n_files && !rc; i++) {

@@ -277,7 +277,7 @@ enum { RANGE_KEYS = 64 * 1024 }; /* a chunk of the arena */
 void range_list_init(struct range_list *l)
 {
     memset(l, 0, sizeof(*l));
-    arena_init(&l->keys, RANGE_KEYS);
+    arena_init(&l->keys, RANGE_KEYS, NULL);
 }
 
 void range_list_release(struct range_list *l)

@@ -1,7 +1,7 @@
 /*
- * test_env_memory.c - env_alloc and env_free: pieces of all sizes, so many in sum that
- * they come out of huge pages, hold what was written into them while others come and go;
- * and the system has it all back in the end.
+ * test_env_memory.c - env_alloc, env_alloc_pages and env_free: pieces of all sizes, so
+ * many in sum that they come out of huge pages, hold what was written into them while
+ * others come and go; and the system has it all back in the end.
  */
 #include "test.h"
 
@@ -69,7 +69,7 @@ static void *come_and_go(void *arg)
             check_piece(piece);
         env_free(piece->p, piece->bytes);
         piece->bytes = random_bytes(&r);
-        piece->p = env_alloc(piece->bytes);
+        piece->p = i % 8 ? env_alloc(piece->bytes) : env_alloc_pages(piece->bytes);
         ck_assert_ptr_nonnull(piece->p);
         ck_assert_uint_eq((uintptr_t)piece->p % 64, 0);
         mark_piece(piece, (uint8_t)test_random(&r));

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include "lsm/coding.h"
+#include "lsm/env.h"
 #include "lsm/hash.h"
 #include "lsm/memtable.h"
 #include "lsm/vlog.h"
@@ -26,7 +28,7 @@ static void insert(struct memtable *m, const struct entry *e)
 
 static struct memtable *filled(const struct entries *es, size_t budget_bytes, uint64_t *r)
 {
-    struct memtable *m = memtable_new(budget_bytes);
+    struct memtable *m = memtable_new(budget_bytes, NULL);
     uint64_t deletes = 0;
     size_t i, from = es->n ? test_below(r, es->n) : 0;
 
@@ -147,7 +149,7 @@ END_TEST
 
 START_TEST(an_iterator_that_asks_for_a_place_finds_what_was_inserted_until_then)
 {
-    struct memtable *m = memtable_new(4096);
+    struct memtable *m = memtable_new(4096, NULL);
     struct iter *it = memtable_iter_new(m);
     struct buf seek = {0};
 
@@ -175,7 +177,7 @@ END_TEST
 
 START_TEST(misses_are_answered_and_memory_is_counted)
 {
-    struct memtable *m = memtable_new(1 << 20);
+    struct memtable *m = memtable_new(1 << 20, NULL);
     size_t before = memtable_bytes(m);
     struct slice value;
     uint64_t trailer, i;
@@ -201,7 +203,7 @@ END_TEST
 
 START_TEST(the_last_reference_frees)
 {
-    struct memtable *m = memtable_new(4096);
+    struct memtable *m = memtable_new(4096, NULL);
 
     memtable_place(m)->log_number = 7;
     memtable_ref(m);
@@ -243,7 +245,7 @@ static int insert_pointer(struct memtable *m, uint64_t seq, uint64_t segment)
 START_TEST(each_segment_referred_to_is_told_once)
 {
     static const uint64_t order[] = {3, 3, 9, 3, 0, 9, UINT64_MAX - 1, 0, 3};
-    struct memtable *m = memtable_new(4096);
+    struct memtable *m = memtable_new(4096, NULL);
     struct noted to = {.n = 0};
     uint64_t seq = 1, sum = 0;
     size_t i;
@@ -269,7 +271,7 @@ END_TEST
 
 START_TEST(what_is_no_pointer_is_not_inserted_as_one)
 {
-    struct memtable *m = memtable_new(4096);
+    struct memtable *m = memtable_new(4096, NULL);
     struct slice value;
     uint64_t trailer;
 
@@ -361,7 +363,7 @@ START_TEST(range_deletes_answer_as_each_of_them_would)
     int round, i;
 
     for (round = 0; round < 4; round++) {
-        struct memtable *m = memtable_new(4096);
+        struct memtable *m = memtable_new(4096, NULL);
         struct range list[RANGES];
         char start[4], end[4];
         size_t n;
@@ -393,7 +395,7 @@ END_TEST
 
 START_TEST(range_deletes_leave_points_to_be_judged_by_sequence)
 {
-    struct memtable *m = memtable_new(4096);
+    struct memtable *m = memtable_new(4096, NULL);
     struct rangedel_span s;
     struct slice value;
     uint64_t trailer;
@@ -413,7 +415,7 @@ END_TEST
 
 START_TEST(too_many_range_deletes_crowd_a_memtable)
 {
-    struct memtable *m = memtable_new(4096);
+    struct memtable *m = memtable_new(4096, NULL);
     uint8_t start[8], end[8];
     uint64_t i;
 
@@ -433,7 +435,7 @@ END_TEST
 START_TEST(overlapping_range_deletes_are_counted_as_memory_and_do_not_multiply)
 {
     enum { N = 20000 };
-    struct memtable *m = memtable_new(4096);
+    struct memtable *m = memtable_new(4096, NULL);
     size_t before = memtable_bytes(m);
     struct rangedel_span s;
     uint8_t start[8];
@@ -581,7 +583,7 @@ START_TEST(threads_insert_and_read_at_once)
     size_t n;
 
     test_seed();
-    s->m = memtable_new(1 << 20);
+    s->m = memtable_new(1 << 20, NULL);
     pthread_barrier_init(&s->start, NULL, THREADS + READERS);
     for (i = 0; i < READERS; i++)
         ck_ok(pthread_create(&reader[i], NULL, read_all_the_time, s));
@@ -704,7 +706,7 @@ static void check_hot(struct hot *h)
 START_TEST(threads_write_versions_of_the_same_keys)
 {
     for (int round = 0; round < HOT_ROUNDS; round++) {
-        struct hot h = {.m = memtable_new(round % 2 ? 64 : 1 << 20), .next_seq = 1};
+        struct hot h = {.m = memtable_new(round % 2 ? 64 : 1 << 20, NULL), .next_seq = 1};
         pthread_t writer[THREADS], reader;
         unsigned i;
 
@@ -784,7 +786,7 @@ static void *insert_newer(void *arg)
 
 START_TEST(what_was_inserted_is_found_while_another_inserts_the_same_key)
 {
-    struct together s = {.m = memtable_new(16 << 20), .end = TOGETHER};
+    struct together s = {.m = memtable_new(16 << 20, NULL), .end = TOGETHER};
     pthread_t t[2];
 
     s.until_ns = env_now_ns(env_posix()) + TOGETHER_S * 1000000000ull;
@@ -797,8 +799,91 @@ START_TEST(what_was_inserted_is_found_while_another_inserts_the_same_key)
 }
 END_TEST
 
+/* ---- its memory ---- */
+
+enum { BUDGET = 32 << 20, MIB = 1 << 20 };
+
+/* Key n of those in order, or all over. */
+static void put_nth(struct memtable *m, uint64_t n, bool in_order)
+{
+    uint8_t key[16], value[100] = {0};
+
+    store_be64(key, in_order ? n : n * 0x9E3779B97F4A7C15ull);
+    store_be64(key + 8, n);
+    ck_ok(memtable_insert(m, IKEY_PUT, slice_of(key, sizeof(key)), n + 1,
+                          slice_of(value, sizeof(value))));
+}
+
+/* Filled with some MiB of such keys it grows by so much at most, in the end. */
+static size_t last_growth(struct memory *memory, bool in_order)
+{
+    struct memtable *m = memtable_new(BUDGET, memory);
+    size_t at, begin, growth = 0;
+
+    ck_assert_ptr_nonnull(m);
+    begin = at = memtable_bytes(m);
+    for (uint64_t n = 0; at < begin + 5 * MIB; n++) {
+        put_nth(m, n, in_order);
+        if (memtable_bytes(m) > at)
+            growth = memtable_bytes(m) - at;
+        at = memtable_bytes(m);
+    }
+    memtable_unref(m);
+    return growth;
+}
+
+START_TEST(keys_all_over_get_huge_pages_and_those_in_order_do_not)
+{
+    struct memory memory;
+
+    ck_ok(memory_init(&memory, 4 * BUDGET, 2 * BUDGET));
+    ck_assert_uint_lt(last_growth(&memory, true), ENV_HUGE);
+    ck_assert_uint_ge(last_growth(&memory, false), ENV_HUGE);
+    memory_release(&memory);
+}
+END_TEST
+
+static size_t used(struct memory *memory)
+{
+    struct memory_use u;
+
+    memory_get(memory, &u);
+    return u.used[MEMORY_MEMTABLES];
+}
+
+START_TEST(what_a_memtable_leaves_is_the_next_ones_and_counted)
+{
+    struct memory memory;
+    size_t most = 0;
+
+    ck_ok(memory_init(&memory, 4 * BUDGET, 2 * BUDGET));
+    spare_set_limit(&memory.spare, BUDGET);
+    for (unsigned round = 0; round < 3; round++) {
+        struct memtable *m = memtable_new(BUDGET, &memory);
+        size_t bytes;
+
+        ck_assert_ptr_nonnull(m);
+        for (uint64_t n = 0; n < 20000; n++)
+            put_nth(m, n, true);
+        bytes = memtable_bytes(m);
+        if (!round)
+            most = used(&memory);
+        ck_assert_uint_eq(used(&memory), most); /* none is new */
+        memtable_unref(m);
+        ck_assert_uint_eq(spare_bytes(&memory.spare), bytes);
+        ck_assert_uint_eq(used(&memory), most);
+    }
+    spare_drop(&memory.spare);
+    ck_assert_uint_eq(used(&memory), 0);
+    memory_release(&memory);
+}
+END_TEST
+
 TEST_MAIN(
     "memtable",
+
+    TEST_CASE_ALONE(keys_all_over_get_huge_pages_and_those_in_order_do_not),
+    TEST_CASE_ALONE(what_a_memtable_leaves_is_the_next_ones_and_counted),
 
     TEST_CASE_ALONE(get_finds_the_newest_version_at_a_sequence),
     TEST_CASE_ALONE(iterators_walk_both_ways),

@@ -21,7 +21,7 @@ struct list {
 
 static void list_init(struct list *l, size_t chunk_bytes)
 {
-    arena_init(&l->arena, chunk_bytes);
+    arena_init(&l->arena, chunk_bytes, NULL);
     ck_ok(skiplist_init(&l->skip, &l->arena));
 }
 
@@ -120,7 +120,7 @@ START_TEST(arena_pieces_are_aligned_and_do_not_overlap)
     size_t size[N], sum = 0, i;
     struct arena a;
 
-    arena_init(&a, 4096);
+    arena_init(&a, 4096, NULL);
     ck_assert_uint_eq(arena_bytes(&a), 0);
     for (i = 0; i < N; i++) {
         /* Some beyond a chunk, many at its end. */
@@ -171,7 +171,7 @@ START_TEST(threads_get_pieces_of_their_own)
     struct arena a;
     int i;
 
-    arena_init(&a, 4096);
+    arena_init(&a, 4096, NULL);
     for (i = 0; i < THREADS; i++) {
         user[i] = (struct arena_user){&a, test_random(&r) | 1, (uint8_t)(i + 1)};
         ck_ok(pthread_create(&t[i], NULL, use_arena, &user[i]));
