@@ -544,6 +544,11 @@ void fs_fsync_notify(struct fs *fs, uint64_t ino, struct lsm_sync_request *r)
     r->done(r, 0);
 }
 
+int fs_settle(struct fs *fs)
+{
+    return 0;
+}
+
 int fs_statfs(struct fs *fs, uint64_t ino, struct fs_statfs *out)
 {
     *out = (struct fs_statfs){.block_bytes = FS_BLOCK,

@@ -97,7 +97,7 @@ static int write_locked(struct fs *fs, struct inode *in, uint64_t off, struct sl
     if (!rc)
         rc = xattr_drop_capability(fs, t, in->ino, &rec);
     txn_put_inode(t, in, &rec);
-    rc = txn_end(fs, t, rc);
+    rc = txn_end_later(fs, t, rc);
     buf_release(&merged);
     if (!rc)
         inode_set(in, &rec);
@@ -150,6 +150,11 @@ void fs_fsync_notify(struct fs *fs, uint64_t ino, struct lsm_sync_request *r)
         r->done(r, rc);
     else
         lsm_sync_notify(fs->db, r);
+}
+
+int fs_settle(struct fs *fs)
+{
+    return lsm_settle(fs->db);
 }
 
 int fs_sync(struct fs *fs)

@@ -72,6 +72,10 @@ struct fs_options {
     /* Called, if there is one, by the operation that takes the last name from a file that
      * is still referred to, with locks held: it must not call back. */
     void (*last_name)(uint64_t ino, uint64_t size_bytes);
+    /* fs_write, fs_mknod, fs_mkdir, fs_symlink and fs_tmpfile return when others see what
+     * they did; who asked for it is told after fs_settle. So while a store on RADOS is
+     * waited for, no inode is locked. */
+    bool told_later;
 };
 
 void fs_options_init(struct fs_options *o);
@@ -334,6 +338,8 @@ int fs_fsync(struct fs *fs, uint64_t ino);
 /* The same, without waiting while others sync: r->done is told (lsm_sync_notify). */
 void fs_fsync_notify(struct fs *fs, uint64_t ino, struct lsm_sync_request *r);
 int fs_sync(struct fs *fs);
+/* Who asked for what was done before may be told (fs_options.told_later), or -errno. */
+int fs_settle(struct fs *fs);
 
 /*
  * Without a limit, blocks are what the disk has, blocks less blocks_free what the store

@@ -77,7 +77,7 @@ static int make_write(struct fs *fs, const struct make *m, struct inode *dir,
         rc = put_name(fs, t, m, dir, e, in, &dir_rec);
     txn_put_new(t, in->ino, &in->home, &in->rec);
     xattr_put_inherited(t, in->ino, inherited);
-    rc = txn_end(fs, t, rc);
+    rc = txn_end_later(fs, t, rc);
     if (!rc && e)
         inode_set(dir, &dir_rec);
     return rc;

@@ -126,7 +126,7 @@ static int take_again(struct fs *fs, struct txn *t, int rc)
 
 static int txn_write(struct fs *fs, struct txn *t)
 {
-    int rc = lsm_write(fs->db, t->batch, LSM_NOSYNC);
+    int rc = lsm_write(fs->db, t->batch, t->durability);
 
     if (rc) {
         usage_untake(fs, (int64_t)t->bytes, t->inodes);
@@ -159,12 +159,20 @@ int txn_end(struct fs *fs, struct txn *t, int rc)
     t->inodes = t->told_inodes = 0;
     t->charges.n = 0;
     t->error = 0;
+    t->durability = LSM_NOSYNC;
     mutex_lock(&fs->state);
     t->next = fs->free_txns;
     fs->free_txns = t;
     leave_locked(fs);
     mutex_unlock(&fs->state);
     return rc;
+}
+
+int txn_end_later(struct fs *fs, struct txn *t, int rc)
+{
+    if (fs->options.told_later)
+        t->durability = LSM_LATER;
+    return txn_end(fs, t, rc);
 }
 
 void txn_of_tree(struct fs *fs, struct txn *t, uint64_t tree)

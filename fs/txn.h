@@ -26,6 +26,7 @@ struct txn {
                            2^64, for it may be less than nothing, */
     int64_t inodes;     /* and inodes that it makes or deletes */
     int error;
+    enum lsm_durability durability;
     bool trees;          /* there are quotas */
     uint64_t tree;       /* the rest is charged to this one, */
     uint64_t told_bytes; /* which is what was added since there was so much */
@@ -39,6 +40,8 @@ struct txn *txn_begin(struct fs *fs);
  * when the operation adds something and a limit is reached, -EDQUOT when it is that of a
  * quota. */
 int txn_end(struct fs *fs, struct txn *t, int rc);
+/* The same of an operation whose caller settles (fs_options.told_later). */
+int txn_end_later(struct fs *fs, struct txn *t, int rc);
 /* At unmount: free the batches kept. */
 void txn_free_all(struct fs *fs);
 

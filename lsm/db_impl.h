@@ -422,6 +422,8 @@ int db_switch_locked(struct lsm *db);
 int db_sync_to(struct lsm *db, uint64_t seq);
 /* The same, as somebody who writes wants it: such syncs are what is to be expected. */
 int db_sync_asked(struct lsm *db, uint64_t seq);
+/* What is written is to survive the process, and only a sync makes it. */
+bool db_syncs_each(const struct lsm *db);
 /* Is b, written as d says, likely to be synced before much else is? Then its values
  * travel in the log. */
 bool db_sync_is_near(struct lsm *db, const struct lsm_batch *b, enum lsm_durability d);

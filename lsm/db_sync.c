@@ -272,6 +272,16 @@ int db_sync_asked(struct lsm *db, uint64_t seq)
     return sync_to(db, seq, true);
 }
 
+bool db_syncs_each(const struct lsm *db)
+{
+    return db->env->appends_in_memory && !db->o.ack_early;
+}
+
+int lsm_settle(struct lsm *db)
+{
+    return db_syncs_each(db) ? lsm_sync(db) : 0;
+}
+
 int lsm_sync(struct lsm *db)
 {
     if (db->o.read_only)

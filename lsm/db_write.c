@@ -522,6 +522,7 @@ static int write_values_and_commit(struct lsm *db, struct lsm_batch *b,
 static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability d,
                        uint64_t since)
 {
+    bool later = d == LSM_LATER;
     uint64_t last = 0;
     int rc = b->err ? b->err : db_writable(db);
 
@@ -529,8 +530,7 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
         return rc;
     if (!b->n)
         return d == LSM_SYNC ? lsm_sync(db) : 0;
-    /* It is to survive the process, and only a sync makes it. */
-    if (db->env->appends_in_memory && !db->o.ack_early)
+    if (db_syncs_each(db))
         d = LSM_SYNC;
     if (env_full(db->env) && !atomic_load(&db->low_space))
         db_reserve_release(db); /* what is set aside is for who makes room */
@@ -544,9 +544,9 @@ static int write_batch(struct lsm *db, struct lsm_batch *b, enum lsm_durability 
     if (rc)
         return rc;
     rc = write_values_and_commit(db, b, d, since, &last);
-    if (!rc && d == LSM_SYNC)
+    if (!rc && d == LSM_SYNC && !later)
         rc = db_sync_asked(db, last);
-    else if (!rc)
+    else if (!rc && d != LSM_SYNC)
         db_expect_sync(db);
     if (!db->o.workers)
         db_bg_inline(db);

@@ -21,7 +21,7 @@ enum {
     LARGE = PIECE / 4,          /* one of more takes the memory of a whole one */
     ALL = 64 << 20,  /* of all files */
     ASK_MAX = 16,    /* pieces, at once */
-    DONE_KEPT = 2,   /* that were read to their end, of a file: some read in no order */
+    DONE_KEPT = 4,   /* that were read to their end, of all: some read in no order */
 };
 
 static const uint64_t AGE_NS = 5000000000;
@@ -233,22 +233,24 @@ uint64_t rados_ahead_note(struct rados_handle *f, uint64_t off, size_t len,
 
 /* ---- taking ---- */
 
-/* Those that were read to their end, but for the last few. */
-static void forget_done_locked(struct rados_handle *f)
+/*
+ * Those that were read to their end, but for the last few. Of all files: a large one lies
+ * in many, and the memory of what is behind is what the next piece comes into.
+ */
+static void forget_done_locked(void)
 {
-    struct rados_ahead *a, *next;
+    struct rados_ahead *a, *older;
     unsigned done = 0;
 
-    for (a = f->ahead; a; a = next) {
-        next = a->next;
-        if (a->taken >= a->end && ++done > DONE_KEPT)
+    for (a = newest; a; a = older) {
+        older = a->older;
+        if (!a->loading && a->taken >= a->end && ++done > DONE_KEPT)
             forget_locked(a);
     }
 }
 
 static void use_locked(struct rados_ahead *a, uint64_t upto)
 {
-    struct rados_handle *f = a->handle;
     bool done = a->taken >= a->end;
 
     a->used_ns = conn_now_ns();
@@ -257,7 +259,7 @@ static void use_locked(struct rados_ahead *a, uint64_t upto)
     if (upto > a->taken)
         a->taken = upto;
     if (!done && a->taken >= a->end)
-        forget_done_locked(f);
+        forget_done_locked();
 }
 
 size_t rados_ahead_take(struct rados_handle *f, uint64_t off, void *to, size_t len,

@@ -191,12 +191,20 @@ void lsm_batch_compress(struct lsm_batch *b, const enum lsm_compression *kind);
 enum lsm_durability {
     LSM_NOSYNC, /* survives this process; power loss may take it */
     LSM_SYNC,   /* survives power loss, and so does all that was written before */
+    LSM_LATER,  /* seen by others at once; as LSM_NOSYNC after lsm_settle */
 };
 
 /* Apply b; it may be reused after lsm_batch_clear. */
 int lsm_write(struct lsm *db, struct lsm_batch *b, enum lsm_durability d);
 int lsm_put(struct lsm *db, struct slice key, struct slice value);
 int lsm_delete(struct lsm *db, struct slice key);
+
+/*
+ * All that was written LSM_LATER before this call is as if written LSM_NOSYNC when it
+ * returns 0: before anybody is told of it. So who writes need not hold others up, by locks
+ * of his own, while RADOS is waited for; in a directory there is nothing to wait for.
+ */
+int lsm_settle(struct lsm *db);
 
 /* Everything written before this call survives power loss when it returns 0. */
 int lsm_sync(struct lsm *db);

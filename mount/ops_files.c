@@ -174,6 +174,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         size = (size_t)room;
         err = fs_write(fs, ino, (uint64_t)off, slice_of(data, size), kills);
     }
+    if (!err)
+        err = fs_settle(fs);
     if (err) {
         reply_err(req, err);
         return;

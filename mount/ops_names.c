@@ -84,6 +84,18 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forg
 
 /* ---- new names ---- */
 
+/* What was made is stored before anybody is told; else the kernel hears of no entry that
+ * it would have to forget. */
+static int settle_entry(struct fs *fs, int err, const struct fs_attr *attr)
+{
+    if (err)
+        return err;
+    err = fs_settle(fs);
+    if (err)
+        fs_forget(fs, attr->st.st_ino, 1);
+    return err;
+}
+
 /* What a new name at the control directory's gets; 0: it is not there. */
 static int refuse_new(fuse_ino_t parent, const char *name)
 {
@@ -99,8 +111,10 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
     struct caller c;
 
     caller_init(&c, req);
-    if (!err)
+    if (!err) {
         err = fs_mknod(ops_of(req)->fs, &c.cred, parent, name, mode, dev, &attr);
+        err = settle_entry(ops_of(req)->fs, err, &attr);
+    }
     reply_entry(req, err, &attr);
 }
 
@@ -111,8 +125,10 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
     struct caller c;
 
     caller_init(&c, req);
-    if (!err)
+    if (!err) {
         err = fs_mkdir(ops_of(req)->fs, &c.cred, parent, name, mode, &attr);
+        err = settle_entry(ops_of(req)->fs, err, &attr);
+    }
     reply_entry(req, err, &attr);
 }
 
@@ -123,8 +139,10 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
     struct caller c;
 
     caller_init(&c, req);
-    if (!err)
+    if (!err) {
         err = fs_symlink(ops_of(req)->fs, &c.cred, parent, name, target, &attr);
+        err = settle_entry(ops_of(req)->fs, err, &attr);
+    }
     reply_entry(req, err, &attr);
 }
 
@@ -151,8 +169,10 @@ static int create(struct ops *o, const struct caller *c, fuse_ino_t parent,
         return err;
     fi->keep_cache = 1;
     if (wire_is_tmpfile(name))
-        return fs_tmpfile(o->fs, &c->cred, parent, mode, attr);
-    return fs_mknod(o->fs, &c->cred, parent, name, S_IFREG | (mode & 07777), 0, attr);
+        err = fs_tmpfile(o->fs, &c->cred, parent, mode, attr);
+    else
+        err = fs_mknod(o->fs, &c->cred, parent, name, S_IFREG | (mode & 07777), 0, attr);
+    return settle_entry(o->fs, err, attr);
 }
 
 /* Also opens, for the kernel: of that we know nothing (ops.c). */

@@ -370,6 +370,7 @@ void mount_options_init(struct mount_options *o)
     lsm_options_init(&o->lsm);
     o->lsm.format = FS_FORMAT;
     fs_options_init(&o->fs);
+    o->fs.told_later = true;
     o->rados_lease_s = LEASE_S;
     o->threads = THREADS;
     o->cache_bytes = CACHE_BYTES;

@@ -249,6 +249,91 @@ START_TEST(the_disk_begins_when_as_much_is_written_as_before_the_last_sync)
 }
 END_TEST
 
+/* ---- later ---- */
+
+/* The store after power loss, in place of what is there. */
+static void lose_power(void)
+{
+    struct env *after = env_mem_crash_clone(env, 1, ENV_MEM_LOSE_UNSYNCED);
+
+    after->appends_in_memory = env->appends_in_memory;
+    ck_ok(lsm_close(db));
+    env_mem_free(env);
+    env = after;
+    open_store();
+}
+
+static void put_later(int i)
+{
+    struct lsm_batch *b = lsm_batch_new();
+
+    lsm_batch_put(b, key_of(i), value_of(i));
+    ck_ok(lsm_write(db, b, LSM_LATER));
+    lsm_batch_free(b);
+    check(i, value_of(i));
+}
+
+static uint64_t syncs(void)
+{
+    struct lsm_stats s;
+
+    lsm_get_stats(db, &s);
+    return s.syncs;
+}
+
+START_TEST(where_appends_are_in_memory_what_was_written_later_is_stored_by_settling)
+{
+    uint64_t before;
+    struct lsm_value v = {0};
+
+    env = env_mem_new(test_seed());
+    env->appends_in_memory = true;
+    open_store();
+    put(0); /* stored at once */
+    before = syncs();
+    put_later(1);
+    put_later(2);
+    ck_assert_uint_eq(syncs(), before);
+    ck_ok(lsm_settle(db));
+    ck_ok(lsm_settle(db)); /* of nothing */
+    ck_assert_uint_eq(syncs(), before + 1);
+    put_later(3);
+    lose_power();
+    check(0, value_of(0));
+    check(1, value_of(1));
+    check(2, value_of(2));
+    ck_err(lsm_get(db, NULL, key_of(3), &v), ENOENT);
+    teardown();
+}
+END_TEST
+
+START_TEST(settling_tells_that_what_was_written_later_could_not_be_stored)
+{
+    env = env_mem_new(test_seed());
+    env->appends_in_memory = true;
+    open_store();
+    put_later(0);
+    env_mem_fail_at(env, 1, EIO, ENV_MEM_SYNC, ENV_MEM_ONCE);
+    ck_err(lsm_settle(db), EIO);
+    ck_err(lsm_settle(db), EIO);
+    ck_err(lsm_close(db), EIO);
+    env_mem_free(env);
+}
+END_TEST
+
+START_TEST(in_a_directory_settling_waits_for_nothing)
+{
+    uint64_t before;
+
+    setup();
+    before = syncs();
+    put_later(0);
+    ck_ok(lsm_settle(db));
+    ck_assert_uint_eq(syncs(), before);
+    teardown();
+}
+END_TEST
+
 /* ---- without waiting ---- */
 
 struct asked {
@@ -600,6 +685,9 @@ TEST_MAIN(
     TEST_CASE(a_part_of_a_value_in_the_log_is_shared),
     TEST_CASE(a_value_synced_in_the_log_survives_power_loss),
     TEST_CASE(the_disk_begins_when_as_much_is_written_as_before_the_last_sync),
+    TEST_CASE(where_appends_are_in_memory_what_was_written_later_is_stored_by_settling),
+    TEST_CASE(settling_tells_that_what_was_written_later_could_not_be_stored),
+    TEST_CASE(in_a_directory_settling_waits_for_nothing),
     TEST_CASE(who_does_not_wait_is_told_once_and_after_it_is_durable),
     TEST_CASE(closing_answers_who_is_left),
     TEST_CASE(a_crowd_is_answered_and_so_is_who_comes_alone_after_it),

@@ -3,6 +3,7 @@
  */
 #include "fs/keys.h"
 #include "fs/record.h"
+#include "env_mem.h"
 #include "test_fs.h"
 
 static struct rig rig;
@@ -480,6 +481,50 @@ START_TEST(statfs_tells_the_room_of_the_store)
 }
 END_TEST
 
+/* What that made, an empty file in the root, and a byte in it; how many syncs it took. */
+static uint64_t syncs_of_a_file(const char *name)
+{
+    struct lsm_stats before, after;
+
+    lsm_get_stats(r->db, &before);
+    ck_ok(fs_write(r->fs, rig_file(r, FS_ROOT, name), 0, slice_str("x"), false));
+    lsm_get_stats(r->db, &after);
+    return after.syncs - before.syncs;
+}
+
+START_TEST(where_appends_are_in_memory_no_call_waits_for_them_that_is_told_later)
+{
+    struct env *env = env_mem_new(test_seed());
+    struct lsm_options o;
+    struct lsm_stats before, after;
+
+    lsm_options_init(&o);
+    o.env = env;
+    o.create = true;
+    o.sync_interval_ms = 0;
+    env->appends_in_memory = true;
+    memset(r, 0, sizeof(*r));
+    fs_options_init(&r->options);
+    r->options.writeback_ms = 0;
+    ck_ok(lsm_open("/s", &o, &r->db));
+    ck_ok(fs_format(r->db, 0, 0, 0755, NULL));
+    rig_mount(r);
+    ck_assert_uint_ge(syncs_of_a_file("at once"), 2);
+    ck_ok(fs_unmount(r->fs));
+    r->options.told_later = true;
+    rig_mount(r);
+    rig_file(r, FS_ROOT, "first"); /* numbers are set aside */
+    ck_assert_uint_eq(syncs_of_a_file("later"), 0);
+    lsm_get_stats(r->db, &before);
+    ck_ok(fs_settle(r->fs));
+    lsm_get_stats(r->db, &after);
+    ck_assert_uint_eq(after.syncs - before.syncs, 1);
+    ck_ok(fs_unmount(r->fs));
+    ck_ok(lsm_close(r->db));
+    env_mem_free(env);
+}
+END_TEST
+
 TEST_MAIN("fs_file", TEST_CASE(what_is_written_is_read),
           TEST_CASE(only_files_have_contents), TEST_CASE(large_writes_are_pieces),
           TEST_CASE(a_write_cuts_what_was_there),
@@ -494,4 +539,5 @@ TEST_MAIN("fs_file", TEST_CASE(what_is_written_is_read),
           TEST_CASE(appends_of_any_size_mix_with_overwrites),
           TEST_CASE(random_writes_and_truncates_agree_with_memory),
           TEST_CASE(a_missing_extent_is_damage_not_zeros),
-          TEST_CASE(statfs_tells_the_room_of_the_store))
+          TEST_CASE(statfs_tells_the_room_of_the_store),
+          TEST_CASE(where_appends_are_in_memory_no_call_waits_for_them_that_is_told_later))
