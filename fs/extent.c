@@ -117,11 +117,14 @@ static int read_scan(struct fs *fs, uint64_t ino, const struct record *rec, uint
 {
     struct extent_scan s;
     uint64_t done = off; /* everything before is in place */
+    bool fetch = around_wants(&fs->around, ino, rec->file.size, off, len);
     int rc = extent_scan_open(fs, &s, ino, rec->file.size, off, off + len);
 
     while (!rc && s.valid) {
         if (s.start > done)
             memset(to + (done - off), 0, (size_t)(s.start - done));
+        if (fetch)
+            lsm_iter_fetch(s.it);
         rc = scan_read(&s, off, len, to);
         done = s.end;
         if (!rc)

@@ -3,8 +3,8 @@
  *
  * The layers, from the bottom: keys and record (bytes); itable (live inodes);
  * txn (one operation, one batch); inode (a live inode from its number, its
- * record back to the store); extent with extent_move and unwritten (contents of
- * files), acl and xattr (what else an inode has); entry (names in directories);
+ * record back to the store); extent with extent_move, unwritten and around (contents
+ * of files), acl and xattr (what else an inode has); entry (names in directories);
  * then the operations: dir, rename, readdir, attr, file, range, xattr_ops; and
  * super, usage, lazy, orphan around them. Beside all this check, and mend below it,
  * which work on a store that nobody has mounted, and scrub, with paths, which works on
@@ -25,6 +25,7 @@
 #ifndef FS_IMPL_H
 #define FS_IMPL_H
 
+#include "around.h"
 #include "fs.h"
 #include "itable.h"
 #include "keys.h"
@@ -90,6 +91,7 @@ struct fs {
     uint64_t orphans_removed;
     struct usage usage;
     struct quotas quotas;
+    struct around around;
     /* When a file lost a name and kept others, by its number: ms of the monotonic clock.
      * Two that share a place are doubted longer than need be. */
     _Atomic int64_t lost_name[LOST_NAMES];

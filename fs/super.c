@@ -229,6 +229,7 @@ static int init_locks(struct fs *fs)
     mutex_init(&fs->dead_mu, LOCK_FS_STATE);
     mutex_init(&fs->quotas.mu, LOCK_FS_QUOTA);
     mutex_init(&fs->usage.writing, LOCK_FS_USAGE);
+    around_init(&fs->around);
     cond_init(&fs->lazy_wake);
     cond_init(&fs->txn_wake);
     return itable_init(&fs->inodes);
@@ -265,6 +266,7 @@ static void fs_free(struct fs *fs)
     quota_close(fs);
     free(fs->lazy);
     itable_release(&fs->inodes);
+    around_release(&fs->around);
     txn_free_all(fs);
     mutex_release(&fs->rename);
     mutex_release(&fs->quotas.mu);

@@ -408,6 +408,14 @@ int lsm_iter_value(struct lsm_iter *it, struct slice *value)
     return rc;
 }
 
+void lsm_iter_fetch(struct lsm_iter *it)
+{
+    struct vptr p;
+
+    if (it->type == IKEY_PUT_REF && pointer(it, &p) == 0)
+        vlog_fetch(it->db->vlog, &p);
+}
+
 int lsm_iter_read(struct lsm_iter *it, size_t off, size_t len, void *to)
 {
     struct vptr p;

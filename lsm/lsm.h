@@ -296,6 +296,8 @@ int lsm_iter_value(struct lsm_iter *it, struct slice *value);
  * frames concerned. -EINVAL when the range is not inside the value.
  */
 int lsm_iter_read(struct lsm_iter *it, size_t off, size_t len, void *to);
+/* A hint, before a part is read: others will be, too. So the disk is asked for all of it. */
+void lsm_iter_fetch(struct lsm_iter *it);
 
 /* ---- transactions ---- */
 

@@ -110,6 +110,9 @@ int vlog_seal(struct vlog *v);
  */
 int vlog_read(struct vlog *v, const struct vptr *p, size_t off, size_t len, void *to);
 
+/* A hint: all of the record that p is (a part of) will be read soon. */
+void vlog_fetch(struct vlog *v, const struct vptr *p);
+
 /* How the record was compressed; VLOG_AS_OPENED when nobody chose that. As vlog_read. */
 int vlog_kind(struct vlog *v, const struct vptr *p, int *kind);
 

@@ -254,6 +254,18 @@ int vlog_read(struct vlog *v, const struct vptr *p, size_t off, size_t len, void
     return rc == -EUCLEAN ? corrupt(v, p, "checksum") : rc;
 }
 
+void vlog_fetch(struct vlog *v, const struct vptr *p)
+{
+    struct segment *seg;
+
+    if (v->o.env->appends_in_memory)
+        return; /* far away: what is asked for is kept for one read only */
+    if (get_segment(v, p, &seg))
+        return; /* who reads it will say so */
+    env_file_readahead(seg->file, p->offset, p->stored);
+    segment_put(&v->files, seg);
+}
+
 /* That of the first frame that has one: others did not shrink. */
 static enum compression header_kind(const uint8_t *header, uint32_t raw)
 {

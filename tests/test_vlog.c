@@ -373,6 +373,31 @@ START_TEST(frames_far_from_their_header_are_asked_for_before_it_is_read)
 }
 END_TEST
 
+START_TEST(a_hint_for_what_is_not_there_is_none)
+{
+    struct vlog *v = begin(1 << 30, COMPRESS_LZ4);
+    struct env_count counts;
+    struct buf value = {0};
+    struct vptr p;
+
+    ck_ok(vlog_close(v));
+    env_count_init(&counts, env);
+    v = open_vlog_in(&counts.base, 1 << 30, COMPRESS_LZ4);
+    make_value(&value, 131072, 4);
+    p = append(v, buf_slice(&value));
+    vlog_fetch(v, &p);
+    ck_assert_uint_eq(counts.readaheads, 1);
+    p.offset += 1 << 20;
+    vlog_fetch(v, &p);
+    p.segment += 1000;
+    vlog_fetch(v, &p);
+    ck_assert_uint_eq(counts.readaheads, 1);
+    ck_assert_uint_eq(counts.preads, 0);
+    buf_release(&value);
+    end(v);
+}
+END_TEST
+
 START_TEST(value_over_a_gibibyte_is_refused)
 {
     struct vlog *v = begin(1 << 30, COMPRESS_RAW);
@@ -960,6 +985,7 @@ TEST_MAIN("vlog", TEST_CASE(pointer_golden_bytes),
           TEST_CASE(frames_that_shrink_are_compressed_and_random_ones_stay_raw),
           TEST_CASE(reads_are_few),
           TEST_CASE(frames_far_from_their_header_are_asked_for_before_it_is_read),
+          TEST_CASE(a_hint_for_what_is_not_there_is_none),
           TEST_CASE(value_over_a_gibibyte_is_refused), TEST_CASE(record_golden_bytes),
           TEST_CASE(flipped_byte_is_found_by_what_reads_it),
           TEST_CASE(check_is_quiet_when_asked),
