@@ -102,7 +102,7 @@ $(B)/tests/%: $(B)/tests/%.o $(TEST_OBJ) $(B)/libfs.a $(B)/liblsm.a
 
 # System calls of env_posix.c that this one makes fail: nm -u tells which there are.
 $(B)/tests/test_env_faults: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,open64 preadv64v2 pread64 pwritev64 \
-  fallocate64 ftruncate64 fdatasync fsync rename unlink link)
+  fallocate64 ftruncate64 fdatasync fsync sync_file_range rename unlink link)
 
 FUZZ_MAIN  = $(B)/tests/replay.o
 FUZZ_FLAGS =
@@ -241,7 +241,7 @@ $(B)/asan/siltfs: ALWAYS
 
 # Nothing in these for TSan: they have a single thread (workers=0), or one beside the engine's,
 # as test_fs_stress has many, or look for anything but races. Of others, see TEST_CASE_ALONE.
-SINGLE = batch block compress db_crash db_gaps edit env_faults env_mem faults filter_bits flips format \
+SINGLE = batch block compress db_crash db_gaps doubt edit env_faults env_mem faults filter_bits flips format \
   fs_attr fs_check fs_circles fs_crash fs_file fs_hostile fs_lost fs_names fs_power fs_readdir \
   fs_record fs_rename fs_repair fs_repair_random fs_scrub fs_tmpfile fs_xattr gaps haste hostile manifest \
   manifest_crash manifest_roll memory merge options pick pick_tree power ptr_map rangedel rate repair \

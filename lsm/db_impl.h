@@ -87,6 +87,7 @@ struct log {
     /* under sync_mu: */
     uint64_t durable; /* bytes of it that are, and its name */
     uint64_t noted;   /* how much of that the manifest tells */
+    unsigned users;   /* who have wal in use without write_mu: it stays open */
     struct log *next; /* toward newer */
 };
 
@@ -154,7 +155,8 @@ struct lsm {
     struct mutex sync_mu;
     bool syncing;
     uint64_t syncs_begun;
-    pthread_cond_t sync_ended;              /* any; for who waits for one that runs */
+    pthread_cond_t sync_ended;              /* any; for who waits for one that runs, or
+                                               for a log's users */
     struct sync_waiter *sync_waiters;       /* threads that want the next one, */
     struct sync_waiter **sync_waiters_end;  /* in the order they came */
     pthread_cond_t sync_wanted;             /* for the syncer, */

@@ -372,7 +372,7 @@ void db_purge(struct lsm *db)
 
 void db_drop_logs(struct lsm *db, uint64_t number, bool keep_spare)
 {
-    struct log *gone = NULL, **tail = &gone;
+    struct log *gone = NULL, **tail = &gone, *log;
 
     mutex_lock(&db->sync_mu);
     while (db->logs && db->logs->number < number) {
@@ -383,6 +383,9 @@ void db_drop_logs(struct lsm *db, uint64_t number, bool keep_spare)
     }
     if (gone)
         db_wait_sync_locked(db);
+    for (log = gone; log; log = log->next)
+        while (log->users)
+            cond_wait(&db->sync_ended, &db->sync_mu);
     mutex_unlock(&db->sync_mu);
     while (gone) {
         struct log *next = gone->next;

@@ -48,18 +48,46 @@ void db_note_unsynced_locked(struct lsm *db, size_t bytes)
         set_often_locked(db, false);
 }
 
+/* The active log stays open until put_log. */
+static struct log *take_log_locked(struct lsm *db)
+{
+    struct log *log;
+
+    mutex_lock(&db->sync_mu);
+    for (log = db->logs; log->next; log = log->next)
+        ;
+    log->users++;
+    mutex_unlock(&db->sync_mu);
+    return log;
+}
+
+static void put_log(struct lsm *db, struct log *log)
+{
+    mutex_lock(&db->sync_mu);
+    if (--log->users == 0)
+        pthread_cond_broadcast(&db->sync_ended);
+    mutex_unlock(&db->sync_mu);
+}
+
 /*
  * As many batches are unsynced as were before the last sync: the next one is asked for in
- * a moment, and the disk begins meanwhile.
+ * a moment, and the disk begins meanwhile. It may have so much to do that this waits: not
+ * under the lock that writers need.
  */
 void db_expect_sync(struct lsm *db)
 {
+    struct log *log = NULL;
+
     if (!atomic_load(&db->often_synced))
         return;
     mutex_lock(&db->write_mu);
     if (db->unsynced_batches == db->usual_batches)
-        wal_begin_sync(db->wal);
+        log = take_log_locked(db);
     mutex_unlock(&db->write_mu);
+    if (log) {
+        wal_begin_sync(log->wal);
+        put_log(db, log);
+    }
 }
 
 /* A sync is asked for, not only due. */

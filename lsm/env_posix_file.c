@@ -42,6 +42,7 @@ struct posix_file {
     uint64_t chunk;     /* preallocated at a time; 0: never */
     bool often_synced;  /* atomic: a sync reads it beside an append */
     bool read_only;
+    bool lost;        /* atomic: writing ahead of a sync failed */
     uint64_t settled; /* blocks before it have been written to, mostly */
     struct env_window window;
 };
@@ -253,12 +254,14 @@ static int posix_append(struct env_file *file, const struct slice *parts, unsign
 static int posix_sync(struct env_file *file)
 {
     struct posix_file *f = posix_file(file);
+    int rc;
 
     if (is_often_synced(f))
         env_about_to_wait_briefly(); /* there is little to write */
     else
         env_about_to_block();
-    return sync_fd(f->fd, fdatasync);
+    rc = sync_fd(f->fd, fdatasync);
+    return rc ? rc : __atomic_load_n(&f->lost, __ATOMIC_RELAXED) ? -EIO : 0;
 }
 
 static int posix_truncate(struct env_file *file, uint64_t size)
@@ -293,10 +296,14 @@ static void posix_readahead(struct env_file *file, uint64_t off, size_t len)
     posix_fadvise(posix_file(file)->fd, (off_t)off, (off_t)len, POSIX_FADV_WILLNEED);
 }
 
+/* What fails here, before the disk is asked, Linux need not tell the sync to come. */
 static void posix_writeback(struct env_file *file, uint64_t off, size_t len)
 {
-    (void)sync_file_range(posix_file(file)->fd, (off_t)off, (off_t)len,
-                          SYNC_FILE_RANGE_WRITE);
+    struct posix_file *f = posix_file(file);
+
+    if (sync_file_range(f->fd, (off_t)off, (off_t)len, SYNC_FILE_RANGE_WRITE) < 0 &&
+        (errno == EIO || errno == ENOSPC || errno == EDQUOT))
+        __atomic_store_n(&f->lost, true, __ATOMIC_RELAXED);
 }
 
 static uint64_t posix_next_data(struct env_file *file, uint64_t off)

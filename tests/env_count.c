@@ -79,6 +79,8 @@ static void count_readahead(struct env_file *file, uint64_t off, size_t len)
 static void count_writeback(struct env_file *f, uint64_t off, size_t len)
 {
     atomic_fetch_add(&count_file(f)->e->writebacks, 1);
+    if (count_file(f)->e->writes_back)
+        count_file(f)->e->writes_back();
     env_file_writeback(count_file(f)->to, off, len);
 }
 

@@ -14,6 +14,7 @@ struct env_count {
     struct env *to;
     atomic_uint preads, readaheads; /* of tables and segments */
     atomic_uint writebacks;         /* of all files */
+    void (*writes_back)(void);      /* called in each of them; may be NULL */
     _Atomic uint64_t bytes;
     uint64_t delay_ns;  /* of a pread */
     int error;          /* that a pread returns */

@@ -7,6 +7,7 @@
 #include "tests/env_mem.h"
 #include "tests/test.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -244,6 +245,57 @@ START_TEST(the_disk_begins_when_as_much_is_written_as_before_the_last_sync)
     put_synced(1);
     ck_assert_uint_eq(atomic_load(&counts.writebacks), 3);
     ck_ok(lsm_verify(db));
+    ck_ok(lsm_close(db));
+    env_mem_free(mem);
+}
+END_TEST
+
+static unsigned begins; /* times that others wrote while the disk began */
+static pthread_t flusher;
+
+static void *flush(void *arg)
+{
+    ck_ok(lsm_flush(db));
+    return NULL;
+}
+
+static bool has_flushed(void)
+{
+    struct lsm_stats s;
+
+    lsm_get_stats(db, &s);
+    return s.flushes > 0;
+}
+
+/* The disk has so much to do that others write meanwhile; and flush, so that the log is
+ * not needed any more. */
+static void write_beside(void)
+{
+    if (begins++)
+        return;
+    ck_ok(lsm_put(db, slice_str("beside"), slice_str("it")));
+    ck_assert_int_eq(pthread_create(&flusher, NULL, flush, NULL), 0);
+    ck_soon(has_flushed());
+}
+
+START_TEST(while_the_disk_begins_others_write_and_the_log_stays)
+{
+    struct env *mem = env_mem_new(test_seed());
+    struct lsm_value v = {0};
+    struct env_count counts;
+
+    env_count_init(&counts, mem);
+    env = &counts.base;
+    open_store();
+    begun_at(&counts, 1);
+    counts.writes_back = write_beside;
+    begins = 0;
+    ck_ok(lsm_put(db, key_of(1), slice_str("begins")));
+    ck_assert_uint_eq(begins, 1);
+    ck_assert_int_eq(pthread_join(flusher, NULL), 0);
+    ck_ok(lsm_sync(db));
+    ck_ok(lsm_get(db, NULL, slice_str("beside"), &v));
+    lsm_value_release(&v);
     ck_ok(lsm_close(db));
     env_mem_free(mem);
 }
@@ -685,6 +737,7 @@ TEST_MAIN(
     TEST_CASE(a_part_of_a_value_in_the_log_is_shared),
     TEST_CASE(a_value_synced_in_the_log_survives_power_loss),
     TEST_CASE(the_disk_begins_when_as_much_is_written_as_before_the_last_sync),
+    TEST_CASE(while_the_disk_begins_others_write_and_the_log_stays),
     TEST_CASE(where_appends_are_in_memory_what_was_written_later_is_stored_by_settling),
     TEST_CASE(settling_tells_that_what_was_written_later_could_not_be_stored),
     TEST_CASE(in_a_directory_settling_waits_for_nothing),

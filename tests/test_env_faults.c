@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "lsm/env.h"
 #include "tests/test.h"
 
 enum fault { NO_FAULT, SHORT, FAIL }; /* SHORT: half of the bytes; else as it was */
@@ -23,6 +24,7 @@ enum {
     SYNCS = 1 << 2,
     FILES = 1 << 3, /* open, fallocate, ftruncate */
     NAMES = 1 << 4,
+    AHEAD = 1 << 5, /* sync_file_range */
     STRIDE = SOAK_SANITIZED ? 90 : 23,
     KEYS = 60,
     ROUNDS = 4,
@@ -68,6 +70,7 @@ REAL(int, fallocate64, (int fd, int mode, off_t off, off_t len));
 REAL(int, ftruncate64, (int fd, off_t len));
 REAL(int, fdatasync, (int fd));
 REAL(int, fsync, (int fd));
+REAL(int, sync_file_range, (int fd, off_t off, off_t len, unsigned flags));
 REAL(int, rename, (const char *from, const char *to));
 REAL(int, unlink, (const char *path));
 REAL(int, link, (const char *from, const char *to));
@@ -143,6 +146,11 @@ int __wrap_fdatasync(int fd)
 int __wrap_fsync(int fd)
 {
     return fails(SYNCS) ? -1 : __real_fsync(fd);
+}
+
+int __wrap_sync_file_range(int fd, off_t off, off_t len, unsigned flags)
+{
+    return fails(AHEAD) ? -1 : __real_sync_file_range(fd, off, len, flags);
 }
 
 int __wrap_rename(const char *from, const char *to)
@@ -369,5 +377,27 @@ START_TEST(what_fails_is_told_and_nothing_acknowledged_is_lost)
 }
 END_TEST
 
+START_TEST(what_writing_ahead_of_a_sync_loses_the_sync_tells)
+{
+    struct slice part = slice_str("written ahead");
+    struct env_file *f;
+    char name[300];
+
+    snprintf(name, sizeof(name), "%s/ahead", test_dir());
+    ck_ok(env_open(env_posix(), name, ENV_CREATE, 0, &f));
+    ck_ok(env_file_append(f, &part, 1));
+    arm(FAIL, EOPNOTSUPP, AHEAD, 1); /* the filesystem cannot, which loses nothing */
+    env_file_writeback(f, 0, part.len);
+    ck_ok(env_file_sync(f));
+    arm(FAIL, ENOSPC, AHEAD, 1);
+    env_file_writeback(f, 0, part.len);
+    armed = false;
+    ck_err(env_file_sync(f), EIO);
+    ck_err(env_file_sync(f), EIO); /* for good: it is not there */
+    ck_ok(env_file_close(f));
+}
+END_TEST
+
 TEST_MAIN("env faults", TEST_CASE_SLOW(what_is_interrupted_or_short_is_gone_on_with, 300),
-          TEST_CASE_SLOW(what_fails_is_told_and_nothing_acknowledged_is_lost, 300))
+          TEST_CASE_SLOW(what_fails_is_told_and_nothing_acknowledged_is_lost, 300),
+          TEST_CASE(what_writing_ahead_of_a_sync_loses_the_sync_tells))
