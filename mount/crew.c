@@ -462,6 +462,7 @@ static enum near_state serve_client(struct session *s, struct worker *w, uint32_
     while (w->hot && state == NEAR_WELL && receive(s, w)) {
         state = look_near(s, w);
         answer(s, w);
+        near_answered(&w->near, now_ns());
     }
     near_end(&w->near);
     return state;

@@ -21,6 +21,8 @@ enum {
     HELD_UP_NS = 500000, /* between two looks, by others than the client */
     HELD_UP_MOST = 2,    /* such looks one after the other */
     MOVES_MOST = 6,      /* the same: the client does not settle */
+    APART_NS = 10000,    /* waited for a request, */
+    APART_MOST = 3,      /* so many times in a row: the client runs elsewhere */
     IDLE_NS = 20000000,
 };
 
@@ -154,6 +156,7 @@ bool near_begin(struct near *n, uint32_t client, uint64_t now_ns)
 {
     *n = (struct near){.alarm = n->alarm,
                        .last_ns = now_ns,
+                       .answered_ns = now_ns,
                        .client = client,
                        .cpu = cpu_of(client),
                        .next_ns = now_ns + LOOK_EVERY_NS};
@@ -181,12 +184,40 @@ static bool is_held_up(struct near *n, uint64_t waited_ns, uint64_t client_ns)
     return held_up;
 }
 
+/*
+ * Beside its client this thread does not get to wait for a request: it runs again when
+ * the client has sent it, and sleeps. Did it wait, some times in a row? Then it is left
+ * behind.
+ */
+static bool is_left_behind(struct near *n, uint64_t now_ns)
+{
+    n->apart = now_ns - n->answered_ns > APART_NS ? n->apart + 1 : 0;
+    return n->apart == APART_MOST;
+}
+
+static void follow(struct near *n)
+{
+    int cpu = cpu_of(n->client);
+
+    if (cpu < 0 || cpu == n->cpu || !cpus_bind(cpu))
+        return;
+    n->cpu = cpu;
+    n->apart = 0;
+}
+
+void near_answered(struct near *n, uint64_t now_ns)
+{
+    n->answered_ns = now_ns;
+}
+
 enum near_state near_look(struct near *n, uint64_t now_ns)
 {
     uint64_t waited, client;
     int cpu;
 
     n->last_ns = now_ns;
+    if (is_left_behind(n, now_ns))
+        follow(n);
     if (now_ns < n->next_ns)
         return NEAR_WELL;
     n->next_ns = now_ns + LOOK_EVERY_NS;

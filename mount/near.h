@@ -25,8 +25,10 @@ struct near {
     uint64_t last_ns; /* when the last request came */
     uint32_t client;  /* a thread's id */
     int cpu;
-    unsigned moves, held_up;       /* looks, one after the other, at which it was so */
-    uint64_t next_ns;              /* when to look again */
+    uint64_t answered_ns;    /* the last request */
+    unsigned apart;          /* requests, one after the other, that were waited for */
+    unsigned moves, held_up; /* looks, one after the other, at which it was so */
+    uint64_t next_ns;        /* when to look again */
     uint64_t waited_ns, client_ns; /* for a processor, and on one: until the last look */
 };
 
@@ -44,6 +46,8 @@ bool near_has_room(void);
  */
 bool near_begin(struct near *n, uint32_t client, uint64_t now_ns);
 void near_end(struct near *n);
+/* The request at hand was answered. */
+void near_answered(struct near *n, uint64_t now_ns);
 /* Was there no request for long? */
 bool near_idle(const struct near *n, uint64_t now_ns);
 /* With a request at hand: how it goes; cheap until it is time to look. Restless: the

@@ -76,6 +76,41 @@ START_TEST(a_request_makes_it_busy_again)
 }
 END_TEST
 
+/* A request that came so long after the last answer. */
+static void request_after(struct near *n, uint64_t waited_ns)
+{
+    near_answered(n, n->last_ns);
+    ck_assert_int_eq(near_look(n, n->last_ns + waited_ns), NEAR_WELL);
+}
+
+START_TEST(who_waits_for_three_requests_in_a_row_looks_where_the_client_is)
+{
+    struct near n = {0};
+
+    if (!begin(&n)) {
+        ck_skipped(NOT_HERE);
+        return;
+    }
+    n.next_ns = UINT64_MAX; /* no look is due */
+    n.cpu = -2;
+    for (unsigned i = 0; i < 8; i++)
+        request_after(&n, 1000);
+    for (unsigned i = 0; i < 8; i++)
+        request_after(&n, i % 3 ? 40000 : 1000);
+    ck_assert_int_eq(n.cpu, -2);
+    request_after(&n, 40000);
+    request_after(&n, 1000);
+    request_after(&n, 40000);
+    request_after(&n, 40000);
+    ck_assert_int_eq(n.cpu, -2);
+    request_after(&n, 40000);
+    ck_assert_int_ge(n.cpu, 0);
+    near_end(&n);
+    near_retire(&n);
+    cpus_unbind();
+}
+END_TEST
+
 START_TEST(who_has_left_its_client_is_not_interrupted)
 {
     struct itimerspec t;
@@ -97,4 +132,5 @@ END_TEST
 TEST_MAIN("near",
           TEST_CASE(a_read_that_nothing_comes_to_ends_when_the_thread_was_idle_for_long),
           TEST_CASE(a_request_makes_it_busy_again),
+          TEST_CASE(who_waits_for_three_requests_in_a_row_looks_where_the_client_is),
           TEST_CASE(who_has_left_its_client_is_not_interrupted))
