@@ -54,6 +54,7 @@ struct env_file_ops {
     void (*forget)(struct env_file *f, uint64_t off, size_t len);    /* may be NULL */
     void (*ask_store)(struct env_file *f, uint64_t off, size_t len); /* may be NULL */
     void (*often_synced)(struct env_file *f, bool often);            /* may be NULL */
+    bool (*in_small_pieces)(struct env_file *f);                     /* may be NULL */
     int (*identity)(struct env_file *f, uint8_t id[ENV_IDENTITY]);   /* may be NULL */
     int (*close)(struct env_file *f);
 };
@@ -213,6 +214,15 @@ static inline void env_file_often_synced(struct env_file *f, bool often)
 {
     if (f->ops->often_synced)
         f->ops->often_synced(f, often);
+}
+
+/*
+ * A hint to who appends to a new file: much of it will come in pieces of a few KiB. True:
+ * until it is truncated the file may be longer than what was appended, by zeros.
+ */
+static inline bool env_file_in_small_pieces(struct env_file *f)
+{
+    return f->ops->in_small_pieces && f->ops->in_small_pieces(f);
 }
 
 /*

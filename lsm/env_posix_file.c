@@ -1,11 +1,12 @@
 /*
  * env_posix_file.c - open files of a directory on the host.
  *
- * Appends to a preallocated file (a log) are copies into a mapping
- * (env_window.h): a tenth of the cost of write(), with the same safety. All
- * other appends are pwritev, also those to a file that is often synced. In both kinds
- * zeros are written ahead. A read first asks for what is cached, so that the
- * block hook is called only when the thread is really about to wait.
+ * Appends to a preallocated file (a log), and small ones to a file that gets many, are
+ * copies into a mapping (env_window.h): a tenth of the cost of write(), with the same
+ * safety. All other appends are pwritev, also those to a file that is often synced. Zeros
+ * are written ahead; in a file that is not preallocated they are what has its room on the
+ * disk. A read first asks for what is cached, so that the block hook is called only when
+ * the thread is really about to wait.
  */
 #include "env_posix_impl.h"
 
@@ -31,7 +32,8 @@ enum {
     MAX_PARTS = 64,     /* of one pwritev */
     SETTLE = 256 << 10, /* bytes written ahead at a time, in pieces of */
     SETTLE_PIECE = 32 << 10,
-    LARGE = 16 << 10, /* appends that pwritev does faster than a window */
+    SETTLE_LESS = 64 << 10, /* the same of a file that is cut in the end */
+    LARGE = 16 << 10,       /* appends that pwritev does faster than a window */
 };
 
 struct posix_file {
@@ -41,6 +43,9 @@ struct posix_file {
     uint64_t pos;       /* where the next append goes */
     uint64_t chunk;     /* preallocated at a time; 0: never */
     bool often_synced;  /* atomic: a sync reads it beside an append */
+    bool in_pieces;     /* zeros are written ahead and mapped, without preallocation, */
+    uint64_t plain;     /* but not before this position: */
+    bool just_synced;   /* atomic; a sync was asked for since the last append */
     bool read_only;
     bool lost;        /* atomic: writing ahead of a sync failed */
     uint64_t settled; /* blocks before it have been written to, mostly */
@@ -55,6 +60,19 @@ static struct posix_file *posix_file(struct env_file *f)
 static bool is_often_synced(struct posix_file *f)
 {
     return __atomic_load_n(&f->often_synced, __ATOMIC_RELAXED);
+}
+
+/*
+ * A sync writes the zeros ahead, too, and the next store to a page that it wrote is a
+ * fault again. That pays when much is written from one sync to the next.
+ */
+static bool is_to_be_mapped(struct posix_file *f)
+{
+    if (f->in_pieces && __atomic_load_n(&f->just_synced, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&f->just_synced, false, __ATOMIC_RELAXED);
+        f->plain = f->pos + SETTLE;
+    }
+    return !is_often_synced(f) && f->pos >= f->plain;
 }
 
 static void set_often_synced(struct posix_file *f, bool often)
@@ -203,37 +221,41 @@ static void grow_window(struct posix_file *f, uint64_t end)
 static void settle(struct posix_file *f, uint64_t end)
 {
     static uint8_t zeros[SETTLE_PIECE];
-    uint64_t at = f->settled > f->pos ? f->settled : f->pos, upto = at + SETTLE;
+    uint64_t at = f->settled > f->pos ? f->settled : f->pos;
+    uint64_t upto = at + (f->in_pieces ? SETTLE_LESS : SETTLE);
     struct iovec iov[SETTLE / SETTLE_PIECE];
     int n = 0;
 
-    if (end <= f->settled || end > f->window.limit)
+    if (end <= f->settled || (!f->in_pieces && end > f->window.limit))
         return;
-    upto = upto > f->window.limit ? f->window.limit : upto;
+    if (!f->in_pieces && upto > f->window.limit)
+        upto = f->window.limit;
     for (uint64_t i = at; i < upto; i += SETTLE_PIECE)
         iov[n++] =
             (struct iovec){zeros, upto - i < SETTLE_PIECE ? upto - i : SETTLE_PIECE};
-    if (!posix_write_all(f->fd, iov, n, at))
-        f->settled = upto;
-    else
+    if (posix_write_all(f->fd, iov, n, at))
         f->settled = UINT64_MAX; /* slower; an append will tell what is wrong */
+    else
+        f->settled = upto;
+    if (f->in_pieces && f->settled == upto)
+        f->window.limit = upto;
 }
 
 static int posix_append(struct env_file *file, const struct slice *parts, unsigned n)
 {
     struct posix_file *f = posix_file(file);
     uint64_t pos = f->pos, end = pos, mapped = 0;
-    bool often_synced;
+    bool map;
     unsigned i;
     int rc = 0;
 
     for (i = 0; i < n; i++)
         end += parts[i].len;
     grow_window(f, end);
-    often_synced = is_often_synced(f); /* once: a sync may change it meanwhile */
-    if (often_synced || end - pos < LARGE)
+    map = is_to_be_mapped(f) && end - pos < LARGE;
+    if (map || is_often_synced(f))
         settle(f, end);
-    if (!often_synced && end - pos < LARGE)
+    if (map)
         mapped = f->window.limit;
     for (i = 0; i < n && pos + parts[i].len <= mapped; i++) {
         if (env_window_copy(&f->window, f->fd, pos, parts[i].data, parts[i].len) <
@@ -256,6 +278,7 @@ static int posix_sync(struct env_file *file)
     struct posix_file *f = posix_file(file);
     int rc;
 
+    __atomic_store_n(&f->just_synced, true, __ATOMIC_RELAXED);
     if (is_often_synced(f))
         env_about_to_wait_briefly(); /* there is little to write */
     else
@@ -270,6 +293,7 @@ static int posix_truncate(struct env_file *file, uint64_t size)
     int rc;
 
     f->chunk = 0; /* the file has its final size, or is written plainly from here */
+    f->in_pieces = false;
     env_window_cut(&f->window, size); /* first: a page beyond the end is a SIGBUS */
     do
         rc = ftruncate(f->fd, (off_t)size);
@@ -325,6 +349,14 @@ static void posix_often_synced(struct env_file *file, bool often)
     set_often_synced(posix_file(file), often);
 }
 
+static bool posix_in_small_pieces(struct env_file *file)
+{
+    struct posix_file *f = posix_file(file);
+
+    f->in_pieces = !f->chunk && env_window_possible(f->fd);
+    return f->in_pieces;
+}
+
 /* Numbers of inodes are given again, but not at the same time of change; and who changes
  * a file in place changes that. Links and names do not. */
 static int posix_identity(struct env_file *file, uint8_t id[ENV_IDENTITY])
@@ -368,6 +400,7 @@ static const struct env_file_ops file_ops = {
     .next_data = posix_next_data,
     .forget = posix_forget,
     .often_synced = posix_often_synced,
+    .in_small_pieces = posix_in_small_pieces,
     .identity = posix_identity,
     .close = posix_close,
 };

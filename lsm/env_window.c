@@ -85,6 +85,16 @@ static bool writes_in_place(int fd)
            s.f_type == TMPFS_MAGIC;
 }
 
+bool env_window_possible(int fd)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    if (!writes_in_place(fd))
+        return false;
+    pthread_once(&once, install_handler);
+    return true;
+}
+
 static void unmap(struct env_window *w)
 {
     if (w->map)
@@ -102,29 +112,23 @@ void env_window_cut(struct env_window *w, uint64_t limit)
 
 void env_window_init(struct env_window *w, int fd, uint64_t allocated)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
     *w = (struct env_window){0};
-    if (!allocated || !writes_in_place(fd))
-        return;
-    pthread_once(&once, install_handler);
-    w->limit = allocated;
+    if (allocated && env_window_possible(fd))
+        w->limit = allocated;
 }
 
-/* Move to the window that holds off, which is below the limit. */
+/* Move to the window that holds off. It may reach beyond the limit, which grows. */
 static bool move(struct env_window *w, int fd, uint64_t off)
 {
     uint64_t at = off - off % WINDOW_BYTES;
-    uint64_t left = w->limit - at;
-    size_t len = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
     void *map;
 
     unmap(w);
-    map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)at);
+    map = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)at);
     if (map == MAP_FAILED)
         return false;
     w->map = map;
-    w->len = len;
+    w->len = WINDOW_BYTES;
     w->at = at;
     return true;
 }
@@ -142,7 +146,8 @@ size_t env_window_copy(struct env_window *w, int fd, uint64_t off, const uint8_t
         if (!w->map || at < w->at || at >= w->at + w->len)
             ok = move(w, fd, at);
         if (ok) {
-            uint64_t room = w->at + w->len - at;
+            uint64_t end = w->at + w->len < w->limit ? w->at + w->len : w->limit;
+            uint64_t room = end - at;
 
             if (n > room)
                 n = (size_t)room;

@@ -18,13 +18,13 @@ struct env_window {
     uint8_t *map; /* NULL: nothing is mapped */
     size_t len;
     uint64_t at;    /* file offset of map */
-    uint64_t limit; /* [0, limit) of the file is allocated; 0: do not map */
+    uint64_t limit; /* [0, limit) of the file has room on the disk; 0: do not map */
 };
 
-/*
- * For fd, whose first `allocated` bytes are. A filesystem that does not write
- * mapped pages in place gets a window that never copies.
- */
+/* May files where fd is be written so? If not, a window of theirs never copies. */
+bool env_window_possible(int fd);
+
+/* For fd, whose first `allocated` bytes are. Who makes room later sets the limit. */
 void env_window_init(struct env_window *w, int fd, uint64_t allocated);
 
 /* Bytes copied to off of fd: fewer than len when the rest must be written. */

@@ -112,8 +112,10 @@ static int start_segment_locked(struct vlog *v, struct stream *s)
         if (rc) {
             env_file_close(file);
             env_unlink(v->o.env, path);
-        } else if (moved) {
-            __atomic_store_n(&v->newest_moved, number, __ATOMIC_RELEASE);
+        } else {
+            s->litter = env_file_in_small_pieces(file);
+            if (moved)
+                __atomic_store_n(&v->newest_moved, number, __ATOMIC_RELEASE);
         }
     }
     free(path);

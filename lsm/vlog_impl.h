@@ -164,7 +164,7 @@ struct stream {
     struct mutex sync_mu; /* LOCK_VLOG_SYNC: one sync at a time */
     /* under vlog.mu: */
     struct segment *active;
-    bool litter; /* a failed append left bytes behind active's size */
+    bool litter; /* bytes may lie behind active's size: zeros, or of a failed append */
 };
 
 /* Locks: a stream's sync_mu, then mu, then files.mu. */

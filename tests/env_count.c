@@ -99,6 +99,11 @@ static void count_often_synced(struct env_file *f, bool often)
     env_file_often_synced(count_file(f)->to, often);
 }
 
+static bool count_in_small_pieces(struct env_file *f)
+{
+    return env_file_in_small_pieces(count_file(f)->to);
+}
+
 static int count_identity(struct env_file *file, uint8_t id[ENV_IDENTITY])
 {
     struct count_file *f = count_file(file);
@@ -133,6 +138,7 @@ static int count_open(struct env *e, const char *path, enum env_mode mode,
         .next_data = count_next_data,
         .forget = count_forget,
         .often_synced = count_often_synced,
+        .in_small_pieces = count_in_small_pieces,
         .identity = count_identity,
         .close = count_close,
     };

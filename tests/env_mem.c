@@ -180,6 +180,13 @@ static int mem_truncate(struct env_file *file, uint64_t size)
     return mem_unlock(f->env, rc);
 }
 
+/* Zeros behind what is appended, as a directory has them. */
+static bool mem_in_small_pieces(struct env_file *file)
+{
+    mem_file(file)->chunk = 4096;
+    return true;
+}
+
 static int mem_size(struct env_file *file, uint64_t *size)
 {
     struct mem_file *f = mem_file(file);
@@ -221,6 +228,7 @@ static const struct env_file_ops file_ops = {
     .sync = mem_sync,
     .truncate = mem_truncate,
     .size = mem_size,
+    .in_small_pieces = mem_in_small_pieces,
     .readahead = mem_readahead,
     .forget = mem_forget,
     .close = mem_close,

@@ -243,6 +243,47 @@ FACT(often_synced_file_has_what_was_appended)
     free(data);
 }
 
+/* Small and large pieces by turns; what lies behind them reads as zeros until it is cut.
+ */
+FACT(file_in_small_pieces_has_what_was_appended)
+{
+    enum { TOTAL = 2 << 20 };
+    uint8_t *data = calloc(1, TOTAL);
+    struct env_file *f = open_file(p, "f", ENV_CREATE, 0);
+    bool longer = env_file_in_small_pieces(f);
+    uint64_t rng = test_seed(), size;
+    size_t i, n, done;
+
+    for (i = 0; i < TOTAL; i++)
+        data[i] = (uint8_t)test_random(&rng);
+    for (done = 0; done < TOTAL; done += n) {
+        n = 1 + (size_t)test_below(&rng, test_below(&rng, 16) ? 5000 : 150000);
+        n = n > TOTAL - done ? TOTAL - done : n;
+        append(f, data + done, n);
+        if (test_below(&rng, 32) == 0)
+            ck_ok(env_file_sync(f));
+        size = file_size(f);
+        ck_assert_uint_ge(size, done + n);
+        ck_assert(longer || size == done + n);
+    }
+    check_content(f, 0, data, TOTAL);
+    while (file_size(f) == TOTAL && longer) { /* until zeros were written ahead again */
+        append(f, data, 1);
+        check_content(f, TOTAL, data, 1);
+    }
+    for (size = file_size(f), i = TOTAL + 1; longer && i < size; i++)
+        check_content(f, i, "", 1);
+    ck_ok(env_file_truncate(f, TOTAL));
+    append_str(f, "end");
+    ck_ok(env_file_close(f));
+    f = open_file(p, "f", ENV_READ, 0);
+    ck_assert_uint_eq(file_size(f), TOTAL + 3);
+    check_content(f, 0, data, TOTAL);
+    check_content(f, TOTAL, "end", 3);
+    ck_ok(env_file_close(f));
+    free(data);
+}
+
 FACT(reused_file_keeps_old_bytes_until_overwritten)
 {
     struct env_file *f;
@@ -584,17 +625,21 @@ END_TEST
 static void failed_append(const struct place *p)
 {
     struct rlimit limit = {5000, 5000};
-    struct env_file *f = open_file(p, "f", ENV_CREATE, 0);
+    struct env_file *f[] = {open_file(p, "f", ENV_CREATE, 0),
+                            open_file(p, "g", ENV_CREATE, 0)};
     static uint8_t data[4000];
     struct slice parts[] = {slice_of(data, 4000), slice_of(data, 4000)};
 
-    append_str(f, "begin");
     signal(SIGXFSZ, SIG_IGN);
     ck_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    ck_err(env_file_append(f, parts, 2), EFBIG);
-    append_str(f, "end");
-    check_content(f, 0, "beginend", 8);
-    ck_ok(env_file_close(f));
+    (void)env_file_in_small_pieces(f[1]);
+    for (int i = 0; i < 2; i++) {
+        append_str(f[i], "begin");
+        ck_err(env_file_append(f[i], parts, 2), EFBIG);
+        append_str(f[i], "end");
+        check_content(f[i], 0, "beginend", 8);
+        ck_ok(env_file_close(f[i]));
+    }
 }
 
 START_TEST(posix_failed_append_leaves_the_position)
@@ -603,30 +648,50 @@ START_TEST(posix_failed_append_leaves_the_position)
 }
 END_TEST
 
-static void lost_page(const struct place *p)
+static void lose_page_of(const struct place *p, const char *name, uint64_t preallocate)
 {
-    struct env_file *f = open_file(p, "f", ENV_CREATE, 1 << 20);
+    struct env_file *f = open_file(p, name, ENV_CREATE, preallocate);
     uint8_t *data = malloc(100000);
     uint64_t size;
 
+    if (!preallocate)
+        (void)env_file_in_small_pieces(f);
     memset(data, 7, 100000);
     append(f, data, 1000);
     /* As a disk error would: the mapped pages are no more to be had. */
-    ck_assert(truncate(path_in(p, "f"), 1000) == 0);
+    ck_assert(truncate(path_in(p, name), 1000) == 0);
     for (size_t i = 0; i < 100000; i += 10000)
         append(f, data + i, 10000);
     append_str(f, "end");
     check_content(f, 1000, data, 100000);
     check_content(f, 101000, "end", 3);
-    ck_ok(env_stat(p->env, path_in(p, "f"), &size));
+    if (!preallocate)
+        ck_ok(env_file_truncate(f, 101003));
+    ck_ok(env_stat(p->env, path_in(p, name), &size));
     ck_assert_uint_eq(size, 101003);
     ck_ok(env_file_close(f));
     free(data);
 }
 
+static void lost_page(const struct place *p)
+{
+    lose_page_of(p, "f", 1 << 20);
+}
+
+static void lost_page_in_small_pieces(const struct place *p)
+{
+    lose_page_of(p, "f", 0);
+}
+
 START_TEST(posix_append_survives_a_mapping_that_faults)
 {
     on_posix(lost_page);
+}
+END_TEST
+
+START_TEST(posix_append_in_small_pieces_survives_it_too)
+{
+    on_posix(lost_page_in_small_pieces);
 }
 END_TEST
 
@@ -706,6 +771,7 @@ TEST_MAIN("env", BOTH(appended_parts_are_read_back), BOTH(many_parts_are_one_app
           BOTH(open_says_what_is_wrong),
           BOTH(preallocated_file_is_appended_within_and_beyond),
           BOTH(often_synced_file_has_what_was_appended),
+          BOTH(file_in_small_pieces_has_what_was_appended),
           BOTH(reused_file_keeps_old_bytes_until_overwritten),
           BOTH(truncate_cuts_extends_and_moves_the_position),
           BOTH(names_are_renamed_linked_and_removed),
@@ -718,5 +784,6 @@ TEST_MAIN("env", BOTH(appended_parts_are_read_back), BOTH(many_parts_are_one_app
           TEST_CASE(posix_files_are_private_and_symlinks_not_followed),
           TEST_CASE(posix_failed_append_leaves_the_position),
           TEST_CASE(posix_append_survives_a_mapping_that_faults),
+          TEST_CASE(posix_append_in_small_pieces_survives_it_too),
           TEST_CASE(posix_hook_is_called_for_a_read_not_in_the_cache),
           TEST_CASE(posix_identity_stays_with_links_and_goes_with_a_change))

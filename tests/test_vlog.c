@@ -437,6 +437,7 @@ START_TEST(record_golden_bytes)
     append(v, slice_str("silt"));
     append(v, slice_str("silt"));
     append(v, slice_str(""));
+    ck_ok(vlog_seal(v));
     ck_ok(env_mem_read(env, "/d/000007.vlog", &got));
     ck_assert_uint_eq(got.len, 28 + 28 + 12);
     for (i = 0; i < got.len; i++)
@@ -562,7 +563,7 @@ static void check_segments(struct vlog *v, unsigned n, uint64_t sum)
         ck_assert(list[i].active == (i == got - 1));
         snprintf(path, sizeof(path), "/d/%06d.vlog", (int)list[i].number);
         ck_ok(env_stat(env, path, &size));
-        ck_assert_uint_eq(size, list[i].size);
+        ck_assert(size == list[i].size || (list[i].active && size > list[i].size));
         bytes += list[i].size;
     }
     ck_assert_uint_eq(bytes, sum);
