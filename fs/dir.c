@@ -7,15 +7,6 @@
 
 /* ---- lookup: each adds one to *out's lookups ---- */
 
-static int lookup_number(struct fs *fs, uint64_t ino, struct inode **out)
-{
-    int rc = inode_get(fs, ino, out);
-
-    if (!rc)
-        itable_add_lookup(&fs->inodes, *out);
-    return rc;
-}
-
 static int lookup_parent(struct fs *fs, struct inode *dir, struct inode **out)
 {
     uint64_t parent;
@@ -25,17 +16,7 @@ static int lookup_parent(struct fs *fs, struct inode *dir, struct inode **out)
     rc = record_is_dir(&dir->rec) ? 0 : -ENOTDIR;
     parent = rc ? 0 : dir->rec.dir.parent;
     rwlock_unlock(&dir->lock);
-    return rc ? rc : lookup_number(fs, parent, out);
-}
-
-static int lookup_self(struct fs *fs, struct inode *dir, struct inode **out)
-{
-    int rc;
-
-    rwlock_read(&dir->lock);
-    rc = record_is_dir(&dir->rec) ? 0 : -ENOTDIR;
-    rwlock_unlock(&dir->lock);
-    return rc ? rc : lookup_number(fs, dir->ino, out);
+    return rc ? rc : number_lookup(fs, parent, out);
 }
 
 static int lookup_entry(struct fs *fs, struct inode *dir, const char *name,
@@ -59,27 +40,36 @@ static int lookup_entry(struct fs *fs, struct inode *dir, const char *name,
     return rc;
 }
 
+static int lookup_in(struct fs *fs, uint64_t parent, const char *name, struct inode **out)
+{
+    struct inode *dir;
+    int rc = inode_get(fs, parent, &dir);
+
+    if (rc)
+        return rc;
+    if (strcmp(name, "..") == 0)
+        rc = lookup_parent(fs, dir, out);
+    else
+        rc = lookup_entry(fs, dir, name, out);
+    inode_put(fs, dir);
+    return rc;
+}
+
 int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_attr *out)
 {
-    struct inode *dir, *in = NULL;
+    struct inode *in = NULL;
     int rc = name_check(slice_str(name));
 
     if (rc && rc != -EEXIST)
         return rc;
-    rc = inode_get(fs, parent, &dir);
-    if (rc)
-        return rc;
     if (strcmp(name, ".") == 0)
-        rc = lookup_self(fs, dir, &in);
-    else if (strcmp(name, "..") == 0)
-        rc = lookup_parent(fs, dir, &in);
+        rc = number_lookup(fs, parent, &in);
     else
-        rc = lookup_entry(fs, dir, name, &in);
+        rc = lookup_in(fs, parent, name, &in);
     if (!rc) {
         inode_attr(fs, in, out);
         inode_put(fs, in);
     }
-    inode_put(fs, dir);
     return rc;
 }
 

@@ -140,7 +140,10 @@ struct fs_attr {
 
 /* ---- names ---- */
 
-/* -ENOENT, -ENAMETOOLONG, -ENOTDIR. Knows "." and "..". */
+/* -ENOENT, -ENAMETOOLONG, -ENOTDIR. Knows ".." of a directory, and "." of anything: that
+ * is the inode of number `parent`, which nobody needs to refer to; -ESTALE when there is
+ * none. That of a file which was never linked a second time is looked for in all
+ * directories: a get for each. */
 int fs_lookup(struct fs *fs, uint64_t parent, const char *name, struct fs_attr *out);
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t lookups);
 

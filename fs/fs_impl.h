@@ -5,7 +5,8 @@
  * txn (one operation, one batch); inode (a live inode from its number, its
  * record back to the store); extent with extent_move, unwritten and around (contents
  * of files), acl and xattr (what else an inode has); entry (names in directories);
- * then the operations: dir, rename, readdir, attr, file, range, xattr_ops; and
+ * number (an inode by that alone); then the operations: dir, rename, readdir, attr,
+ * file, range, xattr_ops; and
  * super, usage, lazy, orphan around them. Beside all this check, and mend below it,
  * which work on a store that nobody has mounted, and scrub, with paths, which works on
  * any. A file calls only those before it.
@@ -230,6 +231,12 @@ void inode_lost_name(struct fs *fs, const struct inode *in);
 bool cred_in_group(const struct fs_cred *c, gid_t gid);
 /* mode of a non-directory without the bits that a change of content or owner clears. */
 uint32_t mode_without_suid(uint32_t mode, uint32_t gid, const struct fs_cred *c);
+
+/* ---- number.c ---- */
+
+/* The inode of that number, pinned, and with one lookup more, wherever its record is;
+ * -ESTALE when there is none. Takes locks of inodes. */
+int number_lookup(struct fs *fs, uint64_t ino, struct inode **out);
 
 /* ---- lazy.c ---- */
 

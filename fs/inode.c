@@ -92,7 +92,8 @@ int inode_settle(struct fs *fs, struct inode *in)
     int rc = 0;
 
     rwlock_write_nested(&in->lock); /* perhaps below its directory's */
-    if (in->state & INODE_ORPHAN)
+    /* number_lookup may have found it just now. */
+    if ((in->state & INODE_ORPHAN) && !itable_referenced(&fs->inodes, in))
         rc = orphan_retire(fs, in);
     if (!rc)
         rc = inode_write_atime(fs, in);

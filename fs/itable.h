@@ -169,7 +169,7 @@ void itable_add_lookup(struct itable *t, struct inode *in);
 void itable_keep_lookup(struct itable *t, struct inode *in);
 void itable_take_lookups(struct itable *t, struct inode *in, uint64_t n);
 /* Does the user refer to it, by a lookup or an open? With the locks held that a
- * lookup of its name needs, the answer can only become false. */
+ * lookup of its name needs, and its own exclusively, the answer can only become false. */
 bool itable_referenced(struct itable *t, struct inode *in);
 
 /*

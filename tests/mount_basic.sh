@@ -297,22 +297,43 @@ same "all can be removed" "$(ls -A "$MNT")" ""
 
 if [ "$(id -u)" = 0 ]; then
     mkdir -p "$MNT/by/handle"
-    same "a directory is found by its handle after a remount (as NFS does)" "$(python3 - "$SILTFS" \
-        "$STORE" "$MNT" 2>&1 <<'END'
+    echo held >"$MNT/by/handle/file"
+    same "directories and files are found by their handles after a remount (as NFS does)" "$(python3 - \
+        "$SILTFS" "$STORE" "$MNT" 2>&1 <<'END'
 import ctypes, os, subprocess, sys
 siltfs, store, mnt = sys.argv[1:]
 libc = ctypes.CDLL(None, use_errno=True)
-handle, mount_id = ctypes.create_string_buffer(8 + 128), ctypes.c_int()
-ctypes.c_uint.from_buffer(handle, 0).value = 128
-path = (mnt + "/by/handle").encode()
-assert libc.name_to_handle_at(-100, path, handle, ctypes.byref(mount_id), 0) == 0
+def handle_of(path):
+    handle, mount_id = ctypes.create_string_buffer(8 + 128), ctypes.c_int()
+    ctypes.c_uint.from_buffer(handle, 0).value = 128
+    assert libc.name_to_handle_at(-100, path.encode(), handle, ctypes.byref(mount_id), 0) == 0
+    return handle
+def name_of(handle):
+    at = os.open(mnt, os.O_RDONLY)
+    fd = libc.open_by_handle_at(at, handle, os.O_RDONLY)
+    os.close(at)
+    if fd < 0:
+        return os.strerror(ctypes.get_errno())
+    name = os.readlink("/proc/self/fd/%d" % fd)
+    os.close(fd)
+    return name
+dir, file = handle_of(mnt + "/by/handle"), handle_of(mnt + "/by/handle/file")
+os.rename(mnt + "/by/handle/file", mnt + "/by/file")
 subprocess.run([siltfs, "umount", mnt], check=True)
 subprocess.run([siltfs, "mount", store, mnt], check=True)
+print(name_of(dir))
 at = os.open(mnt, os.O_RDONLY)
-fd = libc.open_by_handle_at(at, handle, os.O_RDONLY)
-print(os.readlink("/proc/self/fd/%d" % fd) if fd >= 0 else os.strerror(ctypes.get_errno()))
+fd = libc.open_by_handle_at(at, file, os.O_RDONLY)
+print(os.read(fd, 9).decode() if fd >= 0 else os.strerror(ctypes.get_errno()), end="")
+os.close(fd), os.close(at)
+os.unlink(mnt + "/by/file")
+subprocess.run([siltfs, "umount", mnt], check=True)
+subprocess.run([siltfs, "mount", store, mnt], check=True)
+print(name_of(file))
 END
-)" "$MNT/by/handle"
+)" "$MNT/by/handle
+held
+Stale file handle"
     rm -r "$MNT/by"
 fi
 

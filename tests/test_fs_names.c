@@ -2,6 +2,9 @@
  * test_fs_names.c - names: lookup, mknod and its kin, link, unlink, rmdir;
  * format and mount.
  */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "fs/keys.h"
 #include "fs/record.h"
 #include "test_fs.h"
@@ -150,7 +153,6 @@ START_TEST(lookup_finds_what_was_made)
     ck_err(fs_lookup(r->fs, d, "", &a), EINVAL);
     ck_err(fs_lookup(r->fs, d, "f/", &a), EINVAL);
     ck_err(fs_lookup(r->fs, f, "x", &a), ENOTDIR);
-    ck_err(fs_lookup(r->fs, f, ".", &a), ENOTDIR);
     ck_err(fs_lookup(r->fs, f, "..", &a), ENOTDIR);
     ck_err(fs_lookup(r->fs, 12345, "x", &a), ESTALE);
     rig_remount(r);
@@ -197,6 +199,137 @@ START_TEST(references_keep_an_inode_in_memory_and_no_longer)
     ck_assert_uint_eq(rig_lookup(r, FS_ROOT, "f"), f);
     ck_assert_uint_eq(live(), 2);
     fs_forget(r->fs, 777, 1);
+    rig_release(r);
+}
+END_TEST
+
+/* ---- by number alone, as for file handles ---- */
+
+static int by_number(uint64_t ino)
+{
+    struct fs_attr a;
+    int rc = fs_lookup(r->fs, ino, ".", &a);
+
+    if (!rc)
+        ck_assert_uint_eq(a.st.st_ino, ino);
+    return rc;
+}
+
+START_TEST(a_number_leads_to_what_nobody_refers_to)
+{
+    uint64_t dirs[20], files[20], link, moved;
+    char name[16];
+    int i;
+
+    rig_init(r, "s");
+    for (i = 0; i < 20; i++) {
+        snprintf(name, sizeof(name), "d%d", i);
+        dirs[i] = rig_dir(r, i % 3 ? dirs[i / 2] : FS_ROOT, name);
+        files[i] = rig_file(r, dirs[i], "f");
+        rig_write(r, files[i], 0, name);
+    }
+    link = rig_file(r, FS_ROOT, "link");
+    ck_ok(fs_link(r->fs, link, dirs[3], "second", &(struct fs_attr){0}));
+    moved = rig_file(r, FS_ROOT, "moved"); /* into one that is older, one that is newer */
+    ck_ok(fs_rename(r->fs, NULL, FS_ROOT, "moved", rig_dir(r, FS_ROOT, "new"), "n", 0));
+    ck_ok(fs_rename(r->fs, NULL, dirs[19], "f", dirs[0], "g", 0));
+    rig_remount(r);
+    ck_assert_uint_eq(live(), 1);
+    for (i = 0; i < 20; i++) {
+        ck_ok(by_number(files[i]));
+        ck_ok(by_number(dirs[i]));
+        snprintf(name, sizeof(name), "d%d", i);
+        rig_expect_str(r, files[i], name);
+    }
+    ck_ok(by_number(link));
+    ck_ok(by_number(moved));
+    ck_assert_uint_eq(live(), 43);
+    fs_forget(r->fs, moved, 1);
+    ck_assert_uint_eq(live(), 42);
+    rig_release(r);
+}
+END_TEST
+
+START_TEST(a_number_of_nothing_is_stale)
+{
+    uint64_t f, d, link, second;
+
+    rig_init(r, "s");
+    f = rig_file(r, FS_ROOT, "f");
+    d = rig_dir(r, FS_ROOT, "d");
+    link = rig_file(r, FS_ROOT, "link");
+    ck_ok(fs_link(r->fs, link, d, "second", &(struct fs_attr){0}));
+    second = link + 1; /* the place of that name */
+    ck_ok(fs_unlink(r->fs, FS_ROOT, "f"));
+    ck_ok(by_number(f)); /* is still referred to */
+    fs_forget(r->fs, f, 2);
+    ck_err(by_number(f), ESTALE);
+    ck_err(by_number(second), ESTALE);
+    ck_err(by_number(second + 100), ESTALE);
+    ck_err(by_number(0), ESTALE);
+    ck_err(by_number(2), ESTALE);
+    ck_err(by_number(UINT64_MAX), ESTALE);
+    ck_err(by_number(INT64_MAX), ESTALE);
+    ck_ok(fs_unlink(r->fs, d, "second"));
+    ck_ok(fs_rmdir(r->fs, FS_ROOT, "d"));
+    ck_err(by_number(d), ESTALE); /* though its shell is in memory */
+    rig_remount(r);
+    ck_err(by_number(f), ESTALE);
+    ck_err(by_number(d), ESTALE);
+    ck_ok(by_number(link));
+    rig_release(r);
+}
+END_TEST
+
+/* One goes from directory to directory, to a second name and back, is forgotten and asked
+ * for by its number: it is always there. */
+struct mover {
+    uint64_t dir[2], ino;
+    _Atomic bool done;
+};
+
+static void *move_about(void *arg)
+{
+    struct mover *m = arg;
+    struct fs_attr a;
+    int i;
+
+    for (i = 0; i < 300; i++) {
+        ck_ok(fs_rename(r->fs, NULL, m->dir[i % 2], "f", m->dir[(i + 1) % 2], "f", 0));
+        ck_ok(fs_lookup(r->fs, m->dir[(i + 1) % 2], "f", &a));
+        fs_forget(r->fs, m->ino, 1);
+    }
+    ck_ok(by_number(m->ino));
+    ck_ok(fs_link(r->fs, m->ino, m->dir[1], "g", &a));
+    fs_forget(r->fs, m->ino, 2);
+    atomic_store(&m->done, true);
+    return NULL;
+}
+
+START_TEST(a_number_leads_to_what_is_moved_meanwhile)
+{
+    struct mover m = {.done = false};
+    pthread_t t;
+    int i;
+
+    rig_init(r, "s");
+    m.dir[0] = rig_dir(r, FS_ROOT, "a");
+    for (i = 0; i < 20; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "d%d", i);
+        rig_dir(r, m.dir[0], name);
+    }
+    m.ino = rig_file(r, m.dir[0], "f");
+    m.dir[1] = rig_dir(r, FS_ROOT, "b");
+    fs_forget(r->fs, m.ino, 1);
+    ck_assert_int_eq(pthread_create(&t, NULL, move_about, &m), 0);
+    while (!atomic_load(&m.done)) {
+        ck_ok(by_number(m.ino));
+        fs_forget(r->fs, m.ino, 1);
+    }
+    pthread_join(t, NULL);
+    ck_ok(by_number(m.ino));
     rig_release(r);
 }
 END_TEST
@@ -754,6 +887,9 @@ TEST_MAIN("fs_names", TEST_CASE(format_refuses_what_is_not_empty),
           TEST_CASE(lookup_finds_what_was_made),
           TEST_CASE(names_may_be_255_bytes_of_anything),
           TEST_CASE(references_keep_an_inode_in_memory_and_no_longer),
+          TEST_CASE(a_number_leads_to_what_nobody_refers_to),
+          TEST_CASE(a_number_of_nothing_is_stale),
+          TEST_CASE(a_number_leads_to_what_is_moved_meanwhile),
           TEST_CASE(mknod_makes_every_kind_and_keeps_it), TEST_CASE(a_name_exists_once),
           TEST_CASE(directories_count_links_and_entries),
           TEST_CASE(a_change_of_names_is_a_change_of_the_directory),
