@@ -9,6 +9,9 @@ O=cache=$CACHE,cache_size=64M,memory=32M,verify=none
 # Blocks and bytes since this mount, from `stats.json`.
 count() { python3 -c "import json; print(json.load(open('$MNT/.siltfs/stats.json'))['engine']['disk_cache_$1'])"; }
 
+# Tables that this mount wrote of its own accord, when it had rested, say.
+wrote() { python3 -c "import json; e = json.load(open('$MNT/.siltfs/stats.json'))['engine']; print(e['flushes'] + e['compactions'])"; }
+
 # Reads of the store's files by the daemon, without those of the cache's own.
 sums() { (cd "$MNT" && find . -path ./.siltfs -prune -o -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum); }
 
@@ -18,11 +21,20 @@ want=$(sums)
 ok "it is remounted" remount -o "$O"
 same "a cold tree is read" "$(sums)" "$want"
 ok "... and fetched" test "$(count fetched_bytes)" -gt 6000000
-ok "it is remounted" remount -o "$O"
-same "a warm tree is read after the next mount" "$(sums)" "$want"
-same "... and nothing of it from the store" "$(count misses) $(count fetched_bytes)" "0 0"
+# On a slow machine a mount rests, and writes a table, which the next one has to fetch.
+before=$(wrote)
+for ((round = 0; round < 10; round++)); do
+    ok "it is remounted" remount -o "$O"
+    same "a warm tree is read after the next mount" "$(sums)" "$want"
+    got="$(count misses) $(count fetched_bytes)"
+    cat "$MNT/.siltfs/stats" >"$T/stats"
+    now=$(wrote)
+    [ "$before $now" = "0 0" ] && break
+    before=$now
+done
+same "... and nothing of it from the store" "$got" "0 0"
 ok "... but from the cache" test "$(count hit_bytes)" -gt 6000000
-ok "people are told" grep -q 'local cache: 100.0 % hits' "$MNT/.siltfs/stats"
+ok "people are told" grep -q 'local cache: 100.0 % hits' "$T/stats"
 ok "... and collectors" grep -q '^lsm_disk_cache_hits_total{' "$MNT/.siltfs/stats.prom"
 ok "the options are shown" grep -qx "cache=$CACHE" "$MNT/.siltfs/config"
 ok "it takes no more than it may" test "$(du -sb "$CACHE" | cut -f 1)" -le $((64 << 20))
