@@ -283,6 +283,8 @@ START_TEST(a_damaged_block_of_small_contents_is_told_by_the_files)
         rig_write(&r, ino, 0, text);
     }
     reopen();
+    ck_ok(lsm_compact(r.db, true)); /* or a compaction may put another in its place */
+    reopen();
     damage("what-90", FILE_TABLE); /* behind the block that begins with entries */
     ck_assert_uint_ge(scrub(), 1);
     for (i = 0; i < 100; i++) {
@@ -296,7 +298,7 @@ START_TEST(a_damaged_block_of_small_contents_is_told_by_the_files)
         snprintf(begins, sizeof(begins), "/%s: ", name);
         ck_assert(told(begins));
     }
-    ck_assert(lost > 0 && lost < 100);
+    ck_assert_msg(lost > 0 && lost < 100, "%u", lost);
     end();
 }
 END_TEST
