@@ -5,7 +5,7 @@
  * gives a repeat. In data whose repeats are long both find the same, and the second takes
  * less than half of the time; in text it misses a tenth. So some pieces are compressed in
  * both ways, and the quick one is taken for the next as long as it loses no more than a
- * 64th. One for each thread: what follows each other there is likely to be alike.
+ * 32nd. One for each thread: what follows each other there is likely to be alike.
  */
 #ifndef LSM_HASTE_H
 #define LSM_HASTE_H

@@ -348,19 +348,29 @@ START_TEST(reads_are_few)
 }
 END_TEST
 
-START_TEST(frames_far_from_their_header_are_asked_for_before_it_is_read)
+/* A log with one value of 128 KiB, of which reads and hints are counted. */
+static struct vlog *begin_counted(struct env_count *counts, struct buf *value,
+                                  struct vptr *p)
 {
     struct vlog *v = begin(1 << 30, COMPRESS_LZ4);
+
+    ck_ok(vlog_close(v));
+    env_count_init(counts, env);
+    v = open_vlog_in(&counts->base, 1 << 30, COMPRESS_LZ4);
+    make_value(value, 131072, 4);
+    *p = append(v, buf_slice(value));
+    return v;
+}
+
+START_TEST(frames_far_from_their_header_are_asked_for_before_it_is_read)
+{
     struct env_count counts;
     struct buf value = {0};
     uint8_t to[4096];
     struct vptr p;
+    struct vlog *v;
 
-    ck_ok(vlog_close(v));
-    env_count_init(&counts, env);
-    v = open_vlog_in(&counts.base, 1 << 30, COMPRESS_LZ4);
-    make_value(&value, 131072, 4);
-    p = append(v, buf_slice(&value));
+    v = begin_counted(&counts, &value, &p);
     ck_ok(vlog_read(v, &p, 20000, sizeof(to), to));
     ck_assert_uint_eq(counts.readaheads, 0);
     ck_assert_uint_eq(counts.preads, 1);
@@ -375,16 +385,12 @@ END_TEST
 
 START_TEST(a_hint_for_what_is_not_there_is_none)
 {
-    struct vlog *v = begin(1 << 30, COMPRESS_LZ4);
     struct env_count counts;
     struct buf value = {0};
     struct vptr p;
+    struct vlog *v;
 
-    ck_ok(vlog_close(v));
-    env_count_init(&counts, env);
-    v = open_vlog_in(&counts.base, 1 << 30, COMPRESS_LZ4);
-    make_value(&value, 131072, 4);
-    p = append(v, buf_slice(&value));
+    v = begin_counted(&counts, &value, &p);
     vlog_fetch(v, &p);
     ck_assert_uint_eq(counts.readaheads, 1);
     p.offset += 1 << 20;
